@@ -195,7 +195,7 @@ func (m *metadata) fillData(e *Event) error {
 			return m.fault("data_base64", "base64", err.Error(), "")
 		}
 		e.Data = raw[:n]
-	case data != nil && data[0] == '"' && !isJSON(e.ContentType):
+	case len(data) > 0 && data[0] == '"' && !isJSON(e.ContentType):
 		e.Data, _ = unescape(data[1 : len(data)-1])
 	default:
 		e.Data = data

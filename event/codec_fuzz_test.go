@@ -1,6 +1,7 @@
 package event
 
 import (
+	"bytes"
 	"errors"
 	"strings"
 	"testing"
@@ -25,7 +26,7 @@ func total(t *testing.T, c Codec, r *Record) {
 		}
 		return
 	}
-	if string(before.Value) != string(r.Value) || string(before.Key) != string(r.Key) {
+	if !bytes.Equal(before.Value, r.Value) || !bytes.Equal(before.Key, r.Key) {
 		t.Fatalf("%s changed the record", c.Name())
 	}
 	for what, text := range map[string]struct {

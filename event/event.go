@@ -60,6 +60,6 @@ const (
 // MinTime and MaxTime bound OccurredAt: years 1 and 9999, what RFC 3339 and Postgres
 // both can say.
 var (
-	MinTime = time.Date(1, 1, 1, 0, 0, 0, 0, time.UTC)
-	MaxTime = time.Date(9999, 12, 31, 23, 59, 59, 999999000, time.UTC)
+	MinTime = time.Date(1, 1, 1, 0, 0, 0, 0, time.UTC)                 //nolint:gochecknoglobals // a constant
+	MaxTime = time.Date(9999, 12, 31, 23, 59, 59, 999999000, time.UTC) //nolint:gochecknoglobals // a constant
 )

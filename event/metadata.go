@@ -102,7 +102,7 @@ func (m *metadata) fill(e *Event) (err error) {
 	if e.Type, err = m.text(slotType, MaxTypeBytes, false, true); err != nil {
 		return err
 	}
-	if err = m.fillKey(e); err != nil {
+	if err := m.fillKey(e); err != nil {
 		return err
 	}
 	if e.OccurredAt, err = m.occurredAt(e.Record); err != nil {
@@ -175,7 +175,7 @@ func isWhole(raw []byte) bool {
 	if raw[0] != '-' && (raw[0] < '0' || raw[0] > '9') {
 		return false
 	}
-	return bytes.IndexAny(raw, ".eE") < 0
+	return !bytes.ContainsAny(raw, ".eE")
 }
 
 // plain returns a slot's value as text for numbers and times, which both may stand in

@@ -42,7 +42,7 @@ func TestCloudEventsOfTheGoSDK(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close()
+	t.Cleanup(func() { _ = f.Close() })
 	lines := bufio.NewScanner(f)
 	n := 0
 	for ; lines.Scan(); n++ {

@@ -145,9 +145,9 @@ func parseDecimal(text []byte, shift int) (int64, bool) {
 		if n > math.MaxInt64 {
 			return math.MinInt64, true
 		}
-		return -int64(n), true //nolint:gosec // it fits
+		return -int64(n), true
 	}
-	return int64(min(n, math.MaxInt64)), true //nolint:gosec // it fits
+	return int64(min(n, math.MaxInt64)), true
 }
 
 // tenfold is 10n + digit, stuck once it is above every int64.

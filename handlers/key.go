@@ -107,8 +107,8 @@ func (m *Model) KeyText(entity reflect.Value) (string, error) {
 }
 
 var (
-	valuerType  = reflect.TypeFor[driver.Valuer]()
-	scannerType = reflect.TypeFor[sql.Scanner]()
+	valuerType  = reflect.TypeFor[driver.Valuer]() //nolint:gochecknoglobals // a constant
+	scannerType = reflect.TypeFor[sql.Scanner]()   //nolint:gochecknoglobals // a constant
 )
 
 // canBeKey reports whether ParseKey can make such a key of text and KeyText text of it.

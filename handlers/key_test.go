@@ -1,6 +1,9 @@
 package handlers
 
 import (
+	"database/sql/driver"
+	"errors"
+	"fmt"
 	"math"
 	"reflect"
 	"strings"
@@ -107,6 +110,57 @@ func TestParseKeyRefuses(t *testing.T) {
 			t.Errorf("%s %q:\n got %v\nwant %s", c.model.Name, c.text, err, c.want)
 		}
 	}
+}
+
+// fickle is a key type whose own code goes wrong in the ways that such code can.
+type fickle string
+
+type fickleKey struct{ text fickle }
+
+func (k fickleKey) Value() (driver.Value, error) {
+	switch k.text {
+	case "error":
+		return nil, errors.New("no value")
+	case "binary":
+		return []byte{0xff}, nil
+	case "bytes":
+		return []byte(k.text), nil
+	}
+	return strings.ToUpper(string(k.text)), nil
+}
+
+func (k *fickleKey) Scan(v any) error {
+	text, _ := v.(string)
+	if text == "UPPER" {
+		return errors.New("lower case only")
+	}
+	k.text = fickle(text)
+	return nil
+}
+
+type byFickle struct {
+	ID fickleKey
+	guards.Guarded
+}
+
+func TestKeysOfTypesThatGoWrong(t *testing.T) {
+	t.Parallel()
+	m := modelOf[byFickle](t)
+	for text, want := range map[string]string{
+		"error":  "the key of model byFickle: no value",
+		"binary": `the key of model byFickle: handlers.fickleKey gives the bytes "\xff", which are no text`,
+		"upper":  `the entity key "upper" is written as "UPPER" by handlers.fickleKey, which it does not read back`,
+	} {
+		_, _, err := m.ParseKey(text)
+		same(t, text, fmt.Sprint(err), want)
+	}
+	_, canonical, err := m.ParseKey("bytes")
+	same(t, "error", err, nil)
+	same(t, "a key that is bytes of text", canonical, "bytes")
+	type byFloat struct{ ID float64 }
+	f, _ := newModel(reflect.TypeFor[byFloat](), &schemaCache{namer: schema.NamingStrategy{}})
+	_, err = f.KeyText(reflect.ValueOf(&byFloat{}))
+	same(t, "no text", fmt.Sprint(err), "the key of model byFloat has type float64, which can't be written as text")
 }
 
 func FuzzParseKey(f *testing.F) {

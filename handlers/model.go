@@ -36,6 +36,10 @@ type Model struct {
 	// the one clock of the stamped Modify handlers.
 	SetColumns, ModifyColumns []*Column
 
+	// Awaited reports that some handler's events wait for missing rows of the model
+	// (MissingPark).
+	Awaited bool
+
 	SoftDelete             *Column
 	CreateTime, UpdateTime []*Column
 
@@ -89,7 +93,7 @@ func (c *Column) isTimeOrDelete() bool {
 	return c.Field.FieldType == deletedAtType || c.Field.AutoCreateTime != 0 || c.Field.AutoUpdateTime != 0
 }
 
-var background = context.Background()
+var background = context.Background() //nolint:gochecknoglobals // GORM's field accessors ask for a context and use none
 
 // Value is the column's field in the entity v points to.
 func (c *Column) Value(entity reflect.Value) reflect.Value {

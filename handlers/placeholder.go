@@ -46,10 +46,8 @@ func (h *Handler) isAlike(f *schema.Field) bool {
 
 // blankIsNull reports whether the field's zero value is NULL in the database.
 func blankIsNull(f *schema.Field) bool {
-	switch f.FieldType.Kind() {
-	case reflect.Pointer, reflect.Slice, reflect.Map, reflect.Interface:
+	if k := f.FieldType.Kind(); k == reflect.Pointer || k == reflect.Slice || k == reflect.Map || k == reflect.Interface {
 		return true
-	default:
 	}
 	if v, ok := reflect.Zero(f.FieldType).Interface().(driver.Valuer); ok {
 		value, err := v.Value()
@@ -91,7 +89,7 @@ func placeholderBreaks(h *Handler) string {
 // placeholder. NULLs differ from each other.
 func (h *Handler) sameIn(ix *schema.Index) bool {
 	return ix.Class == "UNIQUE" && !slices.ContainsFunc(ix.Fields, func(o schema.IndexOption) bool {
-		return o.Field == nil || !h.isAlike(o.Field) || !o.Field.HasDefaultValue && blankIsNull(o.Field)
+		return o.Field == nil || !h.isAlike(o.Field) || !o.HasDefaultValue && blankIsNull(o.Field)
 	})
 }
 

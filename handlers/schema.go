@@ -12,12 +12,12 @@ import (
 )
 
 var (
-	guardedType   = reflect.TypeFor[guards.Guarded]()
-	deletedAtType = reflect.TypeFor[gorm.DeletedAt]()
+	guardedType   = reflect.TypeFor[guards.Guarded]() //nolint:gochecknoglobals // a constant
+	deletedAtType = reflect.TypeFor[gorm.DeletedAt]() //nolint:gochecknoglobals // a constant
 )
 
 // ekColumns are the names of the columns of guards.Guarded.
-var ekColumns = map[string]bool{
+var ekColumns = map[string]bool{ //nolint:gochecknoglobals // a constant
 	"ek_rev": true, "ek_time": true, "ek_tie": true, "ek_fields": true,
 	"ek_state": true, "ek_born": true, "ek_gen": true,
 }

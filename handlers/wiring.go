@@ -41,7 +41,7 @@ func (r *Registry) Wire(namer schema.Namer) (*Wiring, error) {
 		return nil, errNoNamer
 	}
 	w := &wirer{
-		Wiring: Wiring{handlers: map[string][]*Handler{}},
+		Wiring: Wiring{handlers: map[string][]*Handler{}, orderKept: map[string]bool{}},
 		cache:  &schemaCache{namer: namer},
 		models: map[reflect.Type]*Model{},
 		made:   map[*declaration]*Handler{},
@@ -73,7 +73,6 @@ type wirer struct {
 	Wiring
 	cache    *schemaCache
 	models   map[reflect.Type]*Model // nil for a type that is no model
-	stamper  guards.Stamper
 	rowPhase []guards.Guard
 	made     map[*declaration]*Handler
 	// at is the place of the declaration that is being checked.
@@ -196,6 +195,7 @@ func (w *wirer) handler(d *declaration) {
 		return
 	}
 	h.Model = m
+	m.Awaited = m.Awaited || h.OnMissing == MissingPark
 	if h.Name == "" {
 		h.Name = d.eventType + "→" + m.Name
 	}
@@ -215,12 +215,15 @@ func (w *wirer) handler(d *declaration) {
 	}
 	w.handlers[d.eventType] = append(w.handlers[d.eventType], h)
 	w.made[d] = h
+	if h.OrderKept() {
+		w.orderKept[h.Name] = true
+	}
 }
 
 func (w *wirer) stamperOf(what string, d *declaration) guards.Stamper {
 	s := d.guard
 	if d.verb == VerbSet {
-		s = w.stamper
+		s = w.Stamper
 		if d.by != nil {
 			s = d.by
 			if s.Kind() == guards.KindNone {

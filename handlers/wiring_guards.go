@@ -22,8 +22,8 @@ func unchained(gs []guards.Guard) []guards.Guard {
 }
 
 var (
-	futureType = reflect.TypeOf(guards.MaxFuture(0))
-	lateType   = reflect.TypeOf(guards.MaxLateness(0))
+	futureType = reflect.TypeOf(guards.MaxFuture(0))   //nolint:gochecknoglobals // a constant
+	lateType   = reflect.TypeOf(guards.MaxLateness(0)) //nolint:gochecknoglobals // a constant
 )
 
 // guards sorts the registry's guards into their phases.
@@ -66,19 +66,19 @@ func (w *wirer) guards(gs []guards.Guard) {
 	if late, ok := bounds[lateType]; ok && late >= 0 && late <= bounds[futureType] {
 		w.mistake("MaxLateness(%s) is not greater than MaxFuture(%s), so one event from the future could make the present late; raise the first or lower the second", late, bounds[futureType])
 	}
-	if w.stamper == nil {
-		w.stamper = guards.Timestamp()
+	if w.Stamper == nil {
+		w.Stamper = guards.Timestamp()
 	}
 }
 
 // ordering takes a guard as the registry's stamp.
 func (w *wirer) ordering(s guards.Stamper) {
-	if w.stamper != nil {
-		w.mistake("NewRegistry got two orderings, %s and %s; keep one and give single handlers another with handlers.By", w.stamper.Name(), s.Name())
+	if w.Stamper != nil {
+		w.mistake("NewRegistry got two orderings, %s and %s; keep one and give single handlers another with handlers.By", w.Stamper.Name(), s.Name())
 		return
 	}
 	if s.Kind() == guards.KindNone {
 		w.mistake("NewRegistry got guards.None; Set handlers need a stamp: give None to the Modify handlers that mean it")
 	}
-	w.stamper = s
+	w.Stamper = s
 }

@@ -4,8 +4,6 @@ import (
 	"testing"
 	"time"
 
-	"gorm.io/gorm/schema"
-
 	"github.com/evenkeel-go/evenkeel/event"
 	"github.com/evenkeel-go/evenkeel/guards"
 )
@@ -45,6 +43,10 @@ func TestWire(t *testing.T) {
 	same(t, "no such handler", w.Handler("billed", "x"), (*Handler)(nil))
 	same(t, "a Set keeps no order", placed[0].OrderKept(), false)
 	same(t, "a Modify does", billing.OrderKept(), true)
+	for name, want := range map[string]bool{"billing": true, "placed→Order": false, "nobody": false} {
+		same(t, name+" keeps order", w.KeepsOrder(name), want)
+	}
+	same(t, "the registry's ordering", w.Stamper.Kind(), guards.KindTimestamp)
 	for name, want := range map[string]bool{"Total": true, "Status": false, "Customer": false} {
 		c, ok := m.Column(name)
 		same(t, name+" is there", ok, true)
@@ -69,41 +71,6 @@ func TestHandlersKeepTheOrderOfRegistration(t *testing.T) {
 		got = append(got, h.Name)
 	}
 	same(t, "order", got, []string{"first", "second", "third"})
-}
-
-func TestNotes(t *testing.T) {
-	t.Parallel()
-	r := NewRegistry()
-	Set(r, "b", onOrder)
-	Set(r, "a", onOrder)
-	Set(r, "c", onPayment)
-	same(t, "notes", wire(t, r).Notes, []string{
-		`the handler of "b" on Order names no handlers.Writes and so writes all 5 managed columns, zero values included`,
-		`the handler of "a" on Order names no handlers.Writes and so writes all 5 managed columns, zero values included`,
-	})
-}
-
-func TestDisjointColumnsMayHaveDifferentOwners(t *testing.T) {
-	t.Parallel()
-	r := NewRegistry()
-	Set(r, "a", onOrder, Writes("Customer"), Creates())
-	Modify(r, "b", onOrder, guards.Timestamp(), Writes("Total"))
-	Modify(r, "c", onOrder, guards.None(), Writes("PaidAt"))
-	Project(r, noStatus, Writes("Status"))
-	m := wire(t, r).Models[0]
-	var owners []string
-	for _, c := range m.Columns {
-		if c.Owner == nil {
-			owners = append(owners, c.GoName()+": nobody")
-			continue
-		}
-		owners = append(owners, c.GoName()+": "+c.Owner.String())
-	}
-	same(t, "owners", owners, []string{
-		"Status: a projection", "Customer: Set", "PlacedAt: nobody", "PaidAt: Modify under none", "Total: Modify under timestamp",
-	})
-	same(t, "unclocked columns share no clock", names(m.ModifyColumns), []string{"Total"})
-	same(t, "no owner", Owner{}.String(), "nobody")
 }
 
 func TestAllMistakesAtOnceInOrderOfRegistration(t *testing.T) {
@@ -137,207 +104,8 @@ func TestWiringError(t *testing.T) {
 	mistaken(t, NewRegistry(), "no handler is registered; call handlers.Set or handlers.Modify")
 }
 
-func TestMistakesOfRegistryGuards(t *testing.T) {
-	t.Parallel()
-	for name, c := range map[string]struct {
-		guards []guards.Guard
-		want   string
-	}{
-		"None":                   {[]guards.Guard{guards.None()}, "NewRegistry got guards.None; Set handlers need a stamp: give None to the Modify handlers that mean it"},
-		"None in a chain":        {[]guards.Guard{guards.Chain(guards.Chain(guards.None()))}, "NewRegistry got guards.None; Set handlers need a stamp: give None to the Modify handlers that mean it"},
-		"nil in a chain":         {[]guards.Guard{guards.Chain(guards.Timestamp(), nil)}, "guard 2 of NewRegistry is nil; leave it out"},
-		"two of a kind":          {[]guards.Guard{guards.Version(), guards.Version()}, "NewRegistry got two orderings, version and version; keep one and give single handlers another with handlers.By"},
-		"negative future":        {[]guards.Guard{guards.MaxFuture(-1)}, "guard max-future has the bound -1ns; expected a duration that is not negative"},
-		"negative lateness":      {[]guards.Guard{guards.MaxLateness(-time.Hour)}, "guard max-lateness has the bound -1h0m0s; expected a duration that is not negative"},
-		"two futures":            {[]guards.Guard{guards.MaxFuture(1), guards.MaxFuture(2)}, "NewRegistry got max-future twice; keep one"},
-		"two latenesses":         {[]guards.Guard{guards.MaxLateness(time.Hour), guards.Chain(guards.MaxLateness(time.Hour))}, "NewRegistry got max-lateness twice; keep one"},
-		"lateness of zero":       {[]guards.Guard{guards.MaxLateness(0), guards.MaxFuture(0)}, "MaxLateness(0s) is not greater than MaxFuture(0s), so one event from the future could make the present late; raise the first or lower the second"},
-		"lateness under default": {[]guards.Guard{guards.MaxLateness(5 * time.Minute)}, "MaxLateness(5m0s) is not greater than MaxFuture(5m0s), so one event from the future could make the present late; raise the first or lower the second"},
-		"unknown phase":          {[]guards.Guard{odd{phase: 9}}, "guard odd has a phase that there is not; return one of the guards.Phase… constants"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			r := NewRegistry(c.guards...)
-			Set(r, "e", onPayment)
-			mistaken(t, r, c.want)
-		})
-	}
-}
-
 // odd is a guard of the user's.
-type odd struct {
-	phase guards.Phase
-	kind  guards.Kind
-}
-
-func (odd) Name() string                                     { return "odd" }
-func (o odd) Phase() guards.Phase                            { return o.phase }
-func (odd) Judge(*event.Event, *guards.State) guards.Verdict { return guards.Pass() }
-
-type oddStamper struct{ odd }
-
-func (o oddStamper) Kind() guards.Kind { return o.kind }
-func (oddStamper) Stamp(*event.Event, bool) (event.Stamp, error) {
-	return event.Stamp{}, nil
-}
-
-func TestRegistryGuardsStandInTheirPhases(t *testing.T) {
-	t.Parallel()
-	phases := func(w *Wiring) [3][]string {
-		var out [3][]string
-		for i, gs := range [][]guards.Guard{w.Decode, w.Admission, w.Handlers("e")[0].Guards} {
-			for _, g := range gs {
-				out[i] = append(out[i], g.Name())
-			}
-		}
-		return out
-	}
-	t.Run("MaxFuture is always on", func(t *testing.T) {
-		t.Parallel()
-		r := NewRegistry(odd{phase: guards.PhaseDecode})
-		Set(r, "e", onPayment)
-		w := wire(t, r)
-		same(t, "phases", phases(w), [3][]string{{"odd", "max-future"}, nil, nil})
-		same(t, "bound", w.Decode[1].(interface{ Bound() time.Duration }).Bound(), guards.DefaultMaxFuture)
-		same(t, "default order", w.Handlers("e")[0].Stamper.Kind(), guards.KindTimestamp)
-	})
-	t.Run("a chain is taken apart", func(t *testing.T) {
-		t.Parallel()
-		r := NewRegistry(guards.Chain(guards.Version(), guards.MaxLateness(time.Hour), guards.Chain(guards.MaxFuture(time.Minute), odd{phase: guards.PhaseRow})))
-		Set(r, "e", onPayment, Guard(guards.Chain(odd{phase: guards.PhaseRow})))
-		w := wire(t, r)
-		same(t, "phases", phases(w), [3][]string{{"max-future"}, {"max-lateness"}, {"odd", "odd"}})
-		same(t, "order", w.Handlers("e")[0].Stamper.Kind(), guards.KindVersion)
-	})
-}
-
-func TestMistakesOfModels(t *testing.T) {
-	t.Parallel()
-	type Bare struct{ ID string }
-	type Keyless struct {
-		Name string
-		guards.Guarded
-	}
-	type Composite struct {
-		A string `gorm:"primaryKey"`
-		B string `gorm:"primaryKey"`
-		guards.Guarded
-	}
-	type Broken struct {
-		ID string
-		C  []string `gorm:"serializer:nope"`
-		guards.Guarded
-	}
-	type Prefixed struct {
-		ID string
-		G  guards.Guarded `gorm:"embedded;embeddedPrefix:x_"`
-		N  string
-	}
-	type Timed struct {
-		ID time.Time
-		guards.Guarded
-	}
-	type Strict struct {
-		ID   string
-		Note string `gorm:"not null" evenkeel:"unmanaged"`
-		N    int
-		guards.Guarded
-	}
-	for name, c := range map[string]struct {
-		register func(*Registry)
-		want     []string
-	}{
-		"a pointer":       {func(r *Registry) { Set(r, "e", does[Placed, *Order]) }, []string{"the entity type *handlers.Order is not a struct; name the GORM model itself, not a pointer to it"}},
-		"no Guarded":      {func(r *Registry) { Set(r, "e", does[Placed, Bare]) }, []string{"model Bare does not embed guards.Guarded; add the line `guards.Guarded` to the struct"}},
-		"no primary key":  {func(r *Registry) { Set(r, "e", does[Placed, Keyless]) }, []string{"model Keyless has no primary key; tag one field `gorm:\"primaryKey\"`"}},
-		"composite key":   {func(r *Registry) { Set(r, "e", does[Placed, Composite], Writes()) }, []string{"model Composite has a primary key of 2 fields; Evenkeel finds a row by one: add a single key and make the others a unique index"}},
-		"prefixed clocks": {func(r *Registry) { Set(r, "e", does[Placed, Prefixed], Writes("N")) }, []string{"model Prefixed has guards.Guarded under other column names; embed it without a prefix"}},
-		"a time as key":   {func(r *Registry) { Set(r, "e", does[Placed, Timed]) }, []string{"model Timed has a primary key of type time.Time; Evenkeel finds a row by a text, a whole number, or a type with Value and Scan"}},
-		"unreadable":      {func(r *Registry) { Set(r, "e", does[Placed, Broken]) }, []string{"model handlers.Broken: GORM can't read it: failed to parse field: C, error: unsupported data type: &[]"}},
-		"more mistakes on a broken model": {func(r *Registry) { Set(r, "e", does[Placed, Bare], Writes("X"), OnMissing(99)) }, []string{
-			"model Bare does not embed guards.Guarded; add the line `guards.Guarded` to the struct",
-			`the handler of "e" on Bare: OnMissingPolicy(99) is not a policy; use one of the Missing… constants`,
-			`the handler of "e" on Bare writes X, which model Bare does not have; its managed fields are `,
-		}},
-		"a column that nobody could fill": {func(r *Registry) { Set(r, "e", does[Placed, Strict], Creates(), Writes("N")) }, []string{
-			"model Strict: the column of Note is NOT NULL, has no default, and is not written by the framework; give it a default, or let a handler own it",
-		}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			r := NewRegistry()
-			c.register(r)
-			mistaken(t, r, c.want...)
-		})
-	}
-	t.Run("two models of one table", func(t *testing.T) {
-		t.Parallel()
-		r := NewRegistry()
-		Set(r, "e", onPayment)
-		type Payment struct {
-			ID string
-			guards.Guarded
-		}
-		Set(r, "f", does[Placed, Payment])
-		mistaken(t, r, "models Payment and Payment share the table payments; register one model per table")
-	})
-	t.Run("a column that nobody fills is no matter where nothing is inserted", func(t *testing.T) {
-		t.Parallel()
-		r := NewRegistry()
-		Set(r, "e", does[Placed, Strict], Writes("N"), OnMissing(MissingDiscard))
-		wire(t, r)
-	})
-}
-
-func TestWriteMistakes(t *testing.T) {
-	t.Parallel()
-	for field, why := range map[string]string{
-		"Nope":      "model Order does not have; its managed fields are Status, Customer, PlacedAt, PaidAt, Total",
-		"status":    "is a column; use the Go field's name, Status",
-		"placed_at": "is a column; use the Go field's name, PlacedAt",
-		"Lines":     "is an association; write its foreign key field instead",
-		"ID":        "is the primary key; the framework writes it",
-		"EkRev":     "belongs to guards.Guarded; the framework writes it",
-		"DeletedAt": "GORM's soft delete uses; call Delivery.Delete instead",
-		"CreatedAt": "GORM fills in itself; use a field of another name, e.g. PlacedAt",
-		"UpdatedAt": "GORM fills in itself; use a field of another name, e.g. PlacedAt",
-		"Note":      `is tagged evenkeel:"unmanaged"; drop the tag if events own it`,
-		"Seen":      "is read-only to GORM; drop the tag that makes it so",
-	} {
-		r := NewRegistry()
-		Set(r, "e", onOrder, Writes(field))
-		mistaken(t, r, `the handler of "e" on Order writes `+field+", which "+why)
-	}
-}
-
 // Address is embedded twice, so that its fields' names are not enough.
-type Address struct{ Street, City string }
-
-type Customer struct {
-	ID       string
-	Billing  Address `gorm:"embedded;embeddedPrefix:billing_"`
-	Shipping Address `gorm:"embedded;embeddedPrefix:shipping_"`
-	City     string
-	guards.Guarded
-}
-
-func TestEmbeddedFields(t *testing.T) {
-	t.Parallel()
-	r := NewRegistry()
-	Set(r, "e", does[Placed, Customer], Writes("Billing.Street", "City"))
-	Set(r, "f", does[Placed, Customer], Writes("Shipping.Street"))
-	m := wire(t, r).Models[0]
-	same(t, "columns", names(m.SetColumns), []string{"Billing.Street", "Shipping.Street", "City"})
-	c, _ := m.Column("City")
-	same(t, "a field of the struct itself", c.Name, "city")
-	c, _ = m.Column("Billing.City")
-	same(t, "and its namesake", c.Name, "billing_city")
-
-	r = NewRegistry()
-	Set(r, "e", does[Placed, Customer], Writes("Street"))
-	mistaken(t, r, `the handler of "e" on Customer writes Street, which is the name of several fields; say Billing.Street or Shipping.Street`)
-}
-
 func TestOptionMistakes(t *testing.T) {
 	t.Parallel()
 	const on = `the handler of "e" on Order`
@@ -437,6 +205,13 @@ func TestOptionMistakes(t *testing.T) {
 			},
 			[]string{"the projection of Order has an option that only handlers take; a projection takes Writes alone"},
 		},
+		"a projection of a pointer": {
+			func(r *Registry) {
+				Set(r, "e", onOrder, Writes("Total"))
+				Project(r, func(**Order) {}, Writes("Status"))
+			},
+			[]string{"the entity type *handlers.Order is not a struct; name the GORM model itself, not a pointer to it"},
+		},
 		"no projection": {
 			func(r *Registry) {
 				Set(r, "e", onOrder, Writes("Total"))
@@ -466,74 +241,6 @@ func TestOptionMistakes(t *testing.T) {
 	}
 }
 
-func TestOwnershipMistakes(t *testing.T) {
-	t.Parallel()
-	const one = "; one column has one owner: split the column, or use one verb and guard for all its writers"
-	for name, c := range map[string]struct {
-		register func(*Registry)
-		want     []string
-	}{
-		"Set and Modify": {
-			func(r *Registry) {
-				Set(r, "a", onOrder, Writes("Total"))
-				Modify(r, "b", onOrder, guards.Timestamp(), Writes("Total"))
-			},
-			[]string{`the handler of "b" on Order writes Total as Modify under timestamp, but Set owns it` + one},
-		},
-		"Modify under two guards": {
-			func(r *Registry) {
-				Modify(r, "a", onOrder, guards.None(), Writes("Total"))
-				Modify(r, "b", onOrder, guards.Timestamp(), Writes("Total"))
-			},
-			[]string{`the handler of "b" on Order writes Total as Modify under timestamp, but Modify under none owns it` + one},
-		},
-		"a projected column": {
-			func(r *Registry) {
-				Set(r, "a", onOrder, Writes("Status"))
-				Project(r, noStatus, Writes("Status"))
-			},
-			[]string{`the handler of "a" on Order writes Status as Set, but a projection owns it` + one},
-		},
-		"two projections": {
-			func(r *Registry) {
-				Set(r, "a", onOrder, Writes("Total"))
-				Project(r, noStatus, Writes("Status"))
-				Project(r, noStatus, Writes("Status"))
-			},
-			[]string{"the projection of Order computes Status, which another projection computes too; let one compute it"},
-		},
-		"all columns, though some have an owner": {
-			func(r *Registry) {
-				Set(r, "a", onOrder)
-				Modify(r, "b", onOrder, guards.None(), Writes("Total"))
-			},
-			[]string{`the handler of "a" on Order writes Total as Set, but Modify under none owns it; one column has one owner: name this handler's own with handlers.Writes`},
-		},
-		"two owners of existence": {
-			func(r *Registry) {
-				Set(r, "a", onOrder, Writes("Status"), Creates())
-				Modify(r, "b", onOrder, guards.None(), Writes("Total"), Creates())
-			},
-			[]string{`the handler of "b" on Order creates rows as Modify under none, but Set does too; existence has one owner like a column`},
-		},
-		"two kinds of stamp": {
-			func(r *Registry) {
-				Set(r, "a", onOrder, Writes("Status"))
-				Set(r, "b", onOrder, Writes("Customer"), By(guards.Version()))
-				Modify(r, "c", onOrder, guards.Timestamp(), Writes("Total"))
-			},
-			[]string{`the handler of "b" on Order orders by version, other handlers of Order by timestamp; one model has one kind of stamp`},
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			r := NewRegistry()
-			c.register(r)
-			mistaken(t, r, c.want...)
-		})
-	}
-}
-
 func TestModelsMayDifferInKind(t *testing.T) {
 	t.Parallel()
 	r := NewRegistry(guards.Version())
@@ -541,24 +248,4 @@ func TestModelsMayDifferInKind(t *testing.T) {
 	Set(r, "a", onPayment)
 	w := wire(t, r)
 	same(t, "kinds", []guards.Kind{w.Models[0].Kind, w.Models[1].Kind}, []guards.Kind{guards.KindTimestamp, guards.KindVersion})
-}
-
-func TestExistenceAlone(t *testing.T) {
-	t.Parallel()
-	r := NewRegistry()
-	Set(r, "a", onOrder, Writes(), Creates())
-	w := wire(t, r)
-	same(t, "writes", names(w.Handlers("a")[0].Writes), []string(nil))
-	same(t, "existence", *w.Models[0].Existence, Owner{Verb: VerbSet})
-}
-
-func TestNamingStrategyCounts(t *testing.T) {
-	t.Parallel()
-	r := NewRegistry()
-	Set(r, "a", onPayment)
-	w, err := r.Wire(schema.NamingStrategy{TablePrefix: "shop_", SingularTable: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	same(t, "table", w.Models[0].Table, "shop_payment")
 }
