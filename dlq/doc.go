@@ -1,0 +1,11 @@
+// Package dlq holds dead letters: what they are, how they travel on the dead-letter
+// topic, and how people and programs read them. The table evenkeel_dead_letters is the
+// authority, the topic the copy that any Kafka tool can read (R10).
+//
+// [Encode] makes the copy: the original record byte for byte, and beside it text headers
+// that say what happened, in Evenkeel's own words (evenkeel-…) and in those of Kafka's
+// KIP-1191 (__dlq.errors.…). [Decode] reads it back. [Publisher] brings copies to the
+// topic through a [Producer] and says for each letter whether it is there.
+//
+// [List], [Count] and [Get] read the table; [Fingerprint] groups letters with one cause.
+package dlq

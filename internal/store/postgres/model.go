@@ -1,0 +1,166 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5/pgtype"
+	"gorm.io/gorm/schema"
+
+	"github.com/evenkeel-go/evenkeel/handlers"
+	"github.com/evenkeel-go/evenkeel/internal/store/tables"
+)
+
+// model holds a claimed model's codecs and statements. It is not changed after it is
+// made; another claim makes another one.
+type model struct {
+	m     *handlers.Model
+	info  map[string]tables.Info
+	key   *codec
+	loads []*codec
+	// inserted and written are the columns of the two statements, without ek_*.
+	inserted, written []*codec
+	guarded           []int // the index of guards.Guarded in the struct
+	forms             bool  // the key's type takes several texts for one key
+
+	load, lock, insert, update *statement
+	absent                     *statement
+}
+
+// ekWires are the wires of EkColumns without ek_rev and ek_born: what both statements
+// take per row.
+var (
+	ekNames = [...]string{"ek_time", "ek_tie", "ek_fields", "ek_state", "ek_gen"}                                               //nolint:gochecknoglobals // a constant
+	ekWires = [...]wire{wireInt, wireBytes, wireText, wireInt, wireInt}                                                         //nolint:gochecknoglobals // a constant
+	ekCasts = [...]string{"bigint", "bytea", "text", "smallint", "integer"}                                                     //nolint:gochecknoglobals // a constant
+	ekReads = "t.ek_rev::int8, t.ek_time::int8, t.ek_tie, t.ek_fields::text, t.ek_state::int8, t.ek_born::int8, t.ek_gen::int8" //nolint:gochecknoglobals // a constant
+)
+
+// ekCells is how many cells ekReads has; the ordinal comes before them.
+const ekCells = 7
+
+func newModel(m *handlers.Model, info map[string]tables.Info) *model {
+	o := &model{m: m, info: info, key: newCodec(m.Key.Field, info[m.Key.Name]), guarded: tables.GuardedIndex(m.Type)}
+	switch o.key.oid {
+	case pgtype.TextOID, pgtype.VarcharOID, pgtype.Int2OID, pgtype.Int4OID, pgtype.Int8OID:
+	default:
+		o.forms = true
+	}
+	codecs := map[*schema.Field]*codec{m.Key.Field: o.key}
+	of := func(f *schema.Field) *codec {
+		if codecs[f] == nil {
+			codecs[f] = newCodec(f, info[f.DBName])
+		}
+		return codecs[f]
+	}
+	for _, f := range tables.Readable(m) {
+		o.loads = append(o.loads, of(f))
+	}
+	for _, c := range m.Inserted {
+		o.inserted = append(o.inserted, of(c.Field))
+	}
+	for _, c := range m.Written {
+		o.written = append(o.written, of(c.Field))
+	}
+	o.statements()
+	return o
+}
+
+func (o *model) statements() {
+	table, key := tables.Quote(o.m.Table), tables.QuoteOne(o.m.Key.Name)
+	columns := make([]string, len(o.loads))
+	formats := make([]int16, 1+ekCells, 1+ekCells+len(o.loads))
+	for i := range formats {
+		formats[i] = pgtype.BinaryFormatCode
+	}
+	for i, c := range o.loads {
+		columns[i] = c.column
+		formats = append(formats, c.format)
+	}
+	keyWire := o.keyWire()
+	asked := fmt.Sprintf("unnest($1::%s) WITH ORDINALITY AS u(k, n)", wires[keyWire].name)
+	// The ordinal tells which key a row answers: the column's own text may differ from
+	// what was asked for, as with uuid or citext.
+	load := fmt.Sprintf("SELECT u.n, %s, %s FROM %s JOIN %s AS t ON t.%s = u.k::%s", ekReads, strings.Join(columns, ", "), asked, table, key, o.key.cast)
+	params := []uint32{wires[keyWire].array}
+	o.load = newStatement(load, params, formats)
+	o.lock = newStatement(load+" ORDER BY u.n FOR UPDATE OF t", params, formats)
+	o.absent = newStatement(fmt.Sprintf("SELECT evenkeel_require((SELECT count(*) FROM %s JOIN %s AS t ON t.%s = u.k::%s) = 0, '%s')", asked, table, key, o.key.cast, stateConflict), params, nil)
+	o.insertStatement(table, key)
+	o.updateStatement(table, key)
+}
+
+func (o *model) insertStatement(table, key string) {
+	var names, values, arrays, args []string
+	params := []uint32{pgtype.Int8OID, pgtype.Int8OID} // $1 how many rows, $2 now
+	add := func(name, cast string, w wire) {
+		params = append(params, wires[w].array)
+		arg := fmt.Sprintf("c%d", len(params))
+		names = append(names, tables.QuoteOne(name))
+		values = append(values, "u."+arg+"::"+cast)
+		args = append(args, arg)
+		arrays = append(arrays, fmt.Sprintf("$%d::%s", len(params), wires[w].name))
+	}
+	for _, c := range o.inserted {
+		add(c.field.DBName, c.cast, c.wire)
+	}
+	for i, n := range ekNames {
+		add(n, ekCasts[i], ekWires[i])
+	}
+	// The target must be the key: without one a row that breaks another unique index
+	// would be left out in silence, and taken for another lane's.
+	o.insert = newStatement(fmt.Sprintf("WITH w AS (INSERT INTO %s (%s, ek_rev, ek_born) SELECT %s, $2, $2 FROM unnest(%s) AS u(%s) ON CONFLICT (%s) DO NOTHING RETURNING 1) "+
+		"SELECT evenkeel_require((SELECT count(*) FROM w) = $1, '%s')",
+		table, strings.Join(names, ", "), strings.Join(values, ", "), strings.Join(arrays, ", "), strings.Join(args, ", "), key, stateConflict), params, nil)
+}
+
+func (o *model) updateStatement(table, key string) {
+	var sets, arrays, args []string
+	params := []uint32{pgtype.Int8OID, wires[o.key.wire].array, pgtype.Int8ArrayOID} // $1 how many rows, $2 keys, $3 revisions
+	add := func(name, cast string, w wire) {
+		params = append(params, wires[w].array)
+		arg := fmt.Sprintf("c%d", len(params))
+		sets = append(sets, tables.QuoteOne(name)+" = u."+arg+"::"+cast)
+		args = append(args, arg)
+		arrays = append(arrays, fmt.Sprintf("$%d::%s", len(params), wires[w].name))
+	}
+	for _, c := range o.written {
+		add(c.field.DBName, c.cast, c.wire)
+	}
+	for i, n := range ekNames {
+		add(n, ekCasts[i], ekWires[i])
+	}
+	o.update = newStatement(fmt.Sprintf("WITH w AS (UPDATE %s AS t SET %s, ek_rev = t.ek_rev + 1 FROM unnest($2::%s, $3::int8[], %s) AS u(k, rev, %s) WHERE t.%s = u.k::%s AND t.ek_rev = u.rev RETURNING 1) "+
+		"SELECT evenkeel_require((SELECT count(*) FROM w) = $1, '%s')",
+		table, strings.Join(sets, ", "), wires[o.key.wire].name, strings.Join(arrays, ", "), strings.Join(args, ", "), key, o.key.cast, stateConflict), params, nil)
+}
+
+// keyWire is how keys that come as canonical text are asked for.
+func (o *model) keyWire() wire {
+	if o.key.wire == wireInt {
+		return wireInt
+	}
+	return wireText
+}
+
+// prepare is called at the end of a claim.
+func (s *Store) prepare(ctx context.Context, q tables.Querier, m *handlers.Model, columns map[string]tables.Info) ([]string, error) {
+	self, to, err := references(ctx, q, m.Table)
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.claimed[m.Table] = newModel(m, columns) //nolint:contextcheck // GORM's accessors do no I/O
+	s.relation[m.Table] = self
+	s.references[self] = to
+	rank := map[string]int{}
+	for i, r := range tables.Parents(s.references) {
+		rank[r] = i
+	}
+	for table, r := range s.relation {
+		s.rank[table] = rank[r]
+	}
+	return nil, nil
+}

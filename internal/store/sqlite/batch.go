@@ -1,0 +1,322 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/evenkeel-go/evenkeel/dlq"
+	"github.com/evenkeel-go/evenkeel/internal/store"
+	"github.com/evenkeel-go/evenkeel/internal/store/tables"
+)
+
+// Load is store.Store's.
+func (s *Store) Load(ctx context.Context, want *store.Want) (l *store.Loaded, err error) {
+	err = s.Conn(ctx, func(conn *sql.Conn) error {
+		l, err = s.load(ctx, conn, want)
+		return classify(err)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return l, nil
+}
+
+func (s *Store) load(ctx context.Context, q tables.Querier, want *store.Want) (*store.Loaded, error) {
+	l := &store.Loaded{Rows: map[string]map[string]*store.Row{}}
+	for _, w := range want.Rows {
+		if len(w.Keys) == 0 {
+			continue
+		}
+		o, err := s.modelOf(w.Model)
+		if err != nil {
+			return nil, err
+		}
+		keys, err := o.keys(w.Keys)
+		if err != nil {
+			return nil, err
+		}
+		have := make(map[string]*store.Row, len(w.Keys))
+		l.Rows[w.Model.Table] = have
+		err = each(ctx, q, o.load, []any{keys}, func(rows *sql.Rows) error { //nolint:contextcheck // GORM's accessors do no I/O
+			r, err := o.row(w, rows.Scan)
+			if err == nil {
+				have[r.Key] = r
+			}
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	if err := s.queues(ctx, q, want, l); err != nil {
+		return nil, err
+	}
+	return l, s.units(ctx, q, want, l)
+}
+
+func each(ctx context.Context, q tables.Querier, query string, args []any, row func(*sql.Rows) error) error {
+	rows, err := q.QueryContext(ctx, query, args...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := row(rows); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+func (s *Store) queues(ctx context.Context, q tables.Querier, want *store.Want, l *store.Loaded) error {
+	for _, w := range want.Rows {
+		if !w.Parked {
+			continue
+		}
+		if l.Queues == nil {
+			l.Queues = map[string]map[string]*store.Queue{}
+		}
+		queues := map[string]*store.Queue{}
+		keys, err := (&model{}).keys(w.Keys)
+		if err != nil {
+			return err
+		}
+		err = each(ctx, q, `SELECT u.value, 0 AS kind, p.id, p.handler, p.cause, p.place AS place, p.due
+			FROM json_each(?3) AS u CROSS JOIN evenkeel_parked p ON p.grp = ?1 AND p.tbl = ?2 AND p.entity = u.value
+			UNION ALL SELECT u.value, CASE WHEN l.blocking AND l.state = 'open' THEN 1 ELSE 2 END, l.id, l.handler, '', l.place, 0
+			FROM json_each(?3) AS u CROSS JOIN evenkeel_dead_letters l ON l.grp = ?1 AND l.tbl = ?2 AND l.entity = u.value
+			ORDER BY place, 3`, []any{want.Group, w.Model.Table, keys}, func(rows *sql.Rows) error {
+			var key string
+			var kind int
+			var due int64
+			var e store.QueueEntry
+			if err := rows.Scan(&key, &kind, &e.ID, &e.Handler, &e.Cause, &e.Place, &due); err != nil {
+				return err
+			}
+			queue := queues[key]
+			if queue == nil {
+				queue = &store.Queue{}
+				queues[key] = queue
+			}
+			queue.LastPlace = max(queue.LastPlace, e.Place)
+			switch kind {
+			case 0:
+				e.Due = tables.Time(due)
+				queue.Parked = append(queue.Parked, e)
+			case 1:
+				queue.Letters = append(queue.Letters, e)
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		for k, queue := range queues {
+			if len(queue.Parked) == 0 && len(queue.Letters) == 0 {
+				delete(queues, k)
+			}
+		}
+		if len(queues) > 0 {
+			l.Queues[w.Model.Table] = queues
+		}
+	}
+	return nil
+}
+
+func (s *Store) units(ctx context.Context, q tables.Querier, want *store.Want, l *store.Loaded) error {
+	if len(want.Judged) == 0 {
+		return nil
+	}
+	l.Units = map[string]bool{}
+	for _, table := range [...]string{"evenkeel_dead_letters", "evenkeel_parked"} {
+		for _, c := range want.Judged {
+			err := each(ctx, q, "SELECT id FROM "+table+" WHERE topic_id = ?1 AND partition = ?2 AND log_offset = ?3 AND cluster = ?4 AND grp = ?5",
+				[]any{c.TopicID, c.Partition, c.Offset, c.Cluster, want.Group}, func(rows *sql.Rows) error {
+					var id string
+					err := rows.Scan(&id)
+					l.Units[id] = true
+					return err
+				})
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// Commit is store.Store's.
+func (s *Store) Commit(ctx context.Context, b *store.Batch) error {
+	return s.Tx(ctx, func(q tables.Querier) error { return s.write(ctx, q, b) })
+}
+
+// locked holds a connection and the writer's place until Commit or Rollback.
+type locked struct {
+	s      *Store
+	conn   *sql.Conn
+	loaded *store.Loaded
+}
+
+// Lock is store.Store's. It keeps all other writers of the file out.
+func (s *Store) Lock(ctx context.Context, want *store.Want) (store.Locked, error) {
+	conn, err := s.Pool.Conn(ctx)
+	if err != nil {
+		return nil, classify(err)
+	}
+	l := &locked{s: s, conn: conn}
+	if _, err := conn.ExecContext(ctx, begin); err != nil {
+		tables.Discard(conn)
+		_ = conn.Close()
+		return nil, classify(err)
+	}
+	if l.loaded, err = s.load(ctx, conn, want); err != nil {
+		l.Rollback() //nolint:contextcheck // has to happen when ctx has ended, too
+		return nil, classify(err)
+	}
+	return l, nil
+}
+
+// Loaded is store.Locked's.
+func (l *locked) Loaded() *store.Loaded { return l.loaded }
+
+var errEnded = errors.New("evenkeel: Commit after the end of Locked")
+
+// Commit is store.Locked's. It ends the transaction in any case.
+func (l *locked) Commit(ctx context.Context, b *store.Batch) error {
+	if l.conn == nil {
+		return errEnded
+	}
+	if err := l.s.write(ctx, l.conn, b); err != nil {
+		l.Rollback() //nolint:contextcheck // as above
+		return classify(err)
+	}
+	conn := l.conn
+	l.conn = nil
+	defer conn.Close() //nolint:errcheck // returns the connection to the pool
+	return l.s.Plain.Commit(ctx, conn)
+}
+
+// Rollback is store.Locked's. Calling it again, or after Commit, does nothing.
+func (l *locked) Rollback() {
+	if l.conn == nil {
+		return
+	}
+	conn := l.conn
+	l.conn = nil
+	tables.Rollback(context.Background(), conn)
+	_ = conn.Close() // returns the connection to the pool
+}
+
+// write does in one transaction what Postgres does in one pipeline, in the same order.
+func (s *Store) write(ctx context.Context, q tables.Querier, b *store.Batch) error {
+	// Rows come in any order; foreign keys are looked at in the end.
+	if _, err := q.ExecContext(ctx, "PRAGMA defer_foreign_keys = ON"); err != nil {
+		return err
+	}
+	w := &writer{ctx: ctx, q: q, now: b.Now.UnixMicro()}
+	defer w.close()
+	if err := s.absent(ctx, q, b); err != nil {
+		return err
+	}
+	if err := s.rows(w, b); err != nil { //nolint:contextcheck // GORM's accessors do no I/O
+		return err
+	}
+	for _, m := range b.Release {
+		if err := w.guarded(store.ErrConflict, "DELETE FROM evenkeel_parked WHERE id = ?1 AND rev = ?2", m.ID, m.Rev); err != nil {
+			return err
+		}
+	}
+	reparks := tables.Reparks()
+	for _, p := range b.Repark {
+		if err := w.guarded(store.ErrConflict, updateOne("evenkeel_parked", reparks, tables.ReparkKeys), values(reparks, p)...); err != nil {
+			return err
+		}
+	}
+	parkeds := tables.Parkeds()
+	for _, p := range b.Park {
+		if err := w.exec(insertOne("evenkeel_parked", parkeds)+tables.ParkedConflict(), values(parkeds, p)...); err != nil {
+			return err
+		}
+	}
+	if err := w.letters(b); err != nil {
+		return err
+	}
+	verdicts := tables.Verdicts()
+	for i := range b.Verdicts {
+		if err := w.exec(insertOne("evenkeel_verdicts", verdicts, "at", "grp"), append(values(verdicts, &b.Verdicts[i]), w.now, b.Group)...); err != nil {
+			return err
+		}
+	}
+	if b.Ledger == nil {
+		return nil
+	}
+	return w.guarded(store.ErrFenced, s.Dialect.Rebind(tables.SetLedger), tables.LedgerArgs(b.Ledger, w.now)...)
+}
+
+func (w *writer) letters(b *store.Batch) error {
+	letters := tables.Letters()
+	for _, l := range b.Letters {
+		if err := w.exec(insertOne[dlq.Letter]("evenkeel_dead_letters", letters, "swept")+tables.LetterConflict(), append(values(letters, l), b.Ledger == nil)...); err != nil {
+			return err
+		}
+	}
+	for _, m := range b.Marks {
+		if err := w.exec("UPDATE evenkeel_dead_letters SET published_at = ?1 WHERE id = ?2 AND rev = ?3", w.now, m.ID, m.Rev); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Store) absent(ctx context.Context, q tables.Querier, b *store.Batch) error {
+	for _, a := range b.Absent {
+		o, err := s.modelOf(a.Model)
+		if err != nil {
+			return err
+		}
+		key, err := o.key(a.Key)
+		if err != nil {
+			return err
+		}
+		var rows, parked int
+		if err := q.QueryRowContext(ctx, o.absent, key).Scan(&rows); err != nil {
+			return err
+		}
+		if err := q.QueryRowContext(ctx, "SELECT count(*) FROM evenkeel_parked WHERE grp = ?1 AND tbl = ?2 AND entity = ?3", b.Group, a.Model.Table, a.Key).Scan(&parked); err != nil {
+			return err
+		}
+		if rows != 0 || parked != a.Parked {
+			return store.ErrConflict
+		}
+	}
+	return nil
+}
+
+func (s *Store) rows(w *writer, b *store.Batch) error {
+	now := any(time.UnixMicro(w.now).UTC())
+	for i, rows := range [...][]*store.Row{b.Insert, b.Update} {
+		insert := i == 0
+		for _, r := range rows {
+			o, err := s.modelOf(r.Model)
+			if err != nil {
+				return err
+			}
+			args, err := o.args(r, insert, now)
+			if err != nil {
+				return err
+			}
+			query := o.update
+			if insert {
+				query = o.insert
+				args = append(args, w.now, w.now)
+			}
+			if err := w.guarded(store.ErrConflict, query, args...); err != nil {
+				return fmt.Errorf("%w (table %s, key %q)", err, r.Model.Table, r.Key)
+			}
+		}
+	}
+	return nil
+}

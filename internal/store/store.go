@@ -1,0 +1,268 @@
+// Package store keeps rows, ledger, parked events, letters and verdicts in the user's
+// database, behind one interface. The conformance suite in storetest holds for every
+// implementation.
+package store
+
+import (
+	"context"
+	"reflect"
+	"time"
+
+	"github.com/evenkeel-go/evenkeel/dlq"
+	"github.com/evenkeel-go/evenkeel/event"
+	"github.com/evenkeel-go/evenkeel/guards"
+	"github.com/evenkeel-go/evenkeel/handlers"
+	"github.com/evenkeel-go/evenkeel/internal/clocks"
+	"github.com/evenkeel-go/evenkeel/internal/ledger"
+)
+
+// Store is what the runtime needs of a database. Methods may be called from many
+// goroutines. An error is one of those of this package, or the driver's.
+type Store interface {
+	// Claim checks that the schema's version is the code's and that the models' tables
+	// have their columns, claims the tables for the group (R4), gives each clocked
+	// column its generation and returns the layouts, in the order of the models.
+	// Calling it again is harmless and finds columns that a newer process has added.
+	Claim(ctx context.Context, group string, models []*handlers.Model, steal bool) ([]*clocks.Layout, error)
+
+	// Topic returns the number of partitions that a topic had when the group first saw
+	// it, and stores the given one at first sight (R17). known is false then.
+	Topic(ctx context.Context, cluster, topicID, topic, group string, partitions int32) (first int32, known bool, err error)
+
+	// Own raises the owner epoch of a ledger row and returns it; found is false when
+	// the row was not there. The row that is made then is at next = high = -1 and
+	// counts as not there until a batch or Position has been committed.
+	Own(ctx context.Context, key ledger.Key, topic, owner string) (state ledger.State, found bool, err error)
+	// Position moves an owned ledger row without a batch: next, high, watermark, gaps
+	// and done are written under the epoch and revision of s, the revision grows by
+	// one. ErrFenced when somebody else owns the row.
+	Position(ctx context.Context, s ledger.State) (ledger.State, error)
+	// Settle returns the ledger row as it stands, waiting for transactions in flight
+	// that hold it (R16): the way to learn whether a COMMIT whose answer was lost took
+	// effect. It locks the row and so waits for a transaction that has reached the
+	// ledger; one that is still on its way there may commit after Settle has said no, and
+	// then the same batch, sent again, is fenced by the revision. A row that is gone is
+	// ErrFenced.
+	Settle(ctx context.Context, key ledger.Key) (ledger.State, error)
+
+	// Load reads what a batch must know, without locks. An error that is
+	// clocks.ErrNewerGeneration says that a newer release has written a row: Claim again
+	// and use its layouts.
+	Load(ctx context.Context, want *Want) (*Loaded, error)
+	// Commit writes a batch in one short transaction, the ledger's compare-and-set
+	// last (R15, R16). A row that it made has the revision Batch.Now in microseconds, one
+	// that it changed the next one, and so has the ledger; what is in memory is the
+	// caller's to move on, but for GORM's automatic times, which are set in the entities.
+	// A deadlock or a serialization failure is a conflict, too: others went first.
+	Commit(ctx context.Context, b *Batch) error
+	// Lock opens a transaction, locks the rows of want that exist in key order, and
+	// reads what Load reads. It is for batches whose optimistic attempts failed. The
+	// caller ends it with Commit or Rollback of the returned Locked.
+	Lock(ctx context.Context, want *Want) (Locked, error)
+
+	// Unpublished returns the letters of the partition that are not marked published, in
+	// order of offsets. Those of sweepers are not among them: no lane's offset waits for
+	// them, and Leftovers finds them.
+	Unpublished(ctx context.Context, key ledger.Key) ([]*dlq.Letter, error)
+	// Leftovers claims up to limit unpublished letters of the group that nobody has
+	// published since before (those of sweepers, and of members that died), for d: an
+	// unmarked claim ends by itself.
+	Leftovers(ctx context.Context, group string, now, before time.Time, d time.Duration, limit int) ([]*dlq.Letter, error)
+	// Mark marks letters as published, by id and revision. Letters with another revision
+	// stay as they are: they were opened again, and must be published again.
+	Mark(ctx context.Context, marks []Mark) error
+
+	// Due claims the keys of up to limit parked rows of the group whose due time has
+	// come (R9), by moving their due time to now + d, so that a claim of a member that
+	// dies ends by itself. It returns all parked rows of these keys, in key and then
+	// place order, at most perKey of each, those before the others that were due. A row
+	// that was claimed has a new revision, and in the answer the due time that it had;
+	// the others are not due yet and not claimed.
+	Due(ctx context.Context, group string, now time.Time, d time.Duration, limit, perKey int) ([]*Parked, error)
+
+	// Retain deletes verdicts older than before, in small ordered portions, and
+	// returns how many there were.
+	Retain(ctx context.Context, before time.Time, portion int) (int64, error)
+	// Counts returns how many events are parked by cause, letters open by reason, and
+	// placeholders by model, for the group. It reads the models' tables whole: ask seldom.
+	Counts(ctx context.Context, group string, models []*handlers.Model) (*Counts, error)
+	// Now is the database's clock, for telling a skewed one.
+	Now(ctx context.Context) (time.Time, error)
+}
+
+// Locked is an open transaction that holds the locks of a batch.
+type Locked interface {
+	Loaded() *Loaded
+	Commit(ctx context.Context, b *Batch) error
+	Rollback()
+}
+
+// Want names what a batch must load.
+type Want struct {
+	Group string
+	// Rows are the entity keys per model; keys are canonical and not repeated.
+	Rows []WantRows
+	// Judged are the coordinates of records that are not at first sight: whether their
+	// units have letters or parked rows must be known (R6).
+	Judged []event.Coordinates
+}
+
+// WantRows asks for rows of one model.
+type WantRows struct {
+	Model  *handlers.Model
+	Layout *clocks.Layout
+	Keys   []string
+	// Parked asks also for what is parked, and which letters block, under each key:
+	// set when a handler keeps order or waits for missing rows.
+	Parked bool
+}
+
+// Loaded is what was there.
+type Loaded struct {
+	// Rows by table and canonical key; missing rows are not in it.
+	Rows map[string]map[string]*Row
+	// Queues by table and canonical key, for models with Parked set; keys with neither
+	// parked rows nor blocking letters are not in it.
+	Queues map[string]map[string]*Queue
+	// Units are the ids (dlq.UnitID) of letters and parked rows, in any state, of the
+	// judged coordinates.
+	Units map[string]bool
+}
+
+// Queue is what waits under one entity key.
+type Queue struct {
+	// Parked are the waiting rows in place order, without their records.
+	Parked []QueueEntry
+	// Letters are the unresolved blocking letters in place order.
+	Letters []QueueEntry
+	// LastPlace is the highest place ever given out that is still known.
+	LastPlace int64
+}
+
+// QueueEntry is one waiting unit.
+type QueueEntry struct {
+	ID      string
+	Handler string
+	Cause   Cause
+	Place   int64
+	Due     time.Time
+}
+
+// Row is one entity's row.
+type Row struct {
+	Model  *handlers.Model
+	Layout *clocks.Layout
+	Key    string        // canonical
+	Entity reflect.Value // a pointer to the model's struct
+	Clocks clocks.Row
+	State  guards.Existence
+	// Rev is the revision that was loaded; 0 for a row that is to be made.
+	Rev  int64
+	Born time.Time // zero for foreign rows
+}
+
+// Cause is why an event is parked.
+type Cause string
+
+// The causes (R9).
+const (
+	CauseRetry   Cause = "retry"
+	CauseBehind  Cause = "behind"
+	CauseMissing Cause = "missing"
+)
+
+// Parked is one event that waits under one handler for one entity.
+type Parked struct {
+	ID    string // dlq.UnitID
+	Group string
+	Table string
+	// Entity is the canonical key.
+	Entity  string
+	Handler string
+	Cause   Cause
+	// Place orders what is parked under one key; smaller is earlier.
+	Place int64
+	// Rev grows with each change; whoever removes or changes the row names it.
+	Rev      int64
+	Due      time.Time
+	Expires  time.Time // when waiting for a missing row ends; zero: never by time
+	Attempts int
+	// FirstFailed and LastFailed are zero for an event that has not run.
+	FirstFailed, LastFailed time.Time
+	ErrorType, Error, Stack string
+	EventType, Source       string
+	EventID                 string
+	OccurredAt              time.Time
+	// Codec is the name of the codec that decoded the record.
+	Codec  string
+	Record *event.Record
+}
+
+// Batch is what one transaction writes.
+type Batch struct {
+	Group string
+	// Insert are rows to make: a row that is there already is a conflict. Update are
+	// rows that were loaded: one whose revision has changed is a conflict (R15).
+	Insert, Update []*Row
+	// Absent are keys whose rows were seen to be missing and whose queues were seen to
+	// hold so many parked rows, where a unit was parked or judged on that ground
+	// without making a row (R9); anything else is a conflict. The check comes before the
+	// rows are made. Name a key of Insert here as well when its queue was looked at:
+	// whoever parks an event and whoever makes the row take the same lock, so that one of
+	// them sees the other.
+	Absent []AbsentKey
+	// Park are new waiting units, Repark are changed ones and Release removed ones;
+	// of the last two one whose revision has changed is a conflict. A new one is written
+	// with the Rev that it carries. A unit that is there already, because the ledger was
+	// moved back by hand, takes the new content and the next revision; so does a letter,
+	// which opens again.
+	Park    []*Parked
+	Repark  []*Parked
+	Release []Mark
+	// Wake are keys whose events with cause missing become due now; their revisions
+	// grow.
+	Wake    []QueueKey
+	Letters []*dlq.Letter
+	// Marks mark letters as published.
+	Marks    []Mark
+	Verdicts []Verdict
+	// Ledger moves the position, under the epoch and revision in it; nil for a
+	// sweeper's batch. It is the last statement (R16).
+	Ledger *ledger.State
+	Now    time.Time
+}
+
+// AbsentKey is a key that was seen without a row.
+type AbsentKey struct {
+	Model  *handlers.Model
+	Key    string
+	Parked int
+}
+
+// QueueKey names the queue under one entity key.
+type QueueKey struct{ Table, Entity string }
+
+// Mark names one revision of a letter or parked row.
+type Mark struct {
+	ID  string
+	Rev int64
+}
+
+// Verdict is one line of the journal (R12).
+type Verdict struct {
+	Coordinates event.Coordinates
+	Handler     string
+	Table       string
+	Entity      string
+	EventType   string
+	Source      string
+	EventID     string
+	Verdict     guards.Verdict
+}
+
+// Counts is a look at what waits.
+type Counts struct {
+	Parked       map[Cause]int64
+	Letters      map[guards.Reason]int64
+	Placeholders map[string]int64 // by table
+}

@@ -1,0 +1,168 @@
+package tables
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"encoding/json"
+	"slices"
+	"time"
+
+	"github.com/evenkeel-go/evenkeel/dlq"
+	"github.com/evenkeel-go/evenkeel/internal/ledger"
+	"github.com/evenkeel-go/evenkeel/internal/store"
+)
+
+// Unpublished is store.Store's.
+func (p *Plain) Unpublished(ctx context.Context, key ledger.Key) (letters []*dlq.Letter, err error) {
+	fields := Letters()
+	err = p.Conn(ctx, func(conn *sql.Conn) error {
+		letters, err = p.letters(ctx, conn, fields, "SELECT "+Names(fields)+" FROM evenkeel_dead_letters WHERE published_at IS NULL AND NOT swept AND grp = $1 AND topic_id = $2 AND partition = $3 AND cluster = $4 ORDER BY log_offset, id",
+			key.Group, key.TopicID, key.Partition, key.Cluster)
+		return p.Dialect.Classify(err)
+	})
+	return letters, err
+}
+
+// Leftovers is store.Store's.
+func (p *Plain) Leftovers(ctx context.Context, group string, now, before time.Time, d time.Duration, limit int) (letters []*dlq.Letter, err error) {
+	fields := Letters()
+	err = p.Tx(ctx, func(q Querier) error {
+		letters, err = p.letters(ctx, q, fields, "SELECT "+Names(fields)+" FROM evenkeel_dead_letters WHERE published_at IS NULL AND grp = $1 AND created_at < $2 AND claimed_until <= $3 ORDER BY topic_id, partition, log_offset, id LIMIT $4"+p.Dialect.SkipLocked,
+			group, before.UnixMicro(), now.UnixMicro(), limit)
+		if err != nil || len(letters) == 0 {
+			return err
+		}
+		marks := make([]store.Mark, len(letters))
+		for i, l := range letters {
+			marks[i] = store.Mark{ID: l.ID, Rev: l.Rev}
+		}
+		_, err = p.exec(ctx, q, "UPDATE evenkeel_dead_letters SET claimed_until = $2 FROM "+p.Dialect.Marks+" WHERE evenkeel_dead_letters.id = m.id", MarksArg(marks), now.Add(d).UnixMicro())
+		return err
+	})
+	return letters, err
+}
+
+func (p *Plain) letters(ctx context.Context, q Querier, fields []Field[dlq.Letter], sqlText string, args ...any) (letters []*dlq.Letter, err error) {
+	err = p.query(ctx, q, sqlText, args, func(rows *sql.Rows) error {
+		l, err := Scan(rows, fields)
+		letters = append(letters, l)
+		return err
+	})
+	return letters, err
+}
+
+// Mark is store.Store's.
+func (p *Plain) Mark(ctx context.Context, marks []store.Mark) error {
+	if len(marks) == 0 {
+		return nil
+	}
+	return p.Tx(ctx, func(q Querier) error {
+		_, err := p.exec(ctx, q, "UPDATE evenkeel_dead_letters SET published_at = "+p.Dialect.Now+" FROM "+p.Dialect.Marks+" WHERE evenkeel_dead_letters.id = m.id AND evenkeel_dead_letters.rev = m.rev", MarksArg(marks))
+		return err
+	})
+}
+
+// MarksArg is the parameter that Dialect.Marks reads.
+func MarksArg(marks []store.Mark) string {
+	type mark struct {
+		ID  string `json:"id"`
+		Rev int64  `json:"rev"`
+	}
+	list := make([]mark, len(marks))
+	for i, m := range marks {
+		list[i] = mark{ID: m.ID, Rev: m.Rev}
+	}
+	b, err := json.Marshal(list)
+	if err != nil {
+		return "[]" // strings and numbers always marshal
+	}
+	return string(b)
+}
+
+// Due is store.Store's. A claimed row's revision grows, so that a sweeper whose claim
+// has ended can't commit what it made of the row; the rows are returned with the due time
+// that they had.
+func (p *Plain) Due(ctx context.Context, group string, now time.Time, d time.Duration, limit, perKey int) (parked []*store.Parked, err error) {
+	fields := Parkeds()
+	err = p.Tx(ctx, func(q Querier) error {
+		parked = nil
+		type key struct{ table, entity string }
+		var keys []key
+		seen := map[key]bool{}
+		// A row that another sweeper is just claiming is skipped, and its key with it
+		// unless another of its rows is due, too; then revisions decide.
+		err := p.query(ctx, q, "SELECT tbl, entity FROM evenkeel_parked WHERE grp = $1 AND due <= $2 ORDER BY due LIMIT $3"+p.Dialect.SkipLocked,
+			[]any{group, now.UnixMicro(), limit}, func(rows *sql.Rows) error {
+				var k key
+				err := rows.Scan(&k.table, &k.entity)
+				if !seen[k] {
+					seen[k] = true
+					keys = append(keys, k)
+				}
+				return err
+			})
+		if err != nil {
+			return err
+		}
+		var claim []store.Mark
+		for _, k := range keys {
+			// The due ones first: a due row that stood behind perKey others would be
+			// found by each call and claimed by none.
+			from := len(parked)
+			err := p.query(ctx, q, "SELECT "+Names(fields)+" FROM evenkeel_parked WHERE grp = $1 AND tbl = $2 AND entity = $3 ORDER BY (due <= $4) DESC, place, id LIMIT $5",
+				[]any{group, k.table, k.entity, now.UnixMicro(), perKey}, func(rows *sql.Rows) error {
+					r, err := Scan(rows, fields)
+					if err != nil {
+						return err
+					}
+					parked = append(parked, r)
+					if !r.Due.After(now) {
+						claim = append(claim, store.Mark{ID: r.ID, Rev: r.Rev})
+					}
+					return nil
+				})
+			if err != nil {
+				return err
+			}
+			slices.SortStableFunc(parked[from:], func(a, b *store.Parked) int { return cmp.Compare(a.Place, b.Place) })
+		}
+		if len(claim) == 0 {
+			return nil
+		}
+		claimed := map[string]bool{}
+		err = p.query(ctx, q, "UPDATE evenkeel_parked SET due = $2, rev = evenkeel_parked.rev + 1 FROM "+p.Dialect.Marks+" WHERE evenkeel_parked.id = m.id AND evenkeel_parked.rev = m.rev RETURNING evenkeel_parked.id",
+			[]any{MarksArg(claim), now.Add(d).UnixMicro()}, func(rows *sql.Rows) error {
+				var id string
+				err := rows.Scan(&id)
+				claimed[id] = true
+				return err
+			})
+		for _, r := range parked {
+			if claimed[r.ID] {
+				r.Rev++
+			}
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return parked, nil
+}
+
+// Retain is store.Store's. Each portion is a transaction of its own: one big delete
+// holds its locks, and what vacuum may take away, for as long as it runs.
+func (p *Plain) Retain(ctx context.Context, before time.Time, portion int) (total int64, err error) {
+	for {
+		var n int64
+		err := p.Tx(ctx, func(q Querier) error {
+			n, err = p.exec(ctx, q, "DELETE FROM evenkeel_verdicts WHERE id IN (SELECT id FROM evenkeel_verdicts WHERE at < $1 ORDER BY at, id LIMIT $2"+p.Dialect.SkipLocked+")", before.UnixMicro(), portion)
+			return err
+		})
+		total += n
+		if err != nil || n < int64(portion) {
+			return total, err
+		}
+	}
+}
