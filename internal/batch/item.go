@@ -1,0 +1,180 @@
+// Package batch decides what a batch of events does: it prepares the records, says what
+// must be loaded, judges each unit against the rows and the log's prefix, runs the
+// handlers, merges what they wrote and returns one store.Batch. It does no I/O; the
+// only foreign code that it runs is the user's handlers.
+package batch
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"runtime/debug"
+
+	"github.com/evenkeel-go/evenkeel/event"
+	"github.com/evenkeel-go/evenkeel/handlers"
+	"github.com/evenkeel-go/evenkeel/internal/store"
+)
+
+// Item is one record of a batch, prepared once and judged as often as the batch is run.
+type Item struct {
+	Record *event.Record
+	// Event is nil when Err says why the record is none, and for compaction markers.
+	Event *event.Event
+	Err   error
+	Units []*Unit
+}
+
+// Unit is an event under one handler for one entity.
+type Unit struct {
+	Item    *Item
+	Handler *handlers.Handler
+	Payload any
+	// Key is the entity's canonical key; empty when Err says why there is none.
+	Key string
+	Err error
+	// ID is the unit's id, made when it is first asked for.
+	id string
+
+	// Parked is the row that the unit waits in, nil for a live one.
+	Parked *store.Parked
+	// Refused is the database's refusal of this unit's effect, once a batch of this
+	// unit alone has failed on its data (R18).
+	Refused error
+
+	// blind is what a Set handler filled in: it can't depend on any row, so it is
+	// computed once however often the batch is run (R1).
+	blind *blindRun
+}
+
+type blindRun struct {
+	view    reflect.Value
+	kept    []string
+	deleted bool
+	failure *failure
+}
+
+// Preparer turns records into items.
+type Preparer struct {
+	Wiring *handlers.Wiring
+	// Codec returns a topic's codec.
+	Codec func(topic string) event.Codec
+}
+
+// Prepare decodes a record and finds its units.
+func (p *Preparer) Prepare(r *event.Record) *Item {
+	it := &Item{Record: r}
+	if r.IsCompactionMarker() {
+		return it
+	}
+	e := &event.Event{Record: r}
+	if err := decode(p.Codec(r.Topic), r, e); err != nil {
+		it.Err = err
+		return it
+	}
+	e.Record = r
+	it.Event = e
+	hs := p.Wiring.Handlers(e.Type)
+	if len(hs) == 0 {
+		return it
+	}
+	it.Units = make([]*Unit, 0, len(hs))
+	for _, h := range hs {
+		it.Units = append(it.Units, prepareUnit(it, h))
+	}
+	return it
+}
+
+// PrepareParked prepares the one unit of a parked row.
+func (p *Preparer) PrepareParked(row *store.Parked) *Unit {
+	it := &Item{Record: row.Record}
+	e := &event.Event{Record: row.Record}
+	u := &Unit{Item: it, Key: row.Entity, Parked: row, id: row.ID}
+	it.Units = []*Unit{u}
+	if err := decode(p.Codec(row.Record.Topic), row.Record, e); err != nil {
+		it.Err, u.Err = err, err
+		return u
+	}
+	e.Record = row.Record
+	it.Event = e
+	h := p.Wiring.Handler(e.Type, row.Handler)
+	if h == nil {
+		u.Err = fmt.Errorf("no handler %q is registered for %q any more; register it again under this name (handlers.Name), or discard the letter", row.Handler, e.Type)
+		return u
+	}
+	fresh := prepareUnit(it, h)
+	fresh.Parked, fresh.id = row, row.ID
+	it.Units[0] = fresh
+	return fresh
+}
+
+func prepareUnit(it *Item, h *handlers.Handler) (u *Unit) {
+	u = &Unit{Item: it, Handler: h}
+	defer func() {
+		// The payload's UnmarshalJSON and the key function are the user's.
+		if r := recover(); r != nil {
+			u.Err = &panicError{value: r, stack: string(debug.Stack())}
+		}
+	}()
+	u.Payload, u.Err = h.Decode(it.Event)
+	if u.Err != nil {
+		return u
+	}
+	_, u.Key, u.Err = h.Model.ParseKey(h.KeyText(it.Event, u.Payload))
+	return u
+}
+
+var errCodecPanic = errors.New("the codec panicked")
+
+// decode calls a codec that may be the user's.
+func decode(c event.Codec, r *event.Record, e *event.Event) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("%w: %v", errCodecPanic, v)
+		}
+	}()
+	if err := c.Decode(r, e); err != nil {
+		return err
+	}
+	// A codec of the user's may leave out the limits and defaults that ours apply.
+	return event.Finish(c.Name(), e)
+}
+
+// Gather says what must be loaded to judge the items.
+func Gather(group string, items []*Item, layouts Layouts, firstSight func(offset int64) bool) *store.Want {
+	w := &store.Want{Group: group}
+	at := map[*handlers.Model]int{}
+	seen := map[*handlers.Model]map[string]bool{}
+	for _, it := range items {
+		if firstSight != nil && !firstSight(it.Record.Offset) {
+			w.Judged = append(w.Judged, it.Record.Coordinates)
+		}
+		for _, u := range it.Units {
+			if u.Err != nil {
+				continue
+			}
+			m := u.Handler.Model
+			i, ok := at[m]
+			if !ok {
+				i = len(w.Rows)
+				at[m] = i
+				seen[m] = make(map[string]bool, len(items))
+				w.Rows = append(w.Rows, store.WantRows{Model: m, Layout: layouts[m], Keys: make([]string, 0, len(items))})
+			}
+			if needsQueue(u.Handler) || wakes(u.Handler) {
+				w.Rows[i].Parked = true
+			}
+			if !seen[m][u.Key] {
+				seen[m][u.Key] = true
+				w.Rows[i].Keys = append(w.Rows[i].Keys, u.Key)
+			}
+		}
+	}
+	return w
+}
+
+func needsQueue(h *handlers.Handler) bool {
+	return h.OrderKept() || h.OnMissing == handlers.MissingPark
+}
+
+// wakes reports whether the handler's event may be what others wait for.
+func wakes(h *handlers.Handler) bool { return h.Creates && h.Model.Awaited }

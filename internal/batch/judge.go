@@ -1,0 +1,357 @@
+package batch
+
+import (
+	"context"
+	"fmt"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/evenkeel-go/evenkeel/dlq"
+	"github.com/evenkeel-go/evenkeel/event"
+	"github.com/evenkeel-go/evenkeel/guards"
+	"github.com/evenkeel-go/evenkeel/handlers"
+	"github.com/evenkeel-go/evenkeel/internal/clocks"
+	"github.com/evenkeel-go/evenkeel/internal/ledger"
+	"github.com/evenkeel-go/evenkeel/internal/store"
+)
+
+// Layouts are the clocks' layouts of all models.
+type Layouts map[*handlers.Model]*clocks.Layout
+
+// Judge decides what becomes of events. It holds what does not change between batches.
+type Judge struct {
+	Wiring   *handlers.Wiring
+	Group    string
+	Classify Classifier
+	// Delay returns how long a unit waits after its given failed attempt (from 1), and
+	// false when it has been tried as often as the schedule allows.
+	Delay           func(attempt int) (time.Duration, bool)
+	MissingFor      time.Duration
+	MaxParkedPerKey int
+	ServiceVersion  string
+}
+
+// Judged is one verdict, for hooks and metrics.
+type Judged struct {
+	Item    *Item
+	Handler string // empty for a record's verdict
+	Entity  string
+	Verdict guards.Verdict
+	// Placeholder is +1 where the unit made a placeholder and -1 where it completed one.
+	Placeholder int
+}
+
+// Outcome is what a batch does.
+type Outcome struct {
+	Batch    *store.Batch
+	Verdicts []Judged
+}
+
+// wakeLater is when an order-keeping event that finds its head still waiting is looked
+// at again.
+const wakeLater = 10 * time.Second
+
+// work is one run of a batch.
+type work struct {
+	*Judge
+	ctx     context.Context //nolint:containedctx // a work lives for one call
+	layouts Layouts
+	loaded  *store.Loaded
+	led     *ledger.State
+	now     time.Time
+	rows    map[*handlers.Model]map[string]*rowWork
+	out     *Outcome
+}
+
+// rowWork is a row as the batch leaves it so far.
+type rowWork struct {
+	model  *handlers.Model
+	key    string
+	row    *store.Row // nil while there is none
+	loaded bool
+	// dirty: its columns or clocks changed. shown: a decision was based on it, so that
+	// its revision must be checked and grow (R15).
+	dirty, shown bool
+	// absent: a unit was parked or judged on the ground that there is no row.
+	absent bool
+	queue  *store.Queue
+	parked int // as loaded
+}
+
+// Live judges the records of one partition, in the order of their offsets, and moves the
+// ledger behind them. The error is ctx's, and then nothing may be written.
+func (j *Judge) Live(ctx context.Context, items []*Item, layouts Layouts, loaded *store.Loaded, led ledger.State, now time.Time) (*Outcome, error) {
+	state := led.Clone()
+	w := j.start(ctx, layouts, loaded, now, len(items))
+	w.led = &state
+	for _, it := range items {
+		if err := w.record(it); err != nil {
+			return nil, err
+		}
+		state.Advance(it.Record.Offset + 1)
+	}
+	w.out.Batch.Ledger = &state
+	return w.finish()
+}
+
+// Waiting judges parked units; those of one key follow each other in the order of their
+// places. due reports whether a unit's time has come.
+func (j *Judge) Waiting(ctx context.Context, units []*Unit, layouts Layouts, loaded *store.Loaded, now time.Time, due func(*store.Parked) bool) (*Outcome, error) {
+	w := j.start(ctx, layouts, loaded, now, len(units))
+	for _, u := range units {
+		if err := w.waiting(u, due(u.Parked)); err != nil {
+			return nil, err
+		}
+	}
+	return w.finish()
+}
+
+func (j *Judge) start(ctx context.Context, layouts Layouts, loaded *store.Loaded, now time.Time, n int) *work {
+	return &work{
+		Judge: j, ctx: ctx, layouts: layouts, loaded: loaded, now: now,
+		rows: make(map[*handlers.Model]map[string]*rowWork, len(layouts)),
+		out:  &Outcome{Batch: &store.Batch{Group: j.Group, Now: now}, Verdicts: make([]Judged, 0, n)},
+	}
+}
+
+// finish collects the rows. They go in key order, so that two lanes lock in one order.
+func (w *work) finish() (*Outcome, error) {
+	b := w.out.Batch
+	for _, byKey := range w.rows {
+		for _, rw := range byKey {
+			switch {
+			case rw.row == nil:
+				if rw.absent {
+					b.Absent = append(b.Absent, store.AbsentKey{Model: rw.model, Key: rw.key, Parked: rw.parked})
+				}
+				continue
+			case rw.dirty:
+				if err := project(rw); err != nil {
+					return nil, err
+				}
+			case !rw.shown:
+				continue
+			}
+			if rw.loaded {
+				b.Update = append(b.Update, rw.row)
+			} else {
+				b.Insert = append(b.Insert, rw.row)
+			}
+		}
+	}
+	inOrder := func(a, b *store.Row) int {
+		if c := strings.Compare(a.Model.Table, b.Model.Table); c != 0 {
+			return c
+		}
+		return strings.Compare(a.Key, b.Key)
+	}
+	slices.SortFunc(b.Insert, inOrder)
+	slices.SortFunc(b.Update, inOrder)
+	slices.SortFunc(b.Absent, func(a, b store.AbsentKey) int { return strings.Compare(a.Key, b.Key) })
+	return w.out, nil
+}
+
+// ProjectionError is a panic of a projection. Like a refusal of the database it shows only
+// when the row is complete, and is traced to its event in the same way (R18).
+type ProjectionError struct {
+	Model string
+	Value any
+	Stack string
+}
+
+func (p *ProjectionError) Error() string {
+	return fmt.Sprintf("the projection of %s panicked: %v", p.Model, p.Value)
+}
+
+func project(rw *rowWork) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = &ProjectionError{Model: rw.model.Name, Value: r, Stack: string(debug.Stack())}
+		}
+	}()
+	rw.model.Project(rw.row.Entity.Interface())
+	return nil
+}
+
+// row returns the working state of a unit's row.
+func (w *work) row(u *Unit) *rowWork {
+	m := u.Handler.Model
+	byKey := w.rows[m]
+	if byKey == nil {
+		byKey = make(map[string]*rowWork, 64)
+		w.rows[m] = byKey
+	}
+	rw := byKey[u.Key]
+	if rw != nil {
+		return rw
+	}
+	rw = &rowWork{model: m, key: u.Key, queue: &store.Queue{}}
+	if loaded := w.loaded.Rows[m.Table][u.Key]; loaded != nil {
+		row := *loaded
+		row.Clocks = loaded.Clocks.Clone()
+		row.Entity = copyEntity(m, loaded.Entity)
+		rw.row, rw.loaded = &row, true
+	}
+	if q := w.loaded.Queues[m.Table][u.Key]; q != nil {
+		rw.queue = &store.Queue{Parked: slices.Clone(q.Parked), Letters: slices.Clone(q.Letters), LastPlace: q.LastPlace}
+		rw.parked = len(q.Parked)
+	}
+	byKey[u.Key] = rw
+	return rw
+}
+
+// make makes the row of a unit that found none.
+func (w *work) make(rw *rowWork) {
+	key, _, err := rw.model.ParseKey(rw.key)
+	if err != nil {
+		// The key came from ParseKey.
+		panic("evenkeel: " + err.Error())
+	}
+	layout := w.layouts[rw.model]
+	rw.row = &store.Row{
+		Model: rw.model, Layout: layout, Key: rw.key, Entity: rw.model.New(key),
+		Clocks: layout.New(), State: guards.Placeholder, Born: w.now,
+	}
+	if rw.model.Existence == nil {
+		rw.row.State = guards.Live // nobody creates these rows, so none is early
+	}
+	rw.dirty = true
+}
+
+// record judges one record.
+func (w *work) record(it *Item) error {
+	first, watermark, has := w.led.FirstSight(it.Record.Offset)
+	s := guards.State{FirstSight: first, Watermark: watermark, HasWatermark: has, Now: w.reference(it.Record)}
+	if !first && w.loaded.Units[w.recordID(it)] {
+		w.verdict(it, nil, guards.Verdict{Action: guards.Discard, Reason: guards.Redelivered})
+		return nil
+	}
+	if it.Err != nil {
+		w.recordLetter(it, guards.Verdict{Action: guards.DeadLetter, Reason: guards.Poison, Detail: dlq.Text(it.Err.Error(), dlq.MaxErrorBytes)}, &failure{err: it.Err})
+		return nil
+	}
+	if it.Event == nil {
+		w.verdict(it, nil, guards.Verdict{Action: guards.Discard, Reason: guards.CompactionMarker})
+		return nil
+	}
+	if len(it.Units) > 0 || !first {
+		if stop := w.ask(w.Wiring.Decode, it, &s); stop {
+			return nil
+		}
+	} else if v := judgeAll(w.Wiring.Decode, it.Event, &s); !v.Passed() {
+		// Nobody handles it, so nobody misses it; but it must not move the watermark.
+		w.verdict(it, nil, guards.Verdict{Action: guards.Discard, Reason: guards.Unhandled, Numbers: v.Numbers})
+		return nil
+	}
+	w.led.Observe(it.Record.Offset, event.Micros(it.Event.OccurredAt))
+	if len(it.Units) == 0 {
+		w.verdict(it, nil, guards.Verdict{Action: guards.Discard, Reason: guards.Unhandled})
+		return nil
+	}
+	for _, u := range it.Units {
+		s.Duplicate = s.Duplicate || w.isDuplicate(u)
+	}
+	if first {
+		if stop := w.ask(w.Wiring.Admission, it, &s); stop {
+			return nil
+		}
+	}
+	for _, u := range it.Units {
+		if err := w.live(u, s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// reference is what MaxFuture compares with (R6).
+func (w *work) reference(r *event.Record) time.Time {
+	if r.TimestampType == event.TimestampLogAppend {
+		return r.Timestamp
+	}
+	return w.now
+}
+
+// judgeAll asks guards one after the other. A verdict that is none, which a guard of the
+// user's may return, keeps the event as a letter: it must not vanish.
+func judgeAll(gs []guards.Guard, e *event.Event, s *guards.State) guards.Verdict {
+	for _, g := range gs {
+		v := g.Judge(e, s)
+		switch v.Action {
+		case guards.Apply:
+			continue
+		case guards.Discard, guards.Park, guards.DeadLetter:
+			if v.Reason == "" {
+				v.Reason = guards.Rejected
+			}
+			if v.Detail == "" {
+				v.Detail = "guard " + g.Name()
+			}
+		default:
+			v = guards.Verdict{
+				Action: guards.DeadLetter, Reason: guards.Rejected,
+				Detail: fmt.Sprintf("guard %s returned no verdict (%s); let it return guards.Pass() or name an action and a reason", g.Name(), v.Action),
+			}
+		}
+		return v
+	}
+	return guards.Pass()
+}
+
+// ask asks the guards of a phase about a record, and reports whether one objected.
+func (w *work) ask(gs []guards.Guard, it *Item, s *guards.State) bool {
+	v := judgeAll(gs, it.Event, s)
+	switch v.Action {
+	case guards.Apply:
+		return false
+	case guards.Discard:
+		w.verdict(it, nil, v)
+	case guards.Park, guards.DeadLetter:
+		// A record can't wait, only its units can; so what a guard would park here
+		// is kept as a letter rather than lost.
+		v.Action = guards.DeadLetter
+		w.recordLetter(it, v, nil)
+	}
+	return true
+}
+
+// isDuplicate reports whether the unit's row carries the event's own stamp.
+func (w *work) isDuplicate(u *Unit) bool {
+	if u.Err != nil || u.Handler.Stamper.Kind() == guards.KindNone {
+		return false
+	}
+	stamp, err := u.Handler.Stamper.Stamp(u.Item.Event, true)
+	if err != nil {
+		return false
+	}
+	rw := w.row(u)
+	if rw.row == nil {
+		return false
+	}
+	if u.Handler.Verb == handlers.VerbModify {
+		return rw.row.Clocks.NewestOf(rw.model.ModifyColumns) == stamp
+	}
+	for _, c := range u.Handler.Writes {
+		if rw.row.Clocks.Stamps[c.Index] == stamp {
+			return true
+		}
+	}
+	return rw.row.Clocks.Stamps[rw.row.Layout.Exists] == stamp
+}
+
+func (w *work) recordID(it *Item) string {
+	return dlq.UnitID(it.Record.Coordinates, w.Group, "", "")
+}
+
+func (w *work) unitID(u *Unit) string {
+	if u.id == "" {
+		name := ""
+		if u.Handler != nil {
+			name = u.Handler.Name
+		}
+		u.id = dlq.UnitID(u.Item.Record.Coordinates, w.Group, name, u.Key)
+	}
+	return u.id
+}

@@ -1,0 +1,224 @@
+package batch
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/evenkeel-go/evenkeel/dlq"
+	"github.com/evenkeel-go/evenkeel/event"
+	"github.com/evenkeel-go/evenkeel/guards"
+	"github.com/evenkeel-go/evenkeel/handlers"
+	"github.com/evenkeel-go/evenkeel/internal/store"
+)
+
+// verdict records what became of a record (u nil) or unit (R12).
+func (w *work) verdict(it *Item, u *Unit, v guards.Verdict) {
+	j := Judged{Item: it, Verdict: v}
+	line := store.Verdict{Coordinates: it.Record.Coordinates, Verdict: v}
+	if it.Event != nil {
+		line.EventType, line.Source, line.EventID = it.Event.Type, it.Event.Source, it.Event.ID
+		line.Entity = it.Event.Key
+	}
+	if u != nil {
+		j.Entity, line.Entity = u.Key, u.Key
+		if u.Handler != nil {
+			j.Handler, line.Handler, line.Table = u.Handler.Name, u.Handler.Name, u.Handler.Model.Table
+		}
+	}
+	w.out.Verdicts = append(w.out.Verdicts, j)
+	if v.Action != guards.Apply || len(v.Masked) > 0 {
+		w.out.Batch.Verdicts = append(w.out.Batch.Verdicts, line)
+	}
+}
+
+// settle records a verdict that ends the unit, and lets go of its parked row.
+func (w *work) settle(u *Unit, rw *rowWork, v guards.Verdict) {
+	w.verdict(u.Item, u, v)
+	w.release(u, rw)
+}
+
+func (w *work) release(u *Unit, rw *rowWork) {
+	if u.Parked == nil {
+		return
+	}
+	w.out.Batch.Release = append(w.out.Batch.Release, store.Mark{ID: u.Parked.ID, Rev: u.Parked.Rev})
+	if rw == nil {
+		return
+	}
+	rw.queue.Parked = slices.DeleteFunc(rw.queue.Parked, func(e store.QueueEntry) bool { return e.ID == u.Parked.ID })
+	w.throughRow(u, rw)
+}
+
+// throughRow makes a change of the entity's queue visible to every lane that has loaded
+// the old one: it goes through the row's revision, or, where no row is wanted, through
+// the key's lock (R9). Set handlers never wait, so their parked rows hold up nobody.
+func (w *work) throughRow(u *Unit, rw *rowWork) {
+	if !needsQueue(u.Handler) {
+		return
+	}
+	if rw.row == nil {
+		rw.absent = true
+		return
+	}
+	rw.shown = true
+}
+
+// park lets a unit wait.
+func (w *work) park(u *Unit, rw *rowWork, cause store.Cause, delay time.Duration, f *failure) {
+	if w.full(u, rw, f) {
+		return
+	}
+	p := &store.Parked{
+		ID: w.unitID(u), Group: w.Group, Table: u.Handler.Model.Table, Entity: u.Key, Handler: u.Handler.Name,
+		Cause: cause, Place: rw.place(), Rev: 1, Due: w.now.Add(delay),
+		EventType: u.Item.Event.Type, Source: u.Item.Event.Source, EventID: u.Item.Event.ID, OccurredAt: u.Item.Event.OccurredAt,
+		Record: u.Item.Record,
+	}
+	v := guards.Verdict{Action: guards.Park, Reason: guards.Reason(cause)}
+	if cause == store.CauseMissing {
+		p.Expires = w.now.Add(w.MissingFor)
+	}
+	if f != nil {
+		w.describeFailure(p, f)
+		p.Attempts = 1
+		v.Detail = p.Error
+	}
+	if rw.row == nil && needsQueue(u.Handler) && w.wantsRow(u) {
+		w.make(rw)
+	}
+	w.throughRow(u, rw)
+	rw.queue.Parked = append(rw.queue.Parked, store.QueueEntry{ID: p.ID, Handler: p.Handler, Cause: cause, Place: p.Place, Due: p.Due})
+	w.out.Batch.Park = append(w.out.Batch.Park, p)
+	w.verdict(u.Item, u, v)
+}
+
+// behind parks a unit because an earlier one of its entity waits.
+func (w *work) behind(u *Unit, rw *rowWork) { w.park(u, rw, store.CauseBehind, wakeLater, nil) }
+
+// full makes a letter of a newcomer where too many wait already.
+func (w *work) full(u *Unit, rw *rowWork, f *failure) bool {
+	if len(rw.queue.Parked) < w.MaxParkedPerKey {
+		return false
+	}
+	head := rw.queue.Parked[0]
+	if f == nil {
+		f = &failure{err: fmt.Errorf("%d events wait for %s %s already, the first as %s: mend what holds that one up, then replay this letter", len(rw.queue.Parked), u.Handler.Model.Name, u.Key, head.ID)}
+	}
+	w.unitLetter(u, rw, guards.Verdict{Action: guards.DeadLetter, Reason: guards.Behind, Detail: dlq.Text(f.err.Error(), dlq.MaxErrorBytes)}, f)
+	return true
+}
+
+// wantsRow reports whether a placeholder may stand for the missing row.
+func (w *work) wantsRow(u *Unit) bool {
+	return u.Handler.Creates || u.Handler.OnMissing == handlers.MissingPlaceholder
+}
+
+// place gives out the next place under the key.
+func (rw *rowWork) place() int64 {
+	rw.queue.LastPlace++
+	return rw.queue.LastPlace
+}
+
+// repark lets a parked unit wait on.
+func (w *work) repark(u *Unit, cause store.Cause, delay time.Duration) {
+	p := *u.Parked
+	p.Cause, p.Due = cause, w.now.Add(delay)
+	w.out.Batch.Repark = append(w.out.Batch.Repark, &p)
+	if cause != u.Parked.Cause {
+		w.verdict(u.Item, u, guards.Verdict{Action: guards.Park, Reason: guards.Reason(cause), Detail: p.Error})
+	}
+}
+
+// recordLetter makes a letter of a whole record.
+func (w *work) recordLetter(it *Item, v guards.Verdict, f *failure) {
+	l := w.letter(it, v, f)
+	l.ID = w.recordID(it)
+	w.out.Batch.Letters = append(w.out.Batch.Letters, l)
+	w.verdict(it, nil, v)
+}
+
+// unitLetter makes a letter of one unit; rw is nil when the unit has no entity.
+func (w *work) unitLetter(u *Unit, rw *rowWork, v guards.Verdict, f *failure) {
+	l := w.letter(u.Item, v, f)
+	l.ID = w.unitID(u)
+	if u.Handler != nil {
+		l.Handler, l.Table = u.Handler.Name, u.Handler.Model.Table
+		if rw != nil {
+			if stamp, err := u.Handler.Stamper.Stamp(u.Item.Event, true); err == nil {
+				l.Stamp = stamp
+			}
+		}
+	}
+	if u.Key != "" {
+		l.Entity = u.Key
+	}
+	if p := u.Parked; p != nil {
+		l.Handler, l.Table, l.Attempts = p.Handler, p.Table, p.Attempts
+		l.Place = p.Place
+		if !p.FirstFailed.IsZero() {
+			l.FirstFailed = p.FirstFailed
+		}
+		if f != nil {
+			l.Attempts++
+		}
+	}
+	if rw != nil && u.Handler.OrderKept() && blocks(v.Reason) {
+		l.Blocking = true
+		if u.Parked == nil {
+			l.Place = rw.place()
+		}
+		rw.queue.Letters = append(rw.queue.Letters, store.QueueEntry{ID: l.ID, Handler: l.Handler, Place: l.Place})
+		if rw.row == nil && w.wantsRow(u) {
+			w.make(rw)
+		}
+		w.throughRow(u, rw)
+	}
+	l.Fingerprint = dlq.Fingerprint(l)
+	w.out.Batch.Letters = append(w.out.Batch.Letters, l)
+	w.verdict(u.Item, u, v)
+	w.release(u, rw)
+}
+
+// blocks reports whether an entity's later events wait for such a letter (R9).
+func blocks(r guards.Reason) bool {
+	return slices.Contains([]guards.Reason{guards.Exhausted, guards.Poison, guards.Rejected, guards.Constraint, guards.Behind}, r)
+}
+
+func (w *work) letter(it *Item, v guards.Verdict, f *failure) *dlq.Letter {
+	l := &dlq.Letter{
+		Rev: 1, State: dlq.Open, Group: w.Group, Verdict: v, Attempts: 1,
+		FirstFailed: w.now, LastFailed: w.now, CreatedAt: w.now,
+		ServiceVersion: w.ServiceVersion, Record: it.Record,
+	}
+	if e := it.Event; e != nil {
+		l.EventType, l.Source, l.EventID, l.OccurredAt, l.Entity = e.Type, e.Source, e.ID, e.OccurredAt, e.Key
+		if w.Wiring.Stamper != nil {
+			l.Stamp = stampOf(w.Wiring.Stamper, e)
+		}
+	}
+	if f != nil {
+		l.ErrorType, l.Error, l.Stack = describe(f)
+	}
+	l.Fingerprint = dlq.Fingerprint(l)
+	return l
+}
+
+func stampOf(s guards.Stamper, e *event.Event) event.Stamp {
+	stamp, err := s.Stamp(e, true)
+	if err != nil {
+		return event.Stamp{}
+	}
+	return stamp
+}
+
+// wake makes the events that wait for the row due at once: the due time would find them
+// too, only later (R9).
+func (w *work) wake(rw *rowWork) {
+	for _, e := range rw.queue.Parked {
+		if e.Cause == store.CauseMissing {
+			w.out.Batch.Wake = append(w.out.Batch.Wake, store.QueueKey{Table: rw.model.Table, Entity: rw.key})
+			return
+		}
+	}
+}

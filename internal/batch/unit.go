@@ -1,0 +1,199 @@
+package batch
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/evenkeel-go/evenkeel/dlq"
+	"github.com/evenkeel-go/evenkeel/guards"
+	"github.com/evenkeel-go/evenkeel/handlers"
+	"github.com/evenkeel-go/evenkeel/internal/store"
+)
+
+// live judges a unit of a record that came from the log.
+func (w *work) live(u *Unit, s guards.State) error {
+	if !s.FirstSight && (w.loaded.Units[w.unitID(u)] || u.Handler.Stamper.Kind() == guards.KindNone) {
+		// It has a letter or a parked row, or nothing but the ledger tells that it ran
+		// before: its outcome stands (R6).
+		w.verdict(u.Item, u, guards.Verdict{Action: guards.Discard, Reason: guards.Redelivered})
+		return nil
+	}
+	if u.Err != nil {
+		w.unitLetter(u, nil, poison(u.Err), &failure{err: u.Err})
+		return nil
+	}
+	rw := w.row(u)
+	if w.mustWait(u, rw, int64(1)<<62) {
+		w.behind(u, rw)
+		return nil
+	}
+	return w.judge(u, rw, s)
+}
+
+// waiting judges a parked unit.
+func (w *work) waiting(u *Unit, due bool) error {
+	if u.Err != nil {
+		w.unitLetter(u, nil, poison(u.Err), &failure{err: u.Err})
+		return nil
+	}
+	rw := w.row(u)
+	if w.mustWait(u, rw, u.Parked.Place) {
+		if due {
+			w.repark(u, u.Parked.Cause, wakeLater)
+		}
+		return nil
+	}
+	if !due && u.Parked.Cause != store.CauseBehind {
+		return nil
+	}
+	return w.judge(u, rw, guards.State{Now: w.now})
+}
+
+func poison(err error) guards.Verdict {
+	return guards.Verdict{Action: guards.DeadLetter, Reason: guards.Poison, Detail: dlq.Text(err.Error(), dlq.MaxErrorBytes)}
+}
+
+// mustWait reports whether something that stands before place keeps the unit waiting
+// (R9).
+func (w *work) mustWait(u *Unit, rw *rowWork, place int64) bool {
+	if !u.Handler.OrderKept() {
+		return false
+	}
+	none := u.Handler.Stamper.Kind() == guards.KindNone
+	for _, e := range rw.queue.Parked {
+		if e.Place < place && w.keepsOrder(e.Handler) && (none || e.Cause != store.CauseMissing) {
+			return true
+		}
+	}
+	if none {
+		for _, e := range rw.queue.Letters {
+			if e.Place < place {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// keepsOrder reports whether a handler, known by its name, is one whose events wait for
+// each other. One that is registered no more does not hold anybody up.
+func (w *work) keepsOrder(name string) bool { return w.Wiring.KeepsOrder(name) }
+
+// judge asks the guards, runs the handler and merges what it wrote.
+func (w *work) judge(u *Unit, rw *rowWork, s guards.State) error {
+	h := u.Handler
+	stamp, err := h.Stamper.Stamp(u.Item.Event, true)
+	if err != nil {
+		w.unitLetter(u, rw, poison(err), &failure{err: err})
+		return nil
+	}
+	s.Stamp, s.Existence, s.Duplicate = stamp, guards.Missing, false
+	if rw.row != nil {
+		s.Existence = rw.row.State
+		columns := h.Writes
+		if h.Verb == handlers.VerbModify {
+			columns = h.Model.ModifyColumns
+		}
+		s.Clock = rw.row.Clocks.NewestOf(columns)
+	}
+	v := judgeAll(h.Guards, u.Item.Event, &s)
+	if v.Passed() && h.Verb == handlers.VerbModify {
+		v = h.Stamper.Judge(u.Item.Event, &s)
+	}
+	switch v.Action {
+	case guards.Apply:
+	case guards.Discard:
+		w.settle(u, rw, v)
+		return nil
+	case guards.DeadLetter:
+		w.unitLetter(u, rw, v, nil)
+		return nil
+	case guards.Park:
+		w.failed(u, rw, &failure{err: &guardWaitError{v}})
+		return nil
+	}
+	if missing := rw.row == nil || rw.row.State == guards.Placeholder; missing && !h.Creates && h.OnMissing != handlers.MissingPlaceholder {
+		w.missing(u, rw)
+		return nil
+	}
+	if u.Refused != nil {
+		permanent, reason := w.Classify(u.Refused)
+		w.failed(u, rw, &failure{err: u.Refused, final: permanent, reason: reason})
+		return nil
+	}
+	if h.Verb == handlers.VerbSet {
+		return w.set(u, rw, s)
+	}
+	return w.modify(u, rw, s)
+}
+
+// guardWaitError is a user's guard that says Park.
+type guardWaitError struct{ verdict guards.Verdict }
+
+func (g *guardWaitError) Error() string { return "a guard asks to wait: " + g.verdict.String() }
+
+var errMissing = errors.New("the entity's row is not there")
+
+// missing does what the handler says about a missing row.
+func (w *work) missing(u *Unit, rw *rowWork) {
+	detail := fmt.Sprintf("%s %s is not there yet", u.Handler.Model.Name, u.Key)
+	switch u.Handler.OnMissing {
+	case handlers.MissingDiscard:
+		w.settle(u, rw, guards.Verdict{Action: guards.Discard, Reason: guards.MissingRow, Detail: detail})
+	case handlers.MissingDeadLetter:
+		w.unitLetter(u, rw, guards.Verdict{Action: guards.DeadLetter, Reason: guards.MissingRow, Detail: detail}, &failure{err: errMissing})
+	case handlers.MissingPark, handlers.MissingPlaceholder:
+		if u.Parked == nil {
+			w.park(u, rw, store.CauseMissing, time.Second, nil)
+			return
+		}
+		if !u.Parked.Expires.IsZero() && !w.now.Before(u.Parked.Expires) {
+			w.unitLetter(u, rw, guards.Verdict{Action: guards.DeadLetter, Reason: guards.MissingRow, Detail: detail + ", and the time that it may wait is over"}, &failure{err: errMissing})
+			return
+		}
+		// Look less often the longer it waits: a tenth of the time waited so far.
+		waited := w.now.Sub(u.Parked.Expires.Add(-w.MissingFor))
+		w.repark(u, store.CauseMissing, min(max(waited/10, time.Second), 5*time.Minute))
+	}
+}
+
+// failed parks a unit whose run failed, or makes a letter of it.
+func (w *work) failed(u *Unit, rw *rowWork, f *failure) {
+	_, text, _ := describe(f)
+	switch {
+	case f.discard:
+		var c *handlers.ControlError
+		errors.As(f.err, &c)
+		w.settle(u, rw, guards.Verdict{Action: guards.Discard, Reason: guards.Refused, Detail: dlq.Text(c.Reason, dlq.MaxErrorBytes)})
+		return
+	case f.final:
+		w.unitLetter(u, rw, guards.Verdict{Action: guards.DeadLetter, Reason: f.reason, Detail: text}, f)
+		return
+	}
+	attempt := 1
+	if u.Parked != nil {
+		attempt = u.Parked.Attempts + 1
+	}
+	delay, more := w.Delay(attempt)
+	if !more {
+		w.unitLetter(u, rw, guards.Verdict{Action: guards.DeadLetter, Reason: guards.Exhausted, Detail: text}, f)
+		return
+	}
+	delay = max(delay, f.after)
+	if u.Parked == nil {
+		w.park(u, rw, store.CauseRetry, delay, f)
+		return
+	}
+	w.describeFailure(u.Parked, f)
+	u.Parked.Attempts = attempt
+	w.repark(u, store.CauseRetry, delay)
+}
+
+func (w *work) describeFailure(p *store.Parked, f *failure) {
+	p.ErrorType, p.Error, p.Stack = describe(f)
+	if p.FirstFailed.IsZero() {
+		p.FirstFailed = w.now
+	}
+	p.LastFailed = w.now
+}
