@@ -1,0 +1,119 @@
+package framework
+
+import (
+	"time"
+
+	"github.com/evenkeel-go/evenkeel/event"
+	"github.com/evenkeel-go/evenkeel/handlers"
+)
+
+// Config is what a consumer needs. Brokers, Group, Topics, DeadLetterTopic and Handlers
+// must be set; everything else has a default that fits most services.
+type Config struct {
+	// Brokers are the Kafka bootstrap servers, "host:port" separated by commas.
+	Brokers string
+	// Group is the consumer group.
+	Group string
+	// Topics are read by all members of the group.
+	Topics []string
+	// DeadLetterTopic takes a copy of every dead letter. It must exist.
+	DeadLetterTopic string
+	// Handlers say what the events do to the rows.
+	Handlers *handlers.Registry
+
+	// Codec decodes records. Defaults to event.CloudEvents().
+	Codec event.Codec
+	// Codecs decode the records of single topics instead of Codec.
+	Codecs map[string]event.Codec
+
+	// Kafka passes librdkafka properties, e.g. those of SASL and TLS. Those that the
+	// framework owns are refused by name.
+	Kafka map[string]any
+	// Protocol is the group protocol. Defaults to ProtocolClassic (cooperative).
+	Protocol Protocol
+	// Start is where a group begins that has read nothing yet. Defaults to
+	// StartEarliest.
+	Start Start
+
+	// Retry is the schedule of a failing handler.
+	Retry Retry
+	// MissingFor bounds how long an event with handlers.MissingPark waits for its row
+	// before it becomes a dead letter. Defaults to 24 hours.
+	MissingFor time.Duration
+	// MaxParkedPerKey bounds how many events wait under one entity; more become dead
+	// letters. Defaults to 1000.
+	MaxParkedPerKey int
+
+	// BatchSize bounds the events of one transaction. Defaults to 1000.
+	BatchSize int
+	// MaxBytes bounds the bytes of records that wait in memory, over all partitions
+	// of this member. Defaults to 256 MiB.
+	MaxBytes int64
+	// MaxUnpublished bounds the letters of one partition that wait for the
+	// dead-letter topic before the partition pauses. Defaults to 10000.
+	MaxUnpublished int
+
+	// SweepInterval is how often parked events are looked for whose time has come.
+	// Defaults to 1 second.
+	SweepInterval time.Duration
+	// KeepVerdicts is how long the verdict journal goes back. Defaults to 7 days.
+	KeepVerdicts time.Duration
+	// RevokeTimeout bounds how long a rebalance waits for a batch under way. Defaults
+	// to 3 seconds.
+	RevokeTimeout time.Duration
+	// ShutdownTimeout bounds the soft stop: when Run's context ends, batches under way
+	// may finish for so long before the contexts of their handlers end too. Run
+	// returns at the latest HardStop after that, whatever handlers do. Defaults to 20
+	// seconds.
+	ShutdownTimeout time.Duration
+
+	// Logger takes the log. Defaults to logrus' standard logger.
+	Logger Logger
+	// Metrics takes counters and gauges. Defaults to none; Stats works without.
+	Metrics Metrics
+	// Hooks observe; each implements one or more of the hook interfaces.
+	Hooks []any
+	// ServiceVersion is written into dead letters. Defaults to the version of the main
+	// module in the build information.
+	ServiceVersion string
+	// TakeTables lets this group take tables that another group has claimed. Without
+	// it that is refused at start: two groups would overwrite each other.
+	TakeTables bool
+}
+
+// HardStop is how long after ShutdownTimeout Run waits for handlers whose contexts have
+// ended.
+const HardStop = 5 * time.Second
+
+// Protocol is a Kafka consumer group protocol.
+type Protocol string
+
+// The group protocols.
+const (
+	// ProtocolClassic is the classic protocol with the cooperative-sticky assignor.
+	ProtocolClassic Protocol = "classic"
+	// ProtocolConsumer is KIP-848's, for Kafka 4.0 and later.
+	ProtocolConsumer Protocol = "consumer"
+)
+
+// Start is where a group begins that has read nothing of a topic yet.
+type Start string
+
+// The starts.
+const (
+	StartEarliest Start = "earliest"
+	StartLatest   Start = "latest"
+)
+
+// Retry is the schedule of a failing handler: one more try at once, then the event is
+// parked, and run again after Initial, then after twice as long each time up to Max, each
+// with a jitter of half, until Attempts runs have failed: then it is a dead letter. The
+// partition goes on meanwhile.
+type Retry struct {
+	// Initial is the first delay. Defaults to 1 second.
+	Initial time.Duration
+	// Max is the longest delay. Defaults to 5 minutes.
+	Max time.Duration
+	// Attempts bounds the runs, the quick second one not counted. Defaults to 10.
+	Attempts int
+}

@@ -1,0 +1,243 @@
+package framework
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"gorm.io/gorm"
+
+	"github.com/evenkeel-go/evenkeel/dlq"
+	"github.com/evenkeel-go/evenkeel/event"
+	"github.com/evenkeel-go/evenkeel/handlers"
+	"github.com/evenkeel-go/evenkeel/internal/batch"
+	"github.com/evenkeel-go/evenkeel/internal/broker"
+	"github.com/evenkeel-go/evenkeel/internal/broker/confluent"
+	"github.com/evenkeel-go/evenkeel/internal/classify"
+	"github.com/evenkeel-go/evenkeel/internal/runtime"
+	"github.com/evenkeel-go/evenkeel/internal/seam"
+	"github.com/evenkeel-go/evenkeel/internal/store/open"
+)
+
+// Consumer is one member of a consumer group. Make as many as there should be members, in
+// one process or in many.
+type Consumer struct {
+	cfg      Config
+	member   *runtime.Member
+	consumer *confluent.Consumer
+	producer *confluent.Producer
+	observer *observer
+	spawn    *seam.Group
+	clock    seam.Clock
+	ran      atomic.Bool
+}
+
+// checkTimeout bounds the checks of New.
+const checkTimeout = 30 * time.Second
+
+// New checks everything that can be checked before the first event: the configuration
+// and the handlers' wiring (all mistakes together), the schema and the models' columns,
+// and that the topics exist. It does not join the group; Run does. A Consumer that is
+// never run must be closed with Close.
+func New(db *gorm.DB, config *Config) (*Consumer, error) {
+	if config == nil {
+		config = &Config{}
+	}
+	cfg := config.WithDefaults()
+	errs := []error{cfg.validate()}
+	var wiring *handlers.Wiring
+	if db == nil {
+		errs = append(errs, errors.New("framework.New: the database handle is nil; open one with gorm.Open"))
+	} else if cfg.Handlers != nil {
+		w, err := cfg.Handlers.Wire(db.NamingStrategy)
+		wiring = w
+		errs = append(errs, err)
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, fmt.Errorf("evenkeel: the consumer can't be made:\n%w", err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), checkTimeout)
+	defer cancel()
+	return assemble(ctx, db, cfg, wiring)
+}
+
+func assemble(ctx context.Context, db *gorm.DB, cfg Config, wiring *handlers.Wiring) (_ *Consumer, err error) {
+	c := &Consumer{cfg: cfg, clock: seam.System(), spawn: &seam.Group{}, observer: newObserver(cfg.Metrics, cfg.Hooks)}
+	st, err := open.Open(db)
+	if err != nil {
+		return nil, err
+	}
+	layouts, err := st.Claim(ctx, cfg.Group, wiring.Models, cfg.TakeTables)
+	if err != nil {
+		return nil, err
+	}
+	byModel := batch.Layouts{}
+	for i, m := range wiring.Models {
+		byModel[m] = layouts[i]
+	}
+	settings := confluent.Settings{Brokers: cfg.Brokers, Group: cfg.Group, Protocol: string(cfg.Protocol), User: cfg.Kafka}
+	if c.producer, err = confluent.NewProducer(settings, c.clock, c.spawn, c.clientLog); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, c.producer.Close(runtimeClose))
+		}
+	}()
+	if err := c.checkTopics(ctx); err != nil {
+		return nil, err
+	}
+	if c.consumer, err = confluent.NewConsumer(settings, c.clock, c.spawn, c.clientLog); err != nil {
+		return nil, err
+	}
+	for _, note := range wiring.Notes {
+		c.log(runtime.Info, note)
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown host"
+	}
+	c.member = runtime.New(runtime.Options{
+		Group: cfg.Group, Topics: cfg.Topics, Owner: fmt.Sprintf("%s pid %d", host, os.Getpid()),
+		Store: st, Consumer: c.consumer, Clock: c.clock, Spawn: c.spawn,
+		Publisher: dlq.NewPublisher(c.producer, cfg.DeadLetterTopic, confluent.MaxMessageBytes),
+		Judge: &batch.Judge{
+			Wiring: wiring, Group: cfg.Group, Classify: classify.Handler, Delay: cfg.Retry.delay,
+			MissingFor: cfg.MissingFor, MaxParkedPerKey: cfg.MaxParkedPerKey, ServiceVersion: cfg.ServiceVersion,
+		},
+		Prepare: &batch.Preparer{Wiring: wiring, Codec: func(topic string) event.Codec {
+			if codec, ok := cfg.Codecs[topic]; ok {
+				return codec
+			}
+			return cfg.Codec
+		}},
+		Models: wiring.Models, Layouts: byModel,
+		StartLatest: cfg.Start == StartLatest, BatchSize: cfg.BatchSize, MaxBytes: cfg.MaxBytes,
+		MaxUnpublished: cfg.MaxUnpublished, SweepInterval: cfg.SweepInterval, KeepVerdicts: cfg.KeepVerdicts,
+		RevokeTimeout: cfg.RevokeTimeout, ShutdownTimeout: cfg.ShutdownTimeout, HardStop: HardStop,
+		Log: c.log, Observe: c.observer,
+	})
+	return c, nil
+}
+
+const runtimeClose = 5 * time.Second
+
+// MissingTopicError says that a topic does not exist.
+type MissingTopicError struct {
+	Topic      string
+	DeadLetter bool
+	Brokers    string
+}
+
+// Error gives the command that makes the topic.
+func (m *MissingTopicError) Error() string {
+	what := "the topic " + m.Topic
+	if m.DeadLetter {
+		what = "the dead-letter topic " + m.Topic
+	}
+	return fmt.Sprintf("evenkeel: %s does not exist; make it with: kafka-topics.sh --bootstrap-server %s --create --topic %s --partitions 3", what, m.Brokers, m.Topic)
+}
+
+// checkTopics finds topics that do not exist: a missing dead-letter topic would else show
+// only with the first letter.
+func (c *Consumer) checkTopics(ctx context.Context) error {
+	var errs []error
+	for _, t := range append([]string{c.cfg.DeadLetterTopic}, c.cfg.Topics...) {
+		_, err := c.producer.Describe(ctx, t)
+		var none *broker.NoTopicError
+		switch {
+		case errors.As(err, &none):
+			errs = append(errs, &MissingTopicError{Topic: t, DeadLetter: t == c.cfg.DeadLetterTopic, Brokers: c.cfg.Brokers})
+		case err != nil:
+			return fmt.Errorf("evenkeel: Kafka at %s does not answer: %w; check Config.Brokers and, with SASL or TLS, Config.Kafka", c.cfg.Brokers, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+var errRan = errors.New("evenkeel: Run was called before; make a new Consumer")
+
+// Run joins the group and works until ctx ends, then lets what is under way finish
+// (Config.ShutdownTimeout), leaves the group and returns nil. It returns an error when the
+// Kafka client can't go on. It can be called once.
+func (c *Consumer) Run(ctx context.Context) error {
+	if !c.ran.CompareAndSwap(false, true) {
+		return errRan
+	}
+	stopGauges := make(chan struct{})
+	if c.cfg.Metrics != nil {
+		c.spawn.Go("gauges", func() { c.gauges(stopGauges) })
+	}
+	err := c.member.Run(ctx)
+	close(stopGauges)
+	return errors.Join(err, c.end())
+}
+
+// Close frees a Consumer that was never run. After Run it does nothing.
+func (c *Consumer) Close() error {
+	if !c.ran.CompareAndSwap(false, true) {
+		return nil
+	}
+	return errors.Join(c.consumer.Close(runtimeClose), c.end())
+}
+
+// end closes what Run leaves open and waits for the goroutines, within a bound: those of
+// handlers that ignore their contexts, and a client that hangs, stay behind.
+func (c *Consumer) end() error {
+	err := c.producer.Close(runtimeClose)
+	late, stop := c.clock.After(time.Second)
+	defer stop()
+	select {
+	case <-c.spawn.Done():
+	case <-late:
+	}
+	return err
+}
+
+const gaugeEvery = 5 * time.Second
+
+func (c *Consumer) gauges(stop <-chan struct{}) {
+	for {
+		tick, free := c.clock.After(gaugeEvery)
+		select {
+		case <-stop:
+			free()
+			return
+		case <-tick:
+		}
+		for _, p := range c.Stats().Partitions {
+			at := labels(broker.Partition{Topic: p.Topic, Number: p.Partition})
+			if p.Lag >= 0 {
+				c.cfg.Metrics.Gauge("evenkeel_lag", float64(p.Lag), at...)
+			}
+			c.cfg.Metrics.Gauge("evenkeel_queued_bytes", float64(p.QueuedBytes), at...)
+		}
+	}
+}
+
+func (c *Consumer) log(level runtime.Level, text string, fields ...any) {
+	to := LevelDebug
+	switch level {
+	case runtime.Debug:
+	case runtime.Info:
+		to = LevelInfo
+	case runtime.Warn:
+		to = LevelWarn
+	case runtime.Error:
+		to = LevelError
+	}
+	c.cfg.Logger.Log(to, text, append([]any{"group", c.cfg.Group}, fields...)...)
+}
+
+// clientLog takes librdkafka's own lines. It repeats itself with each try, so all but
+// what ends the client is for debugging; the runtime says once when a part goes away.
+func (c *Consumer) clientLog(level int, client, facility, text string) {
+	to := LevelDebug
+	if level <= 2 {
+		to = LevelError
+	}
+	c.cfg.Logger.Log(to, "librdkafka: "+text, "group", c.cfg.Group, "client", client, "facility", facility)
+}

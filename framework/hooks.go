@@ -1,0 +1,71 @@
+package framework
+
+import (
+	"time"
+
+	"github.com/evenkeel-go/evenkeel/dlq"
+	"github.com/evenkeel-go/evenkeel/event"
+	"github.com/evenkeel-go/evenkeel/guards"
+)
+
+// Hooks observe and decide nothing. A hook implements one or more of the interfaces below
+// and is called on the goroutine that does the work, after the effect has committed, so
+// it must not block.
+
+// VerdictHook hears what became of each unit.
+type VerdictHook interface{ OnVerdict(Verdict) }
+
+// BatchHook hears of each committed batch.
+type BatchHook interface{ OnBatch(Batch) }
+
+// LetterHook hears of each dead letter once it is in the database.
+type LetterHook interface{ OnLetter(*dlq.Letter) }
+
+// PartitionHook hears when partitions come and go.
+type PartitionHook interface{ OnPartition(Partition) }
+
+// AlarmHook hears what people should look at: offsets that somebody else has set, a
+// restored database, a topic that was made again, records that are gone.
+type AlarmHook interface{ OnAlarm(Alarm) }
+
+// Verdict is what became of one unit, or of a whole record where Handler is empty.
+type Verdict struct {
+	// Event is nil for a record that could not be decoded.
+	Event   *event.Event
+	Record  *event.Record
+	Handler string
+	Entity  string
+	guards.Verdict
+}
+
+// Batch is one committed transaction of a partition.
+type Batch struct {
+	Topic     string
+	Partition int32
+	Records   int
+	// Next is the offset after the last record.
+	Next int64
+	// Took is from the batch's begin to its commit, with everything that had to be
+	// run again; Attempts is how often it was run.
+	Took     time.Duration
+	Attempts int
+}
+
+// Partition is a partition that came or went.
+type Partition struct {
+	Topic     string
+	Partition int32
+	// Assigned is false when the partition went, and Lost then says whether it went
+	// without notice.
+	Assigned, Lost bool
+	// Next is where an assigned partition starts.
+	Next int64
+}
+
+// Alarm is something that people should look at.
+type Alarm struct {
+	Topic     string
+	Partition int32
+	// Kind is a stable word, e.g. "database-restored", Detail a sentence.
+	Kind, Detail string
+}

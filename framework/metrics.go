@@ -1,0 +1,15 @@
+package framework
+
+// Metrics takes counters and gauges; labels alternate name and value. It is called from
+// many goroutines and must not block.
+//
+// The counters are evenkeel_records_total, evenkeel_batches_total,
+// evenkeel_verdicts_total (labels action and reason), evenkeel_letters_total (reason),
+// evenkeel_letters_published_total, evenkeel_conflicts_total, evenkeel_alarms_total (kind),
+// all with topic and partition where they belong to one; the gauges, every few seconds,
+// evenkeel_lag (records behind the log's end, by topic and partition) and
+// evenkeel_queued_bytes.
+type Metrics interface {
+	Count(name string, n int64, labels ...string)
+	Gauge(name string, value float64, labels ...string)
+}

@@ -1,0 +1,163 @@
+package framework
+
+import (
+	"maps"
+	"strconv"
+	"sync"
+
+	"github.com/evenkeel-go/evenkeel/dlq"
+	"github.com/evenkeel-go/evenkeel/internal/batch"
+	"github.com/evenkeel-go/evenkeel/internal/broker"
+	"github.com/evenkeel-go/evenkeel/internal/ledger"
+	"github.com/evenkeel-go/evenkeel/internal/runtime"
+)
+
+// observer turns what the runtime tells into counters, metrics and hooks.
+type observer struct {
+	metrics Metrics
+	hooks   []any
+
+	mu    sync.Mutex
+	stats Stats
+}
+
+var _ runtime.Observer = (*observer)(nil)
+
+func newObserver(m Metrics, hooks []any) *observer {
+	return &observer{metrics: m, hooks: hooks, stats: Stats{
+		Verdicts: map[string]int64{}, Letters: map[string]int64{}, Alarms: map[string]int64{},
+	}}
+}
+
+func (o *observer) snapshot() Stats {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	s := o.stats
+	s.Verdicts, s.Letters, s.Alarms = maps.Clone(s.Verdicts), maps.Clone(s.Letters), maps.Clone(s.Alarms)
+	return s
+}
+
+func (o *observer) count(name string, n int64, labels ...string) {
+	if o.metrics != nil {
+		o.metrics.Count(name, n, labels...)
+	}
+}
+
+func labels(p broker.Partition, more ...string) []string {
+	return append([]string{"topic", p.Topic, "partition", strconv.Itoa(int(p.Number))}, more...)
+}
+
+func (o *observer) Assigned(p broker.Partition, next int64) {
+	for _, h := range o.hooks {
+		if h, ok := h.(PartitionHook); ok {
+			h.OnPartition(Partition{Topic: p.Topic, Partition: p.Number, Assigned: true, Next: next})
+		}
+	}
+}
+
+func (o *observer) Released(p broker.Partition, lost bool) {
+	for _, h := range o.hooks {
+		if h, ok := h.(PartitionHook); ok {
+			h.OnPartition(Partition{Topic: p.Topic, Partition: p.Number, Lost: lost})
+		}
+	}
+}
+
+func (o *observer) Alarm(p broker.Partition, a ledger.Alarm) {
+	o.mu.Lock()
+	o.stats.Alarms[string(a.Kind)]++
+	o.mu.Unlock()
+	o.count("evenkeel_alarms_total", 1, labels(p, "kind", string(a.Kind))...)
+	for _, h := range o.hooks {
+		if h, ok := h.(AlarmHook); ok {
+			h.OnAlarm(Alarm{Topic: p.Topic, Partition: p.Number, Kind: string(a.Kind), Detail: a.Detail})
+		}
+	}
+}
+
+func (o *observer) Batch(b runtime.Batch) {
+	o.mu.Lock()
+	o.stats.Records += int64(b.Records)
+	o.stats.Batches++
+	o.mu.Unlock()
+	o.verdicts(b.Verdicts)
+	o.count("evenkeel_records_total", int64(b.Records), labels(b.Partition)...)
+	o.count("evenkeel_batches_total", 1, labels(b.Partition)...)
+	for _, h := range o.hooks {
+		if h, ok := h.(BatchHook); ok {
+			h.OnBatch(Batch{Topic: b.Partition.Topic, Partition: b.Partition.Number, Records: b.Records, Next: b.Next, Took: b.Took, Attempts: b.Attempts})
+		}
+	}
+}
+
+func (o *observer) Swept(vs []batch.Judged) { o.verdicts(vs) }
+
+func (o *observer) verdicts(vs []batch.Judged) {
+	type word struct{ action, reason string }
+	counts := map[word]int64{}
+	o.mu.Lock()
+	for i := range vs {
+		v := &vs[i]
+		w := word{v.Verdict.Action.String(), string(v.Verdict.Reason)}
+		counts[w]++
+		switch {
+		case v.Placeholder > 0:
+			o.stats.PlaceholdersMade++
+		case v.Placeholder < 0:
+			o.stats.PlaceholdersCompleted++
+		}
+	}
+	for w, n := range counts {
+		o.stats.Verdicts[w.action+"/"+w.reason] += n
+	}
+	o.mu.Unlock()
+	for w, n := range counts {
+		o.count("evenkeel_verdicts_total", n, "action", w.action, "reason", w.reason)
+	}
+	for _, h := range o.hooks {
+		h, ok := h.(VerdictHook)
+		if !ok {
+			continue
+		}
+		for i := range vs {
+			v := &vs[i]
+			h.OnVerdict(Verdict{Event: v.Item.Event, Record: v.Item.Record, Handler: v.Handler, Entity: v.Entity, Verdict: v.Verdict})
+		}
+	}
+}
+
+func (o *observer) Letter(l *dlq.Letter) {
+	o.mu.Lock()
+	o.stats.Letters[string(l.Verdict.Reason)]++
+	o.mu.Unlock()
+	o.count("evenkeel_letters_total", 1, "reason", string(l.Verdict.Reason))
+	for _, h := range o.hooks {
+		if h, ok := h.(LetterHook); ok {
+			h.OnLetter(l)
+		}
+	}
+}
+
+func (o *observer) Published(n int) {
+	o.mu.Lock()
+	o.stats.Published += int64(n)
+	o.mu.Unlock()
+	o.count("evenkeel_letters_published_total", int64(n))
+}
+
+func (o *observer) Conflict(p broker.Partition) {
+	o.mu.Lock()
+	o.stats.Conflicts++
+	o.mu.Unlock()
+	o.count("evenkeel_conflicts_total", 1, labels(p)...)
+}
+
+func (o *observer) Paused(p broker.Partition, paused bool) {
+	v := 0.0
+	if paused {
+		v = 1
+	}
+	if o.metrics != nil {
+		o.metrics.Gauge("evenkeel_paused", v, labels(p)...)
+	}
+}

@@ -1,0 +1,205 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/evenkeel-go/evenkeel/internal/broker"
+	"github.com/evenkeel-go/evenkeel/internal/ledger"
+	"github.com/evenkeel-go/evenkeel/internal/store"
+)
+
+// lane turns the records of one assigned partition into committed batches. It has one
+// goroutine, which the member starts and whose end closes done.
+type lane struct {
+	m     *Member
+	p     broker.Partition
+	queue *queue
+	out   *tracker
+
+	// ctx ends when the lane must abandon what it does; soft is closed when it should
+	// finish the batch under way and stop.
+	ctx     context.Context //nolint:containedctx // the lane's life
+	abandon context.CancelFunc
+	soft    chan struct{}
+	stopped sync.Once
+	done    chan struct{}
+
+	// recheck asks the lane to look at its position: the broker says that some
+	// partition's is out of range.
+	recheck atomic.Bool
+	paused  bool // the poll goroutine's
+
+	mu        sync.Mutex
+	led       ledger.State
+	owned     bool
+	committed int64 // what Kafka was last told, -1 before
+}
+
+var errAbandoned = errors.New("the lane was told to stop")
+
+func newLane(m *Member, p broker.Partition) *lane {
+	l := &lane{
+		m: m, p: p, queue: newQueue(), out: newTracker(),
+		soft: make(chan struct{}), done: make(chan struct{}), committed: -1,
+	}
+	l.ctx, l.abandon = context.WithCancel(m.hard)
+	return l
+}
+
+// stop asks the lane to finish what it does and end.
+func (l *lane) stop() { l.stopped.Do(func() { close(l.soft) }) }
+
+func (l *lane) stopping() bool {
+	select {
+	case <-l.soft:
+		return true
+	case <-l.ctx.Done():
+		return true
+	default:
+		return false
+	}
+}
+
+func (l *lane) run() {
+	defer close(l.done)
+	defer func() { l.m.bytes.Add(-l.queue.drop()) }()
+	if err := l.own(); err != nil {
+		return
+	}
+	for {
+		err := l.turn()
+		switch {
+		case err == nil:
+		case errors.Is(err, errAbandoned):
+			l.flushMarks()
+			return
+		default:
+			if errors.Is(err, store.ErrFenced) {
+				l.m.log(Warn, "the partition has another owner; this member lets go of it", "topic", l.p.Topic, "partition", l.p.Number)
+			}
+			return
+		}
+	}
+}
+
+// turn waits for something to do and does it.
+func (l *lane) turn() error {
+	for {
+		if l.stopping() {
+			return errAbandoned
+		}
+		if l.recheck.CompareAndSwap(true, false) {
+			if err := l.reposition(); err != nil {
+				return err
+			}
+		}
+		if n, bytes := l.out.size(); n < l.m.MaxUnpublished && bytes < maxUnpublishedBytes {
+			records, bytes, end := l.queue.take(l.m.BatchSize)
+			if len(records) > 0 {
+				err := l.process(records)
+				l.m.bytes.Add(-bytes)
+				return err
+			}
+			if end > l.position().Next {
+				return l.passHole(end)
+			}
+		}
+		if !l.idle() && l.out.hasMarks() {
+			l.flushMarks()
+		}
+	}
+}
+
+const (
+	// markAfter is how long an idle lane waits for a batch to take its marks along.
+	markAfter = 100 * time.Millisecond
+	// maxUnpublishedBytes bounds the letters that a lane keeps in memory for the
+	// dead-letter topic.
+	maxUnpublishedBytes = 16 << 20
+)
+
+// idle waits for work and reports whether it came before markAfter.
+func (l *lane) idle() bool {
+	timer, stop := l.m.Clock.After(markAfter)
+	defer stop()
+	select {
+	case <-l.queue.signal:
+		return true
+	case <-l.soft:
+		return true
+	case <-l.ctx.Done():
+		return true
+	case <-timer:
+		return false
+	}
+}
+
+// flushMarks marks published letters in a transaction of its own.
+func (l *lane) flushMarks() {
+	marks := l.out.takeMarks()
+	if len(marks) == 0 {
+		return
+	}
+	if err := l.m.Store.Mark(l.ctx, marks); err != nil {
+		l.out.giveBack(marks)
+		if l.ctx.Err() == nil {
+			l.m.health.down("the database", err)
+		}
+	}
+}
+
+func (l *lane) position() ledger.State {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.led
+}
+
+func (l *lane) setPosition(s ledger.State) {
+	l.mu.Lock()
+	l.led, l.owned = s, true
+	l.mu.Unlock()
+}
+
+// committable returns the offset to commit, with its token; ok is false when Kafka has
+// been told already or the lane owns nothing yet.
+func (l *lane) committable() (o broker.Offset, ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.owned {
+		return o, false
+	}
+	n := l.out.committable(l.led.Next)
+	if n == l.committed || n < 0 {
+		return o, false
+	}
+	t := ledger.Token{Cluster: l.led.Cluster, TopicID: l.led.TopicID, Epoch: l.led.Epoch, Offset: n}
+	return broker.Offset{Partition: l.p, Next: n, Metadata: t.String()}, true
+}
+
+func (l *lane) setCommitted(n int64) {
+	l.mu.Lock()
+	l.committed = n
+	l.mu.Unlock()
+}
+
+// wait sleeps about d, with a jitter of half, unless the lane must stop.
+func (l *lane) wait(d time.Duration) error {
+	if d > 0 {
+		d = d/2 + rand.N(d) //nolint:gosec // jitter
+	}
+	timer, stop := l.m.Clock.After(d)
+	defer stop()
+	select {
+	case <-timer:
+		return nil
+	case <-l.soft:
+		return errAbandoned
+	case <-l.ctx.Done():
+		return errAbandoned
+	}
+}

@@ -1,0 +1,81 @@
+package runtime
+
+import (
+	"time"
+
+	"github.com/evenkeel-go/evenkeel/dlq"
+	"github.com/evenkeel-go/evenkeel/handlers"
+	"github.com/evenkeel-go/evenkeel/internal/batch"
+	"github.com/evenkeel-go/evenkeel/internal/broker"
+	"github.com/evenkeel-go/evenkeel/internal/ledger"
+	"github.com/evenkeel-go/evenkeel/internal/seam"
+	"github.com/evenkeel-go/evenkeel/internal/store"
+)
+
+// Options are what a member is made of.
+type Options struct {
+	Group  string
+	Topics []string
+	// Owner names this member in the ledger, for people.
+	Owner string
+
+	Store     store.Store
+	Consumer  broker.Consumer
+	Publisher *dlq.Publisher
+	Clock     seam.Clock
+	Spawn     *seam.Group
+	Judge     *batch.Judge
+	Prepare   *batch.Preparer
+	Models    []*handlers.Model
+	Layouts   batch.Layouts
+
+	StartLatest     bool
+	BatchSize       int
+	MaxBytes        int64
+	MaxUnpublished  int
+	SweepInterval   time.Duration
+	KeepVerdicts    time.Duration
+	RevokeTimeout   time.Duration
+	ShutdownTimeout time.Duration
+	HardStop        time.Duration
+
+	Log     Log
+	Observe Observer
+}
+
+// Level is how loud a log line is.
+type Level uint8
+
+// The levels.
+const (
+	Debug Level = iota
+	Info
+	Warn
+	Error
+)
+
+// Log takes one line with alternating keys and values.
+type Log func(level Level, text string, fields ...any)
+
+// Observer hears what happens, on the goroutine where it happens: it must not block.
+type Observer interface {
+	Assigned(p broker.Partition, next int64)
+	Released(p broker.Partition, lost bool)
+	Alarm(p broker.Partition, a ledger.Alarm)
+	Batch(b Batch)
+	Swept(verdicts []batch.Judged)
+	Letter(l *dlq.Letter)
+	Published(n int)
+	Conflict(p broker.Partition)
+	Paused(p broker.Partition, paused bool)
+}
+
+// Batch is one committed batch.
+type Batch struct {
+	Partition broker.Partition
+	Records   int
+	Verdicts  []batch.Judged
+	Next      int64
+	Took      time.Duration
+	Attempts  int
+}

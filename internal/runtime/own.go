@@ -1,0 +1,139 @@
+package runtime
+
+import (
+	"errors"
+	"time"
+
+	"github.com/evenkeel-go/evenkeel/internal/broker"
+	"github.com/evenkeel-go/evenkeel/internal/ledger"
+	"github.com/evenkeel-go/evenkeel/internal/store"
+)
+
+// own takes the partition over: it raises the owner epoch, decides where to start, and
+// starts fetching (R16, R17). It tries until it works or the lane must stop.
+func (l *lane) own() error {
+	for try := 1; ; try++ {
+		part, err := l.tryOwn()
+		if err == nil {
+			return nil
+		}
+		if l.stopping() {
+			return errAbandoned
+		}
+		if errors.Is(err, store.ErrFenced) {
+			return err
+		}
+		l.m.health.down(part, err)
+		if err := l.wait(backoff(20*time.Millisecond, 5*time.Second, try)); err != nil {
+			return err
+		}
+	}
+}
+
+const (
+	partBroker   = "the broker"
+	partDatabase = "the database"
+)
+
+func (l *lane) tryOwn() (part string, err error) {
+	topic, err := l.m.Consumer.Describe(l.ctx, l.p.Topic)
+	if err != nil {
+		return partBroker, err
+	}
+	l.m.health.up(partBroker)
+	first, known, err := l.m.Store.Topic(l.ctx, topic.Cluster, topic.ID, l.p.Topic, l.m.Group, topic.Partitions)
+	if err != nil {
+		return partDatabase, err
+	}
+	key := ledger.Key{Cluster: topic.Cluster, TopicID: topic.ID, Group: l.m.Group, Partition: l.p.Number}
+	state, found, err := l.m.Store.Own(l.ctx, key, l.p.Topic, l.m.Owner)
+	if err != nil {
+		return partDatabase, err
+	}
+	state.Topic = l.p.Topic
+	l.m.health.up(partDatabase)
+	pos, err := l.m.Consumer.Find(l.ctx, l.p)
+	if err != nil {
+		return partBroker, err
+	}
+	d := ledger.Decide(ledger.Found{
+		Ledger: state, HasLedger: found,
+		Committed: pos.Committed, HasCommitted: pos.HasCommitted, Metadata: pos.Metadata,
+		LogStart: pos.LogStart, LogEnd: pos.LogEnd,
+		NewPartition: known && l.p.Number >= first, StartLatest: l.m.StartLatest,
+	})
+	l.alarms(d.Alarms)
+	if d.Moved {
+		if d.State, err = l.m.Store.Position(l.ctx, d.State); err != nil {
+			return partDatabase, err
+		}
+	}
+	letters, err := l.m.Store.Unpublished(l.ctx, key)
+	if err != nil {
+		return partDatabase, err
+	}
+	l.out.add(letters)
+	l.setPosition(d.State)
+	if err := l.commitNow(); err != nil {
+		return partBroker, err
+	}
+	l.queue.start(d.State.Next)
+	if err := l.m.Consumer.Start(l.p, d.State.Next); err != nil {
+		return partBroker, err
+	}
+	l.m.relay.enqueue(l, letters)
+	l.m.log(Info, "partition assigned", "topic", l.p.Topic, "partition", l.p.Number, "next", d.State.Next, "epoch", d.State.Epoch)
+	l.m.Observe.Assigned(l.p, d.State.Next)
+	return "", nil
+}
+
+// commitNow tells Kafka the position, so that the next owner finds our token and not the
+// offset that was obeyed just now.
+func (l *lane) commitNow() error {
+	o, ok := l.committable()
+	if !ok {
+		return nil
+	}
+	if err := l.m.Consumer.Commit(l.ctx, []broker.Offset{o}); err != nil {
+		return err
+	}
+	l.setCommitted(o.Next)
+	return nil
+}
+
+func (l *lane) alarms(as []ledger.Alarm) {
+	for _, a := range as {
+		l.m.log(Warn, "alarm: "+a.Detail, "alarm", string(a.Kind), "topic", l.p.Topic, "partition", l.p.Number)
+		l.m.Observe.Alarm(l.p, a)
+	}
+}
+
+// reposition looks whether the lane's position still exists, and moves it if not.
+func (l *lane) reposition() error {
+	pos, err := l.m.Consumer.Find(l.ctx, l.p)
+	if err != nil {
+		l.recheck.Store(true)
+		return l.wait(time.Second)
+	}
+	at := l.position()
+	n, _ := l.queue.held()
+	if n > 0 || at.Next >= pos.LogStart && at.Next <= pos.LogEnd {
+		return nil
+	}
+	d := ledger.Decide(ledger.Found{Ledger: at, HasLedger: true, LogStart: pos.LogStart, LogEnd: pos.LogEnd})
+	l.alarms(d.Alarms)
+	if !d.Moved {
+		return nil
+	}
+	state, err := l.m.Store.Position(l.ctx, d.State)
+	if err != nil {
+		if errors.Is(err, store.ErrFenced) {
+			return err
+		}
+		l.recheck.Store(true)
+		return l.wait(time.Second)
+	}
+	l.setPosition(state)
+	l.queue.start(state.Next)
+	return l.m.Consumer.Start(l.p, state.Next)
+}

@@ -1,0 +1,190 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"time"
+
+	"github.com/evenkeel-go/evenkeel/internal/batch"
+	"github.com/evenkeel-go/evenkeel/internal/store"
+)
+
+// sweeper judges parked events again when their time has come (R9), and lets the verdict
+// journal forget. Every member has one; the claims in the database share the work.
+type sweeper struct {
+	m         *Member
+	retention time.Time
+}
+
+const (
+	// lease is how long a claim keeps other sweepers away. It is renewed by nothing:
+	// if a run takes longer, a second one's removal finds another revision and is
+	// refused.
+	lease         = time.Minute
+	sweepKeys     = 200
+	sweepPerKey   = 200
+	retainEvery   = 10 * time.Minute
+	retainPortion = 1000
+)
+
+func (s *sweeper) run(ctx context.Context) {
+	for {
+		d := s.m.SweepInterval
+		if s.m.Clock.Sleep(ctx, d/2+rand.N(d)) != nil { //nolint:gosec // jitter
+			return
+		}
+		for {
+			n, err := s.sweep(ctx)
+			if err != nil && ctx.Err() == nil {
+				s.m.health.down(partDatabase, err)
+			}
+			if err != nil || n < sweepKeys {
+				break
+			}
+		}
+		s.retain(ctx)
+	}
+}
+
+// sweep claims and judges one portion and returns how many keys it held.
+func (s *sweeper) sweep(ctx context.Context) (int, error) {
+	now := s.m.Clock.Now()
+	rows, err := s.m.Store.Due(ctx, s.m.Group, now, lease, sweepKeys, sweepPerKey)
+	if err != nil || len(rows) == 0 {
+		return 0, err
+	}
+	s.m.health.up(partDatabase)
+	claimed := now.Add(lease).UnixMicro()
+	due := func(p *store.Parked) bool { return p.Due.UnixMicro() == claimed || !p.Due.After(now) }
+	keys := group(rows)
+	if err := s.judge(ctx, keys, due); err != nil {
+		return 0, err
+	}
+	return len(keys), nil
+}
+
+// group splits rows, which come in key order, by their keys.
+func group(rows []*store.Parked) [][]*store.Parked {
+	var keys [][]*store.Parked
+	for i, p := range rows {
+		if i == 0 || rows[i-1].Table != p.Table || rows[i-1].Entity != p.Entity {
+			keys = append(keys, nil)
+		}
+		keys[len(keys)-1] = append(keys[len(keys)-1], p)
+	}
+	return keys
+}
+
+// judge runs the keys as one batch, and in halves if the database refuses it (R18).
+func (s *sweeper) judge(ctx context.Context, keys [][]*store.Parked, due func(*store.Parked) bool) error {
+	refused := map[string]error{}
+	for try := 1; try <= 20; try++ {
+		err := s.once(ctx, keys, due, refused, try >= lockFrom)
+		if err == nil || ctx.Err() != nil {
+			return err
+		}
+		st, wait := next(err, try)
+		switch st {
+		case stepSplit:
+			if len(keys) > 1 {
+				half := len(keys) / 2
+				if err := s.judge(ctx, keys[:half], due); err != nil {
+					return err
+				}
+				return s.judge(ctx, keys[half:], due)
+			}
+			if !accuseNext(keys[0], refused, err) {
+				return err
+			}
+			continue
+		case stepLayout:
+			if err := s.m.reloadLayouts(ctx); err != nil {
+				return err
+			}
+		case stepSettle, stepAbandon:
+			// What was committed has another revision now: the lease ends, and
+			// whoever claims the rest finds out.
+			return err
+		case stepAgain:
+			if !errors.Is(err, store.ErrConflict) {
+				return err
+			}
+		}
+		if err := s.m.Clock.Sleep(ctx, wait/2+rand.N(wait+1)); err != nil { //nolint:gosec // jitter
+			return err
+		}
+	}
+	return store.ErrConflict
+}
+
+// accuseNext marks the first unit of a key that is not yet refused.
+func accuseNext(rows []*store.Parked, refused map[string]error, err error) bool {
+	for _, p := range rows {
+		if refused[p.ID] == nil {
+			refused[p.ID] = err
+			return true
+		}
+	}
+	return false
+}
+
+func (s *sweeper) once(ctx context.Context, keys [][]*store.Parked, due func(*store.Parked) bool, refused map[string]error, lock bool) error {
+	m := s.m
+	layouts := m.layouts()
+	var units []*batch.Unit
+	var items []*batch.Item
+	for _, key := range keys {
+		for _, p := range key {
+			u := m.Prepare.PrepareParked(p)
+			u.Refused = refused[p.ID]
+			units, items = append(units, u), append(items, u.Item)
+		}
+	}
+	want := batch.Gather(m.Group, items, layouts, nil)
+	var loaded *store.Loaded
+	var locked store.Locked
+	var err error
+	if lock {
+		if locked, err = m.Store.Lock(ctx, want); err != nil {
+			return err
+		}
+		defer locked.Rollback()
+		loaded = locked.Loaded()
+	} else if loaded, err = m.Store.Load(ctx, want); err != nil {
+		return err
+	}
+	out, err := m.Judge.Waiting(ctx, units, layouts, loaded, m.Clock.Now(), due)
+	if err != nil {
+		return err
+	}
+	if locked != nil {
+		err = locked.Commit(ctx, out.Batch)
+	} else {
+		err = m.Store.Commit(ctx, out.Batch)
+	}
+	if err != nil {
+		return err
+	}
+	for _, l := range out.Batch.Letters {
+		m.Observe.Letter(l)
+	}
+	m.relay.enqueue(nil, out.Batch.Letters)
+	m.Observe.Swept(out.Verdicts)
+	return nil
+}
+
+// retain lets the verdict journal forget what is too old.
+func (s *sweeper) retain(ctx context.Context) {
+	now := s.m.Clock.Now()
+	if now.Before(s.retention) {
+		return
+	}
+	s.retention = now.Add(retainEvery/2 + rand.N(retainEvery)) //nolint:gosec // jitter
+	for ctx.Err() == nil {
+		n, err := s.m.Store.Retain(ctx, now.Add(-s.m.KeepVerdicts), retainPortion)
+		if err != nil || n < retainPortion {
+			return
+		}
+	}
+}
