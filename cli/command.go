@@ -1,0 +1,115 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// environment is what the commands know of the world, so that tests can say what it is.
+type environment struct {
+	getenv func(string) string
+	now    func() time.Time
+	// columns is the width of the terminal that w is, and 0 when it is none.
+	columns func(w io.Writer) int
+}
+
+// Command returns the command evenkeel with all its subcommands. Its errors are for
+// people; [ExitCode] says how a process ends with them.
+func Command() *cobra.Command {
+	return command(environment{
+		getenv:  os.Getenv,
+		now:     time.Now, //nolint:forbidigo // the commands' one clock; tests give another
+		columns: terminalColumns,
+	})
+}
+
+// Execute runs root with the process's arguments, writes an error to its error output,
+// and returns the exit code.
+func Execute(ctx context.Context, root *cobra.Command) int {
+	err := root.ExecuteContext(ctx)
+	report(root.ErrOrStderr(), err)
+	return ExitCode(err)
+}
+
+func command(env environment) *cobra.Command {
+	a := &app{environment: env}
+	root := &cobra.Command{
+		Use:   "evenkeel",
+		Short: "Look after Kafka consumers that keep a database right",
+		Long: `Evenkeel keeps a database right although Kafka's events arrive duplicated, late,
+early and out of order. This command shows what could not be applied and why,
+and makes the tables that Evenkeel needs.
+
+Every command takes the database from --dsn or from the environment variable
+` + dsnVariable + `. Exit codes: 0 done, 1 error, 2 wrong usage, 4 nothing found.`,
+		Example: `  export ` + dsnVariable + `=postgres://orders@db.internal/orders
+  evenkeel dlq list --since 1h
+  evenkeel dlq show 5598dac7`,
+	}
+	group(root)
+	flags := root.PersistentFlags()
+	flags.StringVar(&a.dsn, "dsn", "", "database, postgres://… or file:/path (default $"+dsnVariable+")")
+	flags.StringVarP(&a.output, "output", "o", "table", "`format`: table, json or jsonl")
+	letters := &cobra.Command{
+		Use:   "dlq",
+		Short: "Look at dead letters",
+		Long: `A dead letter is an event that Evenkeel could not or must not apply, kept in the
+table evenkeel_dead_letters with its bytes, the reason and the numbers compared.`,
+		Example: `  evenkeel dlq list --reason exhausted`,
+	}
+	group(letters)
+	letters.AddCommand(a.listCommand(), a.showCommand())
+	root.AddCommand(a.migrateCommand(), letters, a.versionCommand())
+	root.CompletionOptions.HiddenDefaultCmd = true
+	// The subcommands inherit these two.
+	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages", ".FlagUsagesWrapped 80"))
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usage(c, "%v", err) })
+	silence(root)
+	return root
+}
+
+// app carries the flags that all commands share.
+type app struct {
+	environment
+	dsn    string
+	output string
+}
+
+// silence leaves errors to the caller, also under a root that isn't ours.
+func silence(c *cobra.Command) {
+	c.SilenceErrors, c.SilenceUsage = true, true
+	for _, sub := range c.Commands() {
+		silence(sub)
+	}
+}
+
+// group makes c a command that does nothing itself: alone it shows its help, and a word
+// that is no subcommand is wrong usage.
+func group(c *cobra.Command) {
+	c.Args = func(c *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return nil
+		}
+		hint := ""
+		if names := c.SuggestionsFor(args[0]); len(names) > 0 {
+			hint = fmt.Sprintf(", did you mean %q?", names[0])
+		}
+		return usage(c, "there is no command %q%s", args[0], hint)
+	}
+	c.SuggestionsMinimumDistance = 2
+	c.DisableFlagsInUseLine = true
+	c.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
+}
+
+func noArguments(c *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usage(c, "%s takes no arguments, found %q", c.Name(), args[0])
+	}
+	return nil
+}

@@ -1,0 +1,159 @@
+package cli
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/evenkeel-go/evenkeel/dlq"
+)
+
+// shortID is how much of a letter's id a table shows: enough to be the only one among
+// millions, and short enough to be typed.
+const shortID = 12
+
+func (a *app) listCommand() *cobra.Command {
+	var f dlq.Filter
+	var since, until string
+	c := &cobra.Command{
+		Use:   "list",
+		Short: "List dead letters, newest first",
+		Long: `List dead letters, newest first. Flags that choose letters must all hold.
+--since and --until look at when the letter was made; they take how long ago
+(90m, 7d), a day in UTC (2026-10-14) or a time in RFC 3339.
+
+With -o json or jsonl the fields are those of ` + "`evenkeel dlq show -o json`" + `, but
+stack and record are null unless --full is given. When no letter is chosen the
+exit code is 4.`,
+		Example: `  evenkeel dlq list --group orders --reason exhausted --since 1h
+  evenkeel dlq list --entity order-17 -o jsonl --full | jq .record.value`,
+		Args: noArguments,
+	}
+	flags := c.Flags()
+	flags.StringVar(&f.Group, "group", "", "only of this consumer `group`")
+	flags.StringVar((*string)(&f.Reason), "reason", "", "only with this `reason`, e.g. late, poison, exhausted")
+	flags.StringVar((*string)(&f.State), "state", "", "only in this `state`, e.g. open")
+	flags.StringVar(&f.EventType, "type", "", "only of this event `type`")
+	flags.StringVar(&f.EventID, "event-id", "", "only of the event with this `id`")
+	flags.StringVar(&f.Handler, "handler", "", "only of this handler `name`")
+	flags.StringVar(&f.Table, "table", "", "only for entities of this `table`")
+	flags.StringVar(&f.Entity, "entity", "", "only for the entity with this `key`")
+	flags.StringVar(&f.Topic, "topic", "", "only of events that came from this `topic`")
+	flags.StringVar(&f.Fingerprint, "fingerprint", "", "only with this `cause`, as dlq show tells it")
+	flags.StringVar(&since, "since", "", "only letters made at or after this `time`")
+	flags.StringVar(&until, "until", "", "only letters made before this `time`")
+	flags.IntVarP(&f.Limit, "limit", "n", 50, "show at most this many")
+	full := flags.Bool("full", false, "with -o json or jsonl: with stack and record")
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		now := a.now()
+		for _, bound := range []struct {
+			flag, text string
+			at         *time.Time
+		}{{"since", since, &f.Since}, {"until", until, &f.Until}} {
+			if bound.text == "" {
+				continue
+			}
+			t, err := parseTime(now, bound.text)
+			if err != nil {
+				return usage(c, "--%s: %v", bound.flag, err)
+			}
+			*bound.at = t
+		}
+		if f.Limit < 1 {
+			return usage(c, "--limit is 1 or more, found %d", f.Limit)
+		}
+		f.Brief = !*full
+		return a.list(c, f)
+	}
+	return c
+}
+
+func (a *app) list(c *cobra.Command, f dlq.Filter) error {
+	format, err := a.format(c)
+	if err != nil {
+		return err
+	}
+	if format == formatTable {
+		f.Brief = true
+	}
+	db, closeDB, err := a.migrated(c.Context())
+	if err != nil {
+		return err
+	}
+	defer closeDB()
+	letters, err := dlq.List(c.Context(), db, f)
+	if err != nil {
+		return err
+	}
+	if err := a.writeList(c, format, letters, !f.Brief); err != nil {
+		return err
+	}
+	if len(letters) == 0 {
+		return &problem{code: codeNothing, what: "no letters match"}
+	}
+	if len(letters) < f.Limit {
+		return nil
+	}
+	total, err := dlq.Count(c.Context(), db, f)
+	if err == nil && total > int64(len(letters)) {
+		fmt.Fprintf(c.ErrOrStderr(), "the newest %d of %d letters; --limit shows more\n", len(letters), total)
+	}
+	return err
+}
+
+func (a *app) writeList(c *cobra.Command, f format, letters []*dlq.Letter, whole bool) error {
+	w := c.OutOrStdout()
+	switch f {
+	case formatJSON:
+		list := make([]*letterJSON, 0, len(letters))
+		for _, l := range letters {
+			list = append(list, newLetterJSON(l, whole))
+		}
+		return writeJSON(w, f, list)
+	case formatLines:
+		for _, l := range letters {
+			if err := writeJSON(w, f, newLetterJSON(l, whole)); err != nil {
+				return err
+			}
+		}
+		return nil
+	case formatTable:
+	}
+	if len(letters) == 0 {
+		return nil
+	}
+	now := a.now()
+	heading := []string{"ID", "MADE", "REASON", "TYPE", "ENTITY", "WHY"}
+	rows := make([][]string, 0, len(letters))
+	for _, l := range letters {
+		made := "unknown"
+		if !l.CreatedAt.IsZero() {
+			made = ago(now, l.CreatedAt)
+		}
+		rows = append(rows, []string{
+			safe(l.ID[:min(shortID, len(l.ID))]), made, safe(string(l.Verdict.Reason)),
+			orNone(l.EventType), orNone(l.Entity), orNone(why(l)),
+		})
+	}
+	return table(w, a.width(w), a.emphasis(w), heading, rows)
+}
+
+// why is the shortest text that says what happened: the error, else the verdict's.
+func why(l *dlq.Letter) string {
+	switch {
+	case l.Error != "":
+		return l.Error
+	case l.Verdict.Detail != "":
+		return l.Verdict.Detail
+	}
+	return l.Verdict.Numbers.String()
+}
+
+// orNone is a cell; an empty one would look like a mistake in the columns.
+func orNone(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return safe(s)
+}

@@ -1,0 +1,196 @@
+package cli
+
+import (
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/evenkeel-go/evenkeel/dlq"
+)
+
+// maxShown bounds how many bytes of a value people are shown; programs get all.
+const maxShown = 64 << 10
+
+func (a *app) showCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "show ID",
+		Short: "Show one dead letter with its bytes",
+		Long: `Show everything about one dead letter: why the event was not applied, what was
+compared, the error, and the record as it came, byte for byte. ID is the
+letter's id or its beginning, as long as no other begins so.
+
+Text is shown as it is, with control characters escaped; bytes that are no text
+are shown in hexadecimal. When there is no such letter the exit code is 4.`,
+		Example: `  evenkeel dlq show 5598dac7
+  evenkeel dlq show 5598dac7 -o json | jq -r .record.value.text`,
+		Args: func(c *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return usage(c, "show takes one letter id, found %d arguments", len(args))
+			}
+			return nil
+		},
+		RunE: func(c *cobra.Command, args []string) error {
+			format, err := a.format(c)
+			if err != nil {
+				return err
+			}
+			db, closeDB, err := a.migrated(c.Context())
+			if err != nil {
+				return err
+			}
+			defer closeDB()
+			l, err := dlq.Get(c.Context(), db, strings.ToLower(args[0]))
+			if err != nil {
+				return explain(c, err)
+			}
+			if format != formatTable {
+				return writeJSON(c.OutOrStdout(), format, newLetterJSON(l, true))
+			}
+			return a.show(c, l)
+		},
+	}
+}
+
+func explain(c *cobra.Command, err error) error {
+	var missing *dlq.NotFoundError
+	var ambiguous *dlq.AmbiguousError
+	switch {
+	case errors.As(err, &missing):
+		return &problem{
+			code: codeNothing, what: err.Error(), err: err,
+			next: "`" + c.Parent().CommandPath() + " list` shows the letters of this database; is it the right one?",
+		}
+	case errors.As(err, &ambiguous):
+		return &problem{code: codeError, what: err.Error(), err: err, next: "give more of the id"}
+	}
+	return err
+}
+
+// page writes named facts below each other, and leaves out those that aren't known.
+type page struct {
+	strings.Builder
+	now      time.Time
+	emphasis func(string) string
+}
+
+func (a *app) show(c *cobra.Command, l *dlq.Letter) error {
+	w := c.OutOrStdout()
+	p := &page{now: a.now(), emphasis: a.emphasis(w)}
+	p.facts(l)
+	p.failure(l)
+	p.record(l)
+	_, err := fmt.Fprint(w, p.String())
+	return err
+}
+
+func (p *page) facts(l *dlq.Letter) {
+	r := l.Record
+	p.heading("Letter " + safe(l.ID))
+	p.fact("verdict", l.Verdict.Action.String()+" ("+string(l.Verdict.Reason)+")")
+	p.fact("compared", l.Verdict.Numbers.String())
+	p.fact("detail", l.Verdict.Detail)
+	p.fact("state", string(l.State))
+	if l.Blocking {
+		p.fact("blocking", "yes: later events of this entity wait for it (place "+strconv.FormatInt(l.Place, 10)+")")
+	}
+	p.time("made", l.CreatedAt)
+	if l.PublishedAt.IsZero() {
+		p.fact("on the topic", "not yet")
+	} else {
+		p.time("on the topic", l.PublishedAt)
+	}
+	p.fact("cause", l.Fingerprint)
+	p.fact("service", l.ServiceVersion)
+
+	p.heading("Event")
+	p.fact("type", l.EventType)
+	p.fact("id", l.EventID)
+	p.fact("source", l.Source)
+	p.time("occurred", l.OccurredAt)
+	if l.Entity != "" {
+		p.fact("entity", strings.TrimSpace(l.Table+" "+l.Entity))
+	}
+	p.fact("handler", l.Handler)
+	p.fact("group", l.Group)
+	p.fact("from", fmt.Sprintf("topic %s, partition %d, offset %d", r.Topic, r.Partition, r.Offset))
+	p.fact("topic id", r.TopicID)
+	p.fact("cluster", r.Cluster)
+}
+
+func (p *page) failure(l *dlq.Letter) {
+	if l.Attempts == 0 && l.Error == "" && l.ErrorType == "" && l.Stack == "" {
+		return
+	}
+	p.heading("Failure")
+	if l.Attempts > 0 {
+		p.fact("attempts", strconv.Itoa(l.Attempts))
+	}
+	p.time("first", l.FirstFailed)
+	p.time("last", l.LastFailed)
+	p.fact("error type", l.ErrorType)
+	p.block("error", l.Error)
+	p.block("stack", l.Stack)
+}
+
+func (p *page) record(l *dlq.Letter) {
+	r := l.Record
+	p.heading("Record")
+	if !r.Timestamp.IsZero() {
+		p.fact("timestamp", p.when(r.Timestamp)+", "+timestampType(r.TimestampType))
+	}
+	p.fact("key", oneLine(r.Key))
+	for _, h := range r.Headers {
+		p.fact("header", oneLine([]byte(h.Key))+" = "+oneLine(h.Value))
+	}
+	switch shown := r.Value[:min(len(r.Value), maxShown)]; {
+	case len(r.Value) == 0:
+		p.fact("value", oneLine(r.Value))
+	case isText(r.Value):
+		p.block("value", string(shown))
+	default:
+		p.block("value", strings.TrimSuffix(hex.Dump(shown), "\n"))
+	}
+	if missing := len(r.Value) - maxShown; missing > 0 {
+		p.fact("", fmt.Sprintf("and %d bytes more; -o json has all", missing))
+	}
+}
+
+func (p *page) heading(s string) {
+	if p.Len() > 0 {
+		p.WriteByte('\n')
+	}
+	p.WriteString(p.emphasis(s) + "\n")
+}
+
+const factWidth = 14
+
+func (p *page) fact(name, value string) {
+	if value != "" {
+		fmt.Fprintf(p, "  %-*s%s\n", factWidth, name, safe(value))
+	}
+}
+
+func (p *page) time(name string, t time.Time) {
+	if !t.IsZero() {
+		p.fact(name, p.when(t))
+	}
+}
+
+func (p *page) when(t time.Time) string { return instant(t) + " (" + ago(p.now, t) + ")" }
+
+// block is a fact that may have lines: one stands beside its name, more stand below it.
+func (p *page) block(name, value string) {
+	if !strings.ContainsRune(value, '\n') {
+		p.fact(name, value)
+		return
+	}
+	fmt.Fprintf(p, "  %s\n", name)
+	for line := range strings.Lines(value) {
+		p.WriteString("    " + safeLines(strings.TrimSuffix(line, "\n")) + "\n")
+	}
+}

@@ -1,0 +1,9 @@
+// Package cli is the command line of Evenkeel, for the people on call: what was
+// dead-lettered and why, and whether the database is ready. The binary cmd/evenkeel is
+// nothing but this package; a service can mount it into a command of its own:
+//
+//	root.AddCommand(cli.Command())
+//
+// What is read from letters came from outside: everything that goes to a terminal has its
+// control characters escaped, and passwords of a DSN are never shown.
+package cli
