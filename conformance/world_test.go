@@ -1,0 +1,235 @@
+package conformance
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"gorm.io/gorm"
+
+	"github.com/evenkeel-go/evenkeel/event"
+	"github.com/evenkeel-go/evenkeel/framework"
+	"github.com/evenkeel-go/evenkeel/handlers"
+	"github.com/evenkeel-go/evenkeel/testutil"
+	"github.com/evenkeel-go/evenkeel/testutil/oracle"
+)
+
+// world is one broker, one database, one topic and one group: what a test has to itself.
+type world struct {
+	t        testing.TB
+	at       combination
+	broker   *testutil.KafkaBroker
+	db       *gorm.DB
+	dsn      string
+	topic    string
+	dlq      string
+	group    string
+	log      *logBook
+	began    time.Time
+	registry func() *handlers.Registry
+}
+
+// newWorld sets up a world whose topic has so many partitions.
+func newWorld(t testing.TB, at combination, partitions int, options ...testutil.KafkaOption) *world {
+	t.Helper()
+	w := &world{t: t, at: at, began: time.Now(), registry: registry, log: &logBook{t: t}}
+	w.broker = testutil.Kafka(t, options...)
+	w.topic = w.broker.Topic(t, "orders", partitions)
+	w.dlq = w.broker.Topic(t, "orders.dlq", 3)
+	w.group = w.broker.Group("orders")
+	switch at.store {
+	case storeSQLite:
+		w.dsn = testutil.SQLiteDSN(t)
+	case storePostgres:
+		w.dsn = testutil.PostgresDSN(t)
+	}
+	w.db = openDB(t, at.store, w.dsn)
+	w.migrate()
+	return w
+}
+
+func (w *world) migrate() {
+	w.t.Helper()
+	require.NoError(w.t, framework.Migrate(context.Background(), w.db))
+	require.NoError(w.t, w.db.AutoMigrate(&Order{}, &Stock{}))
+}
+
+// config is a configuration that fails and retries quickly.
+func (w *world) config() *framework.Config {
+	return &framework.Config{
+		Brokers: w.broker.Brokers, Group: w.group, Topics: []string{w.topic}, DeadLetterTopic: w.dlq,
+		Handlers: w.registry(), Codec: codec(), Protocol: w.at.protocol, Logger: w.log,
+		Kafka:           w.at.client(),
+		SweepInterval:   50 * time.Millisecond,
+		Retry:           framework.Retry{Initial: 50 * time.Millisecond, Max: 200 * time.Millisecond, Attempts: 4},
+		RevokeTimeout:   2 * time.Second,
+		ShutdownTimeout: 5 * time.Second,
+	}
+}
+
+// member is one running consumer.
+type member struct {
+	w        *world
+	consumer *framework.Consumer
+	cancel   context.CancelFunc
+	done     chan error
+	once     sync.Once
+}
+
+// start runs a member until the test ends, or stop.
+func (w *world) start(change ...func(*framework.Config)) *member {
+	w.t.Helper()
+	cfg := w.config()
+	for _, c := range change {
+		c(cfg)
+	}
+	c, err := framework.New(w.db, cfg)
+	require.NoError(w.t, err)
+	ctx, cancel := context.WithCancel(context.Background())
+	m := &member{w: w, consumer: c, cancel: cancel, done: make(chan error, 1)}
+	go func() { m.done <- c.Run(ctx) }()
+	w.t.Cleanup(m.stop)
+	return m
+}
+
+// stop ends the member and checks that Run returned nil within its bound.
+func (m *member) stop() {
+	m.once.Do(func() {
+		m.cancel()
+		select {
+		case err := <-m.done:
+			require.NoError(m.w.t, err)
+		case <-time.After(40 * time.Second):
+			m.w.t.Error("Run did not return within its bound")
+		}
+	})
+}
+
+// record makes a record of the world's topic.
+func (w *world) record(partition int32, key, value string) event.Record {
+	r := event.Record{Key: []byte(key), Value: []byte(value), Timestamp: time.Now()}
+	r.Topic, r.Partition = w.topic, partition
+	return r
+}
+
+// eventually waits for a condition; what describes the state at a failure.
+func (w *world) eventually(bound time.Duration, condition func() bool, what func() string) {
+	w.t.Helper()
+	deadline := time.NewTimer(bound)
+	defer deadline.Stop()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		if condition() {
+			return
+		}
+		select {
+		case <-deadline.C:
+			w.t.Fatalf("after %s still not so: %s\n%s", bound, what(), w.log.tail(60))
+		case <-tick.C:
+		}
+	}
+}
+
+// position is where the group stands in a partition: the ledger's next and Kafka's
+// committed offset.
+func (w *world) position(partition int32) (next, committed, end int64) {
+	w.t.Helper()
+	next = -1
+	_, _, positions, err := oracle.ReadGroup(context.Background(), w.db, w.group)
+	if err != nil {
+		return -1, -1, 0 // a database that is away just now
+	}
+	for _, p := range positions {
+		if p.Topic == w.topic && p.Partition.Partition == partition {
+			next = max(next, p.Next)
+		}
+	}
+	committed, _ = w.broker.Committed(w.t, w.group, w.topic, partition)
+	_, end = w.broker.Span(w.t, w.topic, partition)
+	return next, committed, end
+}
+
+// drain waits until the group has finished everything: the ledger and Kafka's offset are at
+// the end of every partition, and nothing is parked.
+func (w *world) drain(partitions int) {
+	w.t.Helper()
+	w.drainWithin(60*time.Second, partitions)
+}
+
+func (w *world) drainWithin(bound time.Duration, partitions int) {
+	w.t.Helper()
+	state := func() string {
+		var b strings.Builder
+		for p := range int32(partitions) {
+			next, committed, end := w.position(p)
+			fmt.Fprintf(&b, "partition %d: ledger %d, committed %d, end %d; ", p, next, committed, end)
+		}
+		_, parked, _, err := oracle.ReadGroup(context.Background(), w.db, w.group)
+		fmt.Fprintf(&b, "parked %d (%v)", len(parked), err)
+		return b.String()
+	}
+	w.eventually(bound, func() bool {
+		for p := range int32(partitions) {
+			if next, committed, end := w.position(p); end > 0 && (next < end || committed < end) {
+				return false
+			}
+		}
+		_, parked, _, err := oracle.ReadGroup(context.Background(), w.db, w.group)
+		return err == nil && len(parked) == 0
+	}, state)
+}
+
+// logBook keeps what a consumer logs.
+type logBook struct {
+	t     testing.TB
+	mu    sync.Mutex
+	lines []logLine
+}
+
+type logLine struct {
+	level framework.Level
+	text  string
+}
+
+func (l *logBook) Log(level framework.Level, text string, fields ...any) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.lines = append(l.lines, logLine{level, text + " " + fmt.Sprint(fields...)})
+}
+
+// count returns how many lines above debug contain text.
+func (l *logBook) count(text string) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n := 0
+	for _, line := range l.lines {
+		if line.level > framework.LevelDebug && strings.Contains(line.text, text) {
+			n++
+		}
+	}
+	return n
+}
+
+func (l *logBook) tail(n int) string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var b strings.Builder
+	for _, line := range l.lines[max(0, len(l.lines)-n):] {
+		fmt.Fprintln(&b, line.level, line.text)
+	}
+	return b.String()
+}
+
+func TestMain(m *testing.M) {
+	if os.Getenv(childEnv) != "" {
+		os.Exit(child())
+	}
+	printMatrix(os.Stdout)
+	os.Exit(m.Run())
+}
