@@ -1,0 +1,243 @@
+package stage
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/evenkeel-go/evenkeel/dlq"
+	"github.com/evenkeel-go/evenkeel/event"
+	"github.com/evenkeel-go/evenkeel/examples/orders/service"
+	"github.com/evenkeel-go/evenkeel/guards"
+	"github.com/evenkeel-go/evenkeel/testutil/oracle"
+)
+
+// result is what the demo found; with --json it is what is printed.
+type result struct {
+	Broker     string `json:"broker"`
+	Database   string `json:"database"`
+	Seed       uint64 `json:"seed"`
+	Orders     int    `json:"orders"`
+	Partitions int    `json:"partitions"`
+	Records    int    `json:"records"`
+	Duplicates int    `json:"duplicates"`
+	Unhandled  int    `json:"unhandled"`
+
+	Evenkeel arm  `json:"evenkeel"`
+	Naive    arm  `json:"naive"`
+	ByHand   *arm `json:"by_hand,omitempty"`
+	// Predicted are the dead letters by reason that there must be.
+	Predicted map[guards.Reason]int `json:"predicted_letters"`
+	// PlaceholdersPredicted is how many early events there were.
+	PlaceholdersPredicted int `json:"predicted_placeholders"`
+	// OnlyRefused is how many of the naive consumer's wrong rows would be right if late
+	// events and those from the future counted.
+	OnlyRefused int `json:"naive_wrong_only_by_refused_events"`
+}
+
+// arm is how one consumer did.
+type arm struct {
+	Records   int     `json:"records"`
+	PerSecond float64 `json:"records_per_second"`
+	Right     int     `json:"right"`
+	Wrong     int     `json:"wrong"`
+	Lost      int     `json:"lost"`
+	Duplicate int     `json:"duplicate_effects"`
+	Stale     int     `json:"stale_overwrites"`
+	Stuck     int     `json:"stuck"`
+	Ahead     int     `json:"offsets_ahead"`
+
+	Letters map[guards.Reason]int `json:"letters,omitempty"`
+	// Published is how many different letters are on the dead-letter topic.
+	Published int `json:"letters_published,omitempty"`
+	// The members count placeholders; one that is killed takes its last count with it.
+	PlaceholdersMade      int64 `json:"placeholders_made,omitempty"`
+	PlaceholdersCompleted int64 `json:"placeholders_completed,omitempty"`
+	PlaceholdersOpen      int   `json:"placeholders_open,omitempty"`
+	// Deviations are some of what is wrong, a sentence each.
+	Deviations []string `json:"deviations,omitempty"`
+}
+
+func armOf(r *oracle.Report, records int, perSecond float64, samples int) arm {
+	a := arm{
+		Records: records, PerSecond: perSecond, Right: r.Right, Wrong: r.Wrong,
+		Lost: r.Counts[oracle.Lost], Duplicate: r.Counts[oracle.DuplicateEffect], Stale: r.Counts[oracle.StaleOverwrite],
+		Stuck: r.Counts[oracle.Stuck], Ahead: r.Counts[oracle.OffsetAhead],
+	}
+	for _, d := range r.Samples(samples) {
+		a.Deviations = append(a.Deviations, d.Story)
+	}
+	return a
+}
+
+// judge compares what each consumer has left with what the oracle says.
+func (s *performance) judge(ctx context.Context, log []event.Record, rate, naiveRate float64, hand *handRun) (*result, error) {
+	o := newOracle(s.began, now())
+	want, err := o.Predict(log)
+	if err != nil {
+		return nil, err
+	}
+	r := &result{
+		Broker: "kfake, in this process", Database: "SQLite", Seed: s.seed, Orders: s.orders, Partitions: s.partitions,
+		Records: want.Records, Duplicates: want.Duplicates, Unhandled: want.Unhandled,
+		Predicted: byReason(want.Letters), PlaceholdersPredicted: want.Placeholders,
+	}
+	if !s.embeddedBroker {
+		r.Broker = "Kafka at " + s.brokers
+	}
+	if !s.embeddedStorage {
+		r.Database = "PostgreSQL"
+	}
+	if err := s.judgeEvenkeel(ctx, r, want, rate); err != nil {
+		return nil, err
+	}
+	if err := s.judgeNaive(ctx, r, want, log, naiveRate); err != nil {
+		return nil, err
+	}
+	if hand == nil {
+		return r, nil
+	}
+	handWant, err := o.Predict(hand.records)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := oracle.ReadRows[HandOrder](ctx, s.db.DB)
+	if err != nil {
+		return nil, err
+	}
+	a := armOf(handWant.Compare(plain(rows)), len(hand.records), float64(len(hand.records))/hand.took.Seconds(), 3)
+	r.ByHand = &a
+	return r, nil
+}
+
+func plain(rows map[string]oracle.Row) oracle.Actual {
+	return oracle.Actual{Plain: true, Rows: map[string]map[string]oracle.Row{table: rows}}
+}
+
+func (s *performance) judgeEvenkeel(ctx context.Context, r *result, want *oracle.Prediction, rate float64) error {
+	rows, err := oracle.ReadRows[service.Order](ctx, s.db.DB, setColumns()...)
+	if err != nil {
+		return err
+	}
+	letters, parked, ledger, err := oracle.ReadGroup(ctx, s.db.DB, s.options.group)
+	if err != nil {
+		return err
+	}
+	committed, err := s.cluster.committed(ctx, s.options.group, s.topic, s.partitions)
+	if err != nil {
+		return err
+	}
+	report := want.Compare(oracle.Actual{
+		Rows: map[string]map[string]oracle.Row{table: rows}, Letters: letters, Parked: parked,
+		Positions: positions(ledger, committed, s.ends),
+	})
+	r.Evenkeel = armOf(report, want.Records, rate, 10)
+	r.Evenkeel.Letters = byReason(letters)
+	sum, _ := s.group.sum()
+	r.Evenkeel.PlaceholdersMade, r.Evenkeel.PlaceholdersCompleted = sum.Made, sum.Completed
+	for _, row := range rows {
+		if row.State == guards.Placeholder {
+			r.Evenkeel.PlaceholdersOpen++
+		}
+	}
+	return s.judgeCopies(ctx, r, letters)
+}
+
+// judgeCopies counts the letters on the dead-letter topic. A letter without a copy there
+// is stuck in the outbox; more copies than one are allowed.
+func (s *performance) judgeCopies(ctx context.Context, r *result, letters []oracle.Letter) error {
+	topic := service.DeadLetterTopic(s.topic)
+	ends, err := s.cluster.ends(ctx, topic, s.partitions)
+	if err != nil {
+		return err
+	}
+	copies, err := s.cluster.read(ctx, topic, ends)
+	if err != nil {
+		return err
+	}
+	type place struct {
+		partition int32
+		offset    int64
+	}
+	published := map[place]bool{}
+	for i := range copies {
+		l, _, err := dlq.Decode(&copies[i])
+		if err != nil {
+			return fmt.Errorf("record %d/%d of the dead-letter topic: %w", copies[i].Partition, copies[i].Offset, err)
+		}
+		published[place{l.Record.Partition, l.Record.Offset}] = true
+	}
+	r.Evenkeel.Published = len(published)
+	for _, l := range letters {
+		if !published[place{l.Partition.Partition, l.Offset}] {
+			r.Evenkeel.Stuck++
+			r.Evenkeel.Deviations = append(r.Evenkeel.Deviations, fmt.Sprintf("the letter of record %d/%d is not on the dead-letter topic", l.Partition.Partition, l.Offset))
+		}
+	}
+	return nil
+}
+
+func (s *performance) judgeNaive(ctx context.Context, r *result, want *oracle.Prediction, log []event.Record, rate float64) error {
+	rows, err := oracle.ReadRows[NaiveOrder](ctx, s.db.DB)
+	if err != nil {
+		return err
+	}
+	report := want.Compare(plain(rows))
+	r.Naive = armOf(report, len(log), rate, 3)
+	// The same once more for a stream in which nothing is refused.
+	all := newOracle(s.began, s.began)
+	all.MaxLateness, all.MaxFuture = 0, 0
+	lenient, err := all.Predict(log)
+	if err != nil {
+		return err
+	}
+	forgiving := lenient.Compare(plain(rows))
+	for key := range rows {
+		if report.IsWrong(table, key) && !forgiving.IsWrong(table, key) {
+			r.OnlyRefused++
+		}
+	}
+	return nil
+}
+
+func byReason(letters []oracle.Letter) map[guards.Reason]int {
+	n := make(map[guards.Reason]int)
+	for _, l := range letters {
+		if !l.Maybe {
+			n[l.Reason]++
+		}
+	}
+	return n
+}
+
+// verdict is the line for scripts.
+func (r *result) verdict() string {
+	e := r.Evenkeel
+	return fmt.Sprintf("result: evenkeel wrong=%d lost=%d duplicate=%d stale=%d stuck=%d; naive wrong=%d",
+		e.Wrong, e.Lost, e.Duplicate, e.Stale, e.Stuck, r.Naive.Wrong)
+}
+
+// holds reports whether Evenkeel is right and the naive consumer is not.
+func (r *result) holds() bool {
+	e := r.Evenkeel
+	return e.Wrong+e.Lost+e.Duplicate+e.Stale+e.Stuck+e.Ahead == 0 && r.Naive.Wrong > 0
+}
+
+// print writes the report and, last, the verdict.
+func (r *result) print(o *options, stdout, stderr io.Writer) int {
+	last := stdout
+	if o.json {
+		last = stderr
+		if err := r.writeJSON(stdout); err != nil {
+			fmt.Fprintln(stderr, "demo:", err)
+			return 1
+		}
+	} else {
+		r.writeText(stdout)
+	}
+	fmt.Fprintln(last, r.verdict())
+	if !r.holds() {
+		return 1
+	}
+	return 0
+}
