@@ -60,7 +60,7 @@ func unescape(s string, bars bool) (string, error) {
 			if hi < 0 || lo < 0 {
 				return "", errEscape
 			}
-			b.WriteByte(byte(hi<<4 | lo))
+			b.WriteByte(byte(hi<<4 | lo)) //nolint:gosec // both are below 16
 			i += 2
 		}
 	}

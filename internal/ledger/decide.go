@@ -62,9 +62,9 @@ func Decide(f Found) Decision {
 		d.Alarms = append(d.Alarms, Alarm{Kind: kind, Detail: fmt.Sprintf(format, args...)})
 	}
 
-	token, ours := Token{}, false
-	committed := f.HasCommitted
+	ours, committed := false, f.HasCommitted
 	if committed {
+		var token Token
 		token, ours = ParseToken(f.Metadata)
 		ours = ours && token.Cluster == f.Ledger.Cluster && token.Offset == f.Committed
 		if ours && token.TopicID != f.Ledger.TopicID {
