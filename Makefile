@@ -26,7 +26,7 @@ demo: ## Run the demo; nothing is needed. ARGS="…" goes to it, ARGS=-h lists w
 
 .PHONY: build
 build: ## Build the command bin/evenkeel
-	go build -trimpath -o bin/evenkeel ./cmd/evenkeel
+	go build -o bin/evenkeel ./cmd/evenkeel
 
 .PHONY: test
 test: ## Run all tests on the embedded broker, SQLite and PostgreSQL (fetched)

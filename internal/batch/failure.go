@@ -109,7 +109,8 @@ func describe(f *failure) (errorType, text, stack string) {
 	}
 	errorType = reflect.TypeOf(inner).String()
 	var p *panicError
-	if errors.As(err, &p) {
+	var projection *ProjectionError
+	if errors.As(err, &p) || errors.As(err, &projection) {
 		errorType = "panic"
 	}
 	return errorType, dlq.Text(err.Error(), dlq.MaxErrorBytes), dlq.Text(f.stack, dlq.MaxStackBytes)

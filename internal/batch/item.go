@@ -21,6 +21,8 @@ type Item struct {
 	// Event is nil when Err says why the record is none, and for compaction markers.
 	Event *event.Event
 	Err   error
+	// Codec is the name of the codec that was asked.
+	Codec string
 	Units []*Unit
 }
 
@@ -67,7 +69,9 @@ func (p *Preparer) Prepare(r *event.Record) *Item {
 		return it
 	}
 	e := &event.Event{Record: r}
-	if err := decode(p.Codec(r.Topic), r, e); err != nil {
+	codec := p.Codec(r.Topic)
+	it.Codec = codec.Name()
+	if err := decode(codec, r, e); err != nil {
 		it.Err = err
 		return it
 	}
@@ -160,7 +164,7 @@ func Gather(group string, items []*Item, layouts Layouts, firstSight func(offset
 				seen[m] = make(map[string]bool, len(items))
 				w.Rows = append(w.Rows, store.WantRows{Model: m, Layout: layouts[m], Keys: make([]string, 0, len(items))})
 			}
-			if needsQueue(u.Handler) || wakes(u.Handler) {
+			if needsQueue(u.Handler) || m.Awaited {
 				w.Rows[i].Parked = true
 			}
 			if !seen[m][u.Key] {
@@ -175,6 +179,3 @@ func Gather(group string, items []*Item, layouts Layouts, firstSight func(offset
 func needsQueue(h *handlers.Handler) bool {
 	return h.OrderKept() || h.OnMissing == handlers.MissingPark
 }
-
-// wakes reports whether the handler's event may be what others wait for.
-func wakes(h *handlers.Handler) bool { return h.Creates && h.Model.Awaited }

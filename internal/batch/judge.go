@@ -136,8 +136,13 @@ func (w *work) finish() (*Outcome, error) {
 			}
 			if rw.loaded {
 				b.Update = append(b.Update, rw.row)
-			} else {
-				b.Insert = append(b.Insert, rw.row)
+				continue
+			}
+			b.Insert = append(b.Insert, rw.row)
+			if rw.model.Awaited {
+				// Who parks because this row is missing holds the key's lock; whoever
+				// makes the row takes it too, so that neither overlooks the other.
+				b.Absent = append(b.Absent, store.AbsentKey{Model: rw.model, Key: rw.key, Parked: rw.parked})
 			}
 		}
 	}

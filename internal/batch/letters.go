@@ -73,7 +73,7 @@ func (w *work) park(u *Unit, rw *rowWork, cause store.Cause, delay time.Duration
 		ID: w.unitID(u), Group: w.Group, Table: u.Handler.Model.Table, Entity: u.Key, Handler: u.Handler.Name,
 		Cause: cause, Place: rw.place(), Rev: 1, Due: w.now.Add(delay),
 		EventType: u.Item.Event.Type, Source: u.Item.Event.Source, EventID: u.Item.Event.ID, OccurredAt: u.Item.Event.OccurredAt,
-		Record: u.Item.Record,
+		Codec: u.Item.Codec, Record: u.Item.Record,
 	}
 	v := guards.Verdict{Action: guards.Park, Reason: guards.Reason(cause)}
 	if cause == store.CauseMissing {

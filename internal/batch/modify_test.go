@@ -10,6 +10,7 @@ import (
 
 	"github.com/evenkeel-go/evenkeel/guards"
 	"github.com/evenkeel-go/evenkeel/handlers"
+	"github.com/evenkeel-go/evenkeel/internal/store"
 )
 
 var errFlaky = errors.New("the other service is away")
@@ -196,7 +197,9 @@ func TestMissingRowIsAwaited(t *testing.T) {
 	m := newMemory(t, reg)
 	out := m.run(m.log(ev{"paid", "o1", 5, "p", ""}, ev{"paid", "o9", 5, "q", ""}))
 	require.Len(t, out.Batch.Absent, 2, "the keys' locks are taken where no row serialises")
-	m.run(m.log(ev{"created", "o1", 1, "c", ""}))
+	out = m.run(m.log(ev{"created", "o1", 1, "c", ""}))
+	require.Equal(t, []store.QueueKey{{Table: "orders", Entity: "o1"}}, out.Batch.Wake)
+	require.Equal(t, 1, out.Batch.Absent[0].Parked, "who makes the row looks at the queue under the same lock")
 	m.now = m.now.Add(2 * time.Second)
 	m.reasons()
 	m.sweep()

@@ -118,8 +118,13 @@ func (w *work) judge(u *Unit, rw *rowWork, s guards.State) error {
 		return nil
 	}
 	if u.Refused != nil {
-		permanent, reason := w.Classify(u.Refused)
-		w.failed(u, rw, &failure{err: u.Refused, final: permanent, reason: reason})
+		f := &failure{err: u.Refused}
+		f.final, f.reason = w.Classify(u.Refused)
+		var p *ProjectionError
+		if errors.As(u.Refused, &p) {
+			f.stack = p.Stack
+		}
+		w.failed(u, rw, f)
 		return nil
 	}
 	if h.Verb == handlers.VerbSet {
@@ -185,6 +190,10 @@ func (w *work) failed(u *Unit, rw *rowWork, f *failure) {
 		w.park(u, rw, store.CauseRetry, delay, f)
 		return
 	}
+	// The row that was claimed stays as it is: a run whose transaction is refused is
+	// repeated from it, and must not count twice.
+	p := *u.Parked
+	u.Parked = &p
 	w.describeFailure(u.Parked, f)
 	u.Parked.Attempts = attempt
 	w.repark(u, store.CauseRetry, delay)

@@ -87,17 +87,17 @@ func (s *sweeper) judge(ctx context.Context, keys [][]*store.Parked, due func(*s
 		st, wait := next(err, try)
 		switch st {
 		case stepSplit:
-			if len(keys) > 1 {
-				half := len(keys) / 2
-				if err := s.judge(ctx, keys[:half], due); err != nil {
+			if first, rest := halves(keys); rest != nil {
+				if err := s.judge(ctx, first, due); err != nil {
 					return err
 				}
-				return s.judge(ctx, keys[half:], due)
+				return s.judge(ctx, rest, due)
 			}
-			if !accuseNext(keys[0], refused, err) {
-				return err
+			if p := keys[0][0]; refused[p.ID] == nil {
+				refused[p.ID] = err
+				continue
 			}
-			continue
+			return err
 		case stepLayout:
 			if err := s.m.reloadLayouts(ctx); err != nil {
 				return err
@@ -118,15 +118,17 @@ func (s *sweeper) judge(ctx context.Context, keys [][]*store.Parked, due func(*s
 	return store.ErrConflict
 }
 
-// accuseNext marks the first unit of a key that is not yet refused.
-func accuseNext(rows []*store.Parked, refused map[string]error, err error) bool {
-	for _, p := range rows {
-		if refused[p.ID] == nil {
-			refused[p.ID] = err
-			return true
-		}
+// halves splits the keys, and one key's events in the order of their places; rest is nil
+// where a single event is left.
+func halves(keys [][]*store.Parked) (first, rest [][]*store.Parked) {
+	if n := len(keys) / 2; n > 0 {
+		return keys[:n], keys[n:]
 	}
-	return false
+	rows := keys[0]
+	if n := len(rows) / 2; n > 0 {
+		return [][]*store.Parked{rows[:n]}, [][]*store.Parked{rows[n:]}
+	}
+	return keys, nil
 }
 
 func (s *sweeper) once(ctx context.Context, keys [][]*store.Parked, due func(*store.Parked) bool, refused map[string]error, lock bool) error {

@@ -100,6 +100,18 @@ func (s *Store) write(ctx context.Context, p *pipe, b *store.Batch) error {
 	if len(b.Park) > 0 {
 		addFields(w, s.fixed.park, tables.Parkeds(), b.Park)
 	}
+	if len(b.Wake) > 0 {
+		var ta, ea array
+		ta.reset(wireText)
+		ea.reset(wireText)
+		for _, k := range sorted(b.Wake, func(x, y store.QueueKey) int {
+			return cmp.Or(strings.Compare(x.Table, y.Table), strings.Compare(x.Entity, y.Entity))
+		}) {
+			ta.addString(k.Table)
+			ea.addString(k.Entity)
+		}
+		p.add(ctx, s.fixed.wake, nil, w.now, []byte(b.Group), ta.bytes(), ea.bytes())
+	}
 	if len(b.Letters) > 0 {
 		swept := []byte{0}
 		if b.Ledger == nil {

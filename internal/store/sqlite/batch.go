@@ -241,6 +241,11 @@ func (s *Store) write(ctx context.Context, q tables.Querier, b *store.Batch) err
 			return err
 		}
 	}
+	for _, k := range b.Wake {
+		if err := w.exec("UPDATE evenkeel_parked SET due = ?1, rev = rev + 1 WHERE grp = ?2 AND tbl = ?3 AND entity = ?4 AND cause = 'missing'", w.now, b.Group, k.Table, k.Entity); err != nil {
+			return err
+		}
+	}
 	if err := w.letters(b); err != nil {
 		return err
 	}
