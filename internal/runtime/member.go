@@ -276,7 +276,9 @@ func (m *Member) commit(ls []*lane) {
 	if len(offsets) == 0 {
 		return
 	}
-	if err := m.Consumer.Commit(m.hard, offsets); err != nil {
+	ctx, cancel := m.Clock.WithTimeout(m.hard, m.RevokeTimeout)
+	defer cancel()
+	if err := m.Consumer.Commit(ctx, offsets); err != nil {
 		// The token makes the next owner start at the ledger, so a commit that
 		// failed costs nothing; the next one carries the position on.
 		m.log(Debug, "committing offsets failed", "error", err)

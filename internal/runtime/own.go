@@ -23,7 +23,10 @@ func (l *lane) own() error {
 		if errors.Is(err, store.ErrFenced) {
 			return err
 		}
-		l.m.health.down(part, err)
+		var moved *broker.RedeliveredError
+		if !errors.As(err, &moved) { // a rebalance on the way is no failure
+			l.m.health.down(part, err)
+		}
 		if err := l.wait(backoff(20*time.Millisecond, 5*time.Second, try)); err != nil {
 			return err
 		}

@@ -17,6 +17,8 @@ type Clock interface {
 	Sleep(ctx context.Context, d time.Duration) error
 	// After sends the time on the channel once d has passed; stop frees what it holds.
 	After(d time.Duration) (ch <-chan time.Time, stop func())
+	// WithTimeout is context.WithTimeout by this clock.
+	WithTimeout(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc)
 }
 
 // System is the machine's clock.
@@ -43,6 +45,10 @@ func (system) Sleep(ctx context.Context, d time.Duration) error {
 func (system) After(d time.Duration) (<-chan time.Time, func()) {
 	t := time.NewTimer(d)
 	return t.C, func() { t.Stop() }
+}
+
+func (system) WithTimeout(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, d)
 }
 
 // Group starts goroutines and waits for their end. Each goroutine of the runtime belongs

@@ -28,6 +28,8 @@ type Consumer struct {
 	clock   seam.Clock
 	group   *seam.Group
 	closing atomic.Bool
+	// committing holds a token while a commit is under way.
+	committing chan struct{}
 }
 
 var _ broker.Consumer = (*Consumer)(nil)
@@ -67,7 +69,7 @@ func NewConsumer(s Settings, clock seam.Clock, spawn *seam.Group, log LogFunc) (
 		return nil, errors.Join(err, c.Close())
 	}
 	spawn.Go("librdkafka log", l.run)
-	return &Consumer{c: c, admin: admin, logs: l, clock: clock, group: spawn}, nil
+	return &Consumer{c: c, admin: admin, logs: l, clock: clock, group: spawn, committing: make(chan struct{}, 1)}, nil
 }
 
 // Subscribe joins the group.
@@ -283,8 +285,37 @@ func (c *Consumer) Resume(p broker.Partition) error {
 	return c.c.Resume([]kafka.TopicPartition{topicPartition(p)})
 }
 
-// Commit commits offsets with their metadata, and waits for the answer.
-func (c *Consumer) Commit(_ context.Context, offsets []broker.Offset) error {
+var errCommitTimeout = errors.New("the group's coordinator does not answer")
+
+// Commit commits offsets with their metadata, and waits for the answer. librdkafka waits
+// for a coordinator that is away without any bound, so the call has a goroutine of its own
+// and is left to itself after callTimeout; the next one waits its turn.
+func (c *Consumer) Commit(ctx context.Context, offsets []broker.Offset) error {
+	late, stop := c.clock.After(callTimeout)
+	defer stop()
+	select {
+	case c.committing <- struct{}{}:
+	case <-late:
+		return errCommitTimeout
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	answer := make(chan error, 1)
+	c.group.Go("commit", func() {
+		answer <- c.commit(offsets)
+		<-c.committing
+	})
+	select {
+	case err := <-answer:
+		return err
+	case <-late:
+		return errCommitTimeout
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (c *Consumer) commit(offsets []broker.Offset) error {
 	tps := make([]kafka.TopicPartition, len(offsets))
 	for i := range offsets {
 		tps[i] = topicPartition(offsets[i].Partition)
