@@ -44,7 +44,7 @@ const (
 )
 
 // Run polls until ctx ends or the consumer fails for good.
-func (m *Member) Run(ctx context.Context) error { //nolint:contextcheck // work under way outlives ctx: the soft stop
+func (m *Member) Run(ctx context.Context) error {
 	if err := m.Consumer.Subscribe(m.Topics, rebalance{m}); err != nil {
 		m.cancel()
 		return err
