@@ -41,7 +41,7 @@ func normal(v any) (text string, blank bool) {
 		return text, rv.IsZero() && text != null
 	}
 	blank = rv.IsZero()
-	switch rv.Kind() { //nolint:exhaustive // JSON says the rest
+	switch rv.Kind() {
 	case reflect.String:
 		return strconv.Quote(rv.String()), blank
 	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:

@@ -37,7 +37,8 @@ func streamOf(t *testing.T, args ...string) (*options, []event.Record) {
 func TestStreamHasEachMishap(t *testing.T) {
 	t.Parallel()
 	for _, size := range [][]string{
-		{"--events", "1000", "--orders", "250"}, {"--events", "20000", "--orders", "2000", "--seed", "2"},
+		{"--events", "1000", "--orders", "250"},
+		{"--events", "20000", "--orders", "2000", "--seed", "2"},
 		{"--events", "5003", "--orders", "7", "--partitions", "1"},
 	} {
 		o, log := streamOf(t, size...)

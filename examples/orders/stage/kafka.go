@@ -43,25 +43,30 @@ func connect(ctx context.Context, brokers string) (*cluster, error) {
 
 func (c *cluster) close() { c.admin.Close() }
 
-// create makes topics.
-func (c *cluster) create(ctx context.Context, partitions int, topics ...string) error {
+// create makes topics and returns those that it made.
+func (c *cluster) create(ctx context.Context, partitions int, topics ...string) (made []string, err error) {
 	specs := make([]kafka.TopicSpecification, len(topics))
 	for i, t := range topics {
 		specs[i] = kafka.TopicSpecification{Topic: t, NumPartitions: partitions, ReplicationFactor: 1}
 	}
 	results, err := c.admin.CreateTopics(ctx, specs, kafka.SetAdminOperationTimeout(kafkaTimeout))
 	if err != nil {
-		return fmt.Errorf("create topics: %w", err)
+		return nil, fmt.Errorf("create topics: %w", err)
+	}
+	for _, r := range results {
+		if r.Error.Code() == kafka.ErrNoError {
+			made = append(made, r.Topic)
+		}
 	}
 	for _, r := range results {
 		if r.Error.Code() == kafka.ErrTopicAlreadyExists {
-			return &flagError{"topic", "the topic " + r.Topic + ", which is there already", "a name of its own for this run", "leave --topic out, or delete the topic"}
+			return made, &flagError{"topic", "the topic " + r.Topic + ", which is there already", "a name of its own for this run", "leave --topic out, or delete the topic"}
 		}
 		if r.Error.Code() != kafka.ErrNoError {
-			return fmt.Errorf("create topic %s: %w", r.Topic, r.Error)
+			return made, fmt.Errorf("create topic %s: %w", r.Topic, r.Error)
 		}
 	}
-	return nil
+	return made, nil
 }
 
 // remove deletes topics and groups; what is not there is as it should be.
@@ -73,6 +78,9 @@ func (c *cluster) remove(ctx context.Context, topics, groups []string) error {
 		if code := r.Error.Code(); code != kafka.ErrNoError && code != kafka.ErrUnknownTopicOrPart && code != kafka.ErrUnknownTopic {
 			errs = append(errs, fmt.Errorf("delete topic %s: %w", r.Topic, r.Error))
 		}
+	}
+	if len(groups) == 0 {
+		return errors.Join(errs...)
 	}
 	gone, err := c.admin.DeleteConsumerGroups(ctx, groups, kafka.SetAdminRequestTimeout(kafkaTimeout))
 	errs = append(errs, err)

@@ -62,7 +62,8 @@ func naive(ctx context.Context, db *gorm.DB, c *cluster, topic, group string, en
 func consumeNaively(db *gorm.DB, value []byte) error {
 	var e shopEvent
 	if json.Unmarshal(value, &e) != nil {
-		return nil // "log and go on"
+		// "Log and go on": the zero event has a type that no case below knows.
+		e = shopEvent{}
 	}
 	order := db.Model(&NaiveOrder{ID: e.Subject})
 	switch e.Type {

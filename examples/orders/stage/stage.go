@@ -80,6 +80,7 @@ type performance struct {
 	cluster *cluster
 	db      *database
 	group   *group
+	made    []string // the topics
 	ends    map[int32]int64
 	began   time.Time
 }
@@ -111,7 +112,7 @@ func (s *performance) set(ctx context.Context) (err error) {
 	if s.cluster, err = connect(ctx, s.brokers); err != nil {
 		return err
 	}
-	if err := s.cluster.create(ctx, s.partitions, s.topic, service.DeadLetterTopic(s.topic)); err != nil {
+	if s.made, err = s.cluster.create(ctx, s.partitions, s.topic, service.DeadLetterTopic(s.topic)); err != nil {
 		return err
 	}
 	if s.db, err = openDatabase(ctx, s.options, s.dir); err != nil {
@@ -177,8 +178,13 @@ func (s *performance) clear(ctx context.Context, done bool) error {
 	if remove && s.db != nil && s.db.DB != nil {
 		errs = append(errs, s.db.drop(clean))
 	}
-	if remove && s.cluster != nil && !s.embeddedBroker {
-		errs = append(errs, s.cluster.remove(clean, []string{s.topic, service.DeadLetterTopic(s.topic)}, []string{s.options.group, s.naiveGroup(), s.handGroup()}))
+	// What was there before the run is somebody else's.
+	if remove && len(s.made) > 0 && !s.embeddedBroker {
+		var groups []string
+		if len(s.made) == 2 {
+			groups = []string{s.options.group, s.naiveGroup(), s.handGroup()}
+		}
+		errs = append(errs, s.cluster.remove(clean, s.made, groups))
 	}
 	if !remove && done {
 		s.leftBehind()

@@ -166,3 +166,15 @@ func TestProgressOnTerminalAndElsewhere(t *testing.T) {
 	require.Contains(t, out.String(), "\r")
 	require.Contains(t, out.String(), "50/100  half\ndone\n")
 }
+
+func TestSomebodyElsesTopicStays(t *testing.T) {
+	t.Parallel()
+	broker := testutil.Kafka(t, testutil.KafkaEmbedded())
+	topic := broker.Topic(t, "mine", 1)
+	var stderr bytes.Buffer
+	code := Run([]string{"--brokers", broker.Brokers, "--topic", topic, "--clean"}, []string{os.Args[0]}, io.Discard, &stderr)
+	require.Equal(t, 1, code)
+	require.Contains(t, stderr.String(), "which is there already")
+	require.NotEmpty(t, broker.TopicID(t, topic))
+	require.Empty(t, broker.TopicID(t, service.DeadLetterTopic(topic)), "what the run made is gone")
+}
