@@ -37,6 +37,11 @@ type Unit struct {
 	// ID is the unit's id, made when it is first asked for.
 	id string
 
+	// stamp is the event's, once it was asked for.
+	stamp    event.Stamp
+	stampErr error
+	stamped  bool
+
 	// Parked is the row that the unit waits in, nil for a live one.
 	Parked *store.Parked
 	// Refused is the database's refusal of this unit's effect, once a batch of this
@@ -125,6 +130,16 @@ func prepareUnit(it *Item, h *handlers.Handler) (u *Unit) {
 	}
 	_, u.Key, u.Err = h.Model.ParseKey(h.KeyText(it.Event, u.Payload))
 	return u
+}
+
+// stampOf is the unit's stamp. Every event is its entity's own until events are derived
+// from others (R3).
+func (u *Unit) stampOf() (event.Stamp, error) {
+	if !u.stamped {
+		u.stamp, u.stampErr = u.Handler.Stamper.Stamp(u.Item.Event, true)
+		u.stamped = true
+	}
+	return u.stamp, u.stampErr
 }
 
 var errCodecPanic = errors.New("the codec panicked")

@@ -194,10 +194,7 @@ func (w *work) row(u *Unit) *rowWork {
 	}
 	rw = &rowWork{model: m, key: u.Key, queue: &store.Queue{}}
 	if loaded := w.loaded.Rows[m.Table][u.Key]; loaded != nil {
-		row := *loaded
-		row.Clocks = loaded.Clocks.Clone()
-		row.Entity = copyEntity(m, loaded.Entity)
-		rw.row, rw.loaded = &row, true
+		rw.row, rw.loaded = loaded, true
 	}
 	if q := w.loaded.Queues[m.Table][u.Key]; q != nil {
 		rw.queue = &store.Queue{Parked: slices.Clone(q.Parked), Letters: slices.Clone(q.Letters), LastPlace: q.LastPlace}
@@ -327,7 +324,7 @@ func (w *work) isDuplicate(u *Unit) bool {
 	if u.Err != nil || u.Handler.Stamper.Kind() == guards.KindNone {
 		return false
 	}
-	stamp, err := u.Handler.Stamper.Stamp(u.Item.Event, true)
+	stamp, err := u.stampOf()
 	if err != nil {
 		return false
 	}

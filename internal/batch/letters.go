@@ -145,7 +145,7 @@ func (w *work) unitLetter(u *Unit, rw *rowWork, v guards.Verdict, f *failure) {
 	if u.Handler != nil {
 		l.Handler, l.Table = u.Handler.Name, u.Handler.Model.Table
 		if rw != nil {
-			if stamp, err := u.Handler.Stamper.Stamp(u.Item.Event, true); err == nil {
+			if stamp, err := u.stampOf(); err == nil {
 				l.Stamp = stamp
 			}
 		}

@@ -83,7 +83,7 @@ func (w *work) keepsOrder(name string) bool { return w.Wiring.KeepsOrder(name) }
 // judge asks the guards, runs the handler and merges what it wrote.
 func (w *work) judge(u *Unit, rw *rowWork, s guards.State) error {
 	h := u.Handler
-	stamp, err := h.Stamper.Stamp(u.Item.Event, true)
+	stamp, err := u.stampOf()
 	if err != nil {
 		w.unitLetter(u, rw, poison(err), &failure{err: err})
 		return nil

@@ -117,7 +117,7 @@ type WantRows struct {
 	Parked bool
 }
 
-// Loaded is what was there.
+// Loaded is what was there. Its rows are the caller's to change.
 type Loaded struct {
 	// Rows by table and canonical key; missing rows are not in it.
 	Rows map[string]map[string]*Row

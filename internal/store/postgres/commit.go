@@ -4,9 +4,12 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -26,7 +29,21 @@ const (
 	idleTimeout = "30s"
 	// lockedIdleTimeout has room for handlers that run while Lock holds the rows.
 	lockedIdleTimeout = "60s"
+	// A process that stops in the middle of a pipeline is not idle to the server, which
+	// waits for the next statement with all locks held. From PostgreSQL 17 on the length
+	// of the transaction is bounded for that: by transactionTimeout and perRow for each
+	// row that it writes.
+	transactionTimeout = 30 * time.Second
+	perRow             = 10 * time.Millisecond
+	noTimeout          = "0"
 )
+
+// longest is how long the transaction of a batch may take, in the server's notation.
+func longest(b *store.Batch) string {
+	rows := len(b.Insert) + len(b.Update) + len(b.Park) + len(b.Letters) + len(b.Verdicts)
+	d := transactionTimeout + time.Duration(rows)*perRow
+	return strconv.FormatInt(min(d.Milliseconds(), math.MaxInt32), 10) + "ms"
+}
 
 // Commit is store.Store's. The whole transaction travels in one round trip, its COMMIT
 // included: each guard raises an error inside when it does not hold, and then the server
@@ -34,14 +51,14 @@ const (
 func (s *Store) Commit(ctx context.Context, b *store.Batch) error {
 	return s.withConn(ctx, func(c *pgx.Conn) error {
 		p := newPipe(c)
-		s.begin(ctx, p, idleTimeout)
+		s.begin(ctx, p, idleTimeout, longest(b))
 		return s.commit(ctx, p, b)
 	})
 }
 
-func (s *Store) begin(ctx context.Context, p *pipe, idle string) {
+func (s *Store) begin(ctx context.Context, p *pipe, idle, whole string) {
 	p.add(ctx, s.fixed.begin, nil)
-	p.add(ctx, s.fixed.settings, nil, []byte(lockTimeout), []byte(idle))
+	p.add(ctx, s.fixed.settings, nil, []byte(lockTimeout), []byte(idle), []byte(whole))
 }
 
 // commit queues the batch and COMMIT, sends all and says what became of it.

@@ -29,7 +29,8 @@ func newFixed() *fixed {
 	)
 	f := &fixed{
 		begin:    newStatement("BEGIN ISOLATION LEVEL READ COMMITTED", nil, nil),
-		settings: newStatement("SELECT set_config('lock_timeout', $1, true), set_config('idle_in_transaction_session_timeout', $2, true)", []uint32{txt, txt}, nil),
+		settings: newStatement("SELECT set_config('lock_timeout', $1, true), set_config('idle_in_transaction_session_timeout', $2, true), "+
+			"CASE WHEN current_setting('server_version_num')::int >= 170000 THEN set_config('transaction_timeout', $3, true) END", []uint32{txt, txt, txt}, nil),
 		commit:   newStatement("COMMIT", nil, nil),
 
 		// One scan per key and kind; the last kind is the highest place of all letters.

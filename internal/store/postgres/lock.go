@@ -27,7 +27,7 @@ func (s *Store) Lock(ctx context.Context, want *store.Want) (store.Locked, error
 	l := &locked{s: s, conn: conn}
 	err = raw(conn, func(c *pgx.Conn) error {
 		p := newPipe(c)
-		s.begin(ctx, p, lockedIdleTimeout)
+		s.begin(ctx, p, lockedIdleTimeout, noTimeout)
 		var err error
 		if l.loaded, err = s.load(ctx, p, want, true); err != nil {
 			return err
