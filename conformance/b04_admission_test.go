@@ -117,6 +117,8 @@ func TestB04LateAndFutureBecomeLettersAndARewindRepeatsNothing(t *testing.T) {
 		// An operator rewinds: nothing has an effect a second time, and what was
 		// refused does not have one either.
 		m.stop()
+		letters = w.letters() // by now they are known to be published
+		require.NotZero(t, letters[0].PublishedAt)
 		w.broker.ResetOffset(t, w.group, w.topic, p, 0)
 		again := w.start()
 		w.drain(2)

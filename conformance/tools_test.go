@@ -179,7 +179,7 @@ func (w *world) atEnd(partitions int) {
 	w.t.Helper()
 	w.eventually(30*time.Second, func() bool {
 		for p := range int32(partitions) {
-			if next, _, end := w.position(p); next < end {
+			if next, _, end := w.position(p); end < 0 || next < end {
 				return false
 			}
 		}

@@ -37,8 +37,13 @@ type world struct {
 // newWorld sets up a world whose topic has so many partitions.
 func newWorld(t testing.TB, at combination, partitions int, options ...testutil.KafkaOption) *world {
 	t.Helper()
-	w := &world{t: t, at: at, began: time.Now(), registry: registry, log: &logBook{t: t}}
-	w.broker = testutil.Kafka(t, options...)
+	return newWorldOn(t, at, partitions, testutil.Kafka(t, options...))
+}
+
+// newWorldOn is newWorld on a broker of the test's own.
+func newWorldOn(t testing.TB, at combination, partitions int, broker *testutil.KafkaBroker) *world {
+	t.Helper()
+	w := &world{t: t, at: at, began: time.Now(), registry: registry, log: &logBook{t: t}, broker: broker}
 	w.topic = w.broker.Topic(t, "orders", partitions)
 	w.dlq = w.broker.Topic(t, "orders.dlq", 3)
 	w.group = w.broker.Group("orders")
@@ -143,7 +148,7 @@ func (w *world) position(partition int32) (next, committed, end int64) {
 	next = -1
 	_, _, positions, err := oracle.ReadGroup(context.Background(), w.db, w.group)
 	if err != nil {
-		return -1, -1, 0 // a database that is away just now
+		return -1, -1, -1 // a database that is away just now
 	}
 	for _, p := range positions {
 		if p.Topic == w.topic && p.Partition.Partition == partition {
@@ -176,7 +181,7 @@ func (w *world) drainWithin(bound time.Duration, partitions int) {
 	}
 	w.eventually(bound, func() bool {
 		for p := range int32(partitions) {
-			if next, committed, end := w.position(p); end > 0 && (next < end || committed < end) {
+			if next, committed, end := w.position(p); end < 0 || end > 0 && (next < end || committed < end) {
 				return false
 			}
 		}

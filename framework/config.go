@@ -81,9 +81,9 @@ type Config struct {
 	TakeTables bool
 }
 
-// HardStop is how long after ShutdownTimeout Run waits for handlers whose contexts have
-// ended.
-const HardStop = 5 * time.Second
+// HardStop bounds what comes after ShutdownTimeout: handlers whose contexts have ended,
+// the last letters and offsets, and leaving the group.
+const HardStop = 8 * time.Second
 
 // Protocol is a Kafka consumer group protocol.
 type Protocol string

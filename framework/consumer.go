@@ -65,7 +65,7 @@ func New(db *gorm.DB, config *Config) (*Consumer, error) {
 }
 
 func assemble(ctx context.Context, db *gorm.DB, cfg Config, wiring *handlers.Wiring) (_ *Consumer, err error) {
-	c := &Consumer{cfg: cfg, clock: seam.System(), spawn: &seam.Group{}, observer: newObserver(cfg.Metrics, cfg.Hooks)}
+	c := &Consumer{cfg: cfg, clock: seam.System(), spawn: &seam.Group{}, observer: newObserver(cfg.Metrics, cfg.Hooks, cfg.Logger)}
 	st, err := open.Open(db)
 	if err != nil {
 		return nil, err
@@ -117,13 +117,18 @@ func assemble(ctx context.Context, db *gorm.DB, cfg Config, wiring *handlers.Wir
 		Models: wiring.Models, Layouts: byModel,
 		StartLatest: cfg.Start == StartLatest, BatchSize: cfg.BatchSize, MaxBytes: cfg.MaxBytes,
 		MaxUnpublished: cfg.MaxUnpublished, SweepInterval: cfg.SweepInterval, KeepVerdicts: cfg.KeepVerdicts,
-		RevokeTimeout: cfg.RevokeTimeout, ShutdownTimeout: cfg.ShutdownTimeout, HardStop: HardStop,
+		RevokeTimeout: cfg.RevokeTimeout, ShutdownTimeout: cfg.ShutdownTimeout, HardStop: HardStop - closing,
 		Log: c.log, Observe: c.observer,
 	})
 	return c, nil
 }
 
-const runtimeClose = 5 * time.Second
+const (
+	// closing is the part of HardStop that is kept for the producer's end.
+	closing = 2 * time.Second
+	// runtimeClose bounds the end of clients that have not worked yet.
+	runtimeClose = 5 * time.Second
+)
 
 // MissingTopicError says that a topic does not exist.
 type MissingTopicError struct {
@@ -173,7 +178,12 @@ func (c *Consumer) Run(ctx context.Context) error {
 	}
 	err := c.member.Run(ctx)
 	close(stopGauges)
-	return errors.Join(err, c.end())
+	if hangs := c.end(); hangs != nil {
+		// Everything is committed or abandoned by now; that a client hangs is no
+		// reason to call the stop a failure.
+		c.log(runtime.Warn, "closing the Kafka producer failed", "error", hangs)
+	}
+	return err
 }
 
 // Close frees a Consumer that was never run. After Run it does nothing.
@@ -187,9 +197,9 @@ func (c *Consumer) Close() error {
 // end closes what Run leaves open and waits for the goroutines, within a bound: those of
 // handlers that ignore their contexts, and a client that hangs, stay behind.
 func (c *Consumer) end() error {
-	err := c.producer.Close(runtimeClose)
-	late, stop := c.clock.After(time.Second)
+	late, stop := c.clock.After(closing)
 	defer stop()
+	err := c.producer.Close(closing / 2)
 	select {
 	case <-c.spawn.Done():
 	case <-late:
@@ -214,6 +224,11 @@ func (c *Consumer) gauges(stop <-chan struct{}) {
 				c.cfg.Metrics.Gauge("evenkeel_lag", float64(p.Lag), at...)
 			}
 			c.cfg.Metrics.Gauge("evenkeel_queued_bytes", float64(p.QueuedBytes), at...)
+			paused := 0.0
+			if p.Paused {
+				paused = 1
+			}
+			c.cfg.Metrics.Gauge("evenkeel_paused", paused, at...)
 		}
 	}
 }

@@ -8,7 +8,8 @@ package framework
 // evenkeel_letters_published_total, evenkeel_conflicts_total, evenkeel_alarms_total (kind),
 // all with topic and partition where they belong to one; the gauges, every few seconds,
 // evenkeel_lag (records behind the log's end, by topic and partition) and
-// evenkeel_queued_bytes.
+// evenkeel_queued_bytes and evenkeel_paused (1 while a partition that holds enough in
+// memory is not fetched).
 type Metrics interface {
 	Count(name string, n int64, labels ...string)
 	Gauge(name string, value float64, labels ...string)

@@ -2,6 +2,7 @@ package framework
 
 import (
 	"maps"
+	"runtime/debug"
 	"strconv"
 	"sync"
 
@@ -16,6 +17,7 @@ import (
 type observer struct {
 	metrics Metrics
 	hooks   []any
+	log     Logger
 
 	mu    sync.Mutex
 	stats Stats
@@ -23,8 +25,8 @@ type observer struct {
 
 var _ runtime.Observer = (*observer)(nil)
 
-func newObserver(m Metrics, hooks []any) *observer {
-	return &observer{metrics: m, hooks: hooks, stats: Stats{
+func newObserver(m Metrics, hooks []any, log Logger) *observer {
+	return &observer{metrics: m, hooks: hooks, log: log, stats: Stats{
 		Verdicts: map[string]int64{}, Letters: map[string]int64{}, Alarms: map[string]int64{},
 	}}
 }
@@ -35,6 +37,14 @@ func (o *observer) snapshot() Stats {
 	s := o.stats
 	s.Verdicts, s.Letters, s.Alarms = maps.Clone(s.Verdicts), maps.Clone(s.Letters), maps.Clone(s.Alarms)
 	return s
+}
+
+// recovered keeps a panic of a hook or of Metrics from ending the service: they observe and
+// decide nothing.
+func (o *observer) recovered() {
+	if r := recover(); r != nil && o.log != nil {
+		o.log.Log(LevelError, "a hook or Metrics panicked", "panic", r, "stack", string(debug.Stack()))
+	}
 }
 
 func (o *observer) count(name string, n int64, labels ...string) {
@@ -48,6 +58,7 @@ func labels(p broker.Partition, more ...string) []string {
 }
 
 func (o *observer) Assigned(p broker.Partition, next int64) {
+	defer o.recovered()
 	for _, h := range o.hooks {
 		if h, ok := h.(PartitionHook); ok {
 			h.OnPartition(Partition{Topic: p.Topic, Partition: p.Number, Assigned: true, Next: next})
@@ -56,6 +67,7 @@ func (o *observer) Assigned(p broker.Partition, next int64) {
 }
 
 func (o *observer) Released(p broker.Partition, lost bool) {
+	defer o.recovered()
 	for _, h := range o.hooks {
 		if h, ok := h.(PartitionHook); ok {
 			h.OnPartition(Partition{Topic: p.Topic, Partition: p.Number, Lost: lost})
@@ -64,6 +76,7 @@ func (o *observer) Released(p broker.Partition, lost bool) {
 }
 
 func (o *observer) Alarm(p broker.Partition, a ledger.Alarm) {
+	defer o.recovered()
 	o.mu.Lock()
 	o.stats.Alarms[string(a.Kind)]++
 	o.mu.Unlock()
@@ -76,6 +89,7 @@ func (o *observer) Alarm(p broker.Partition, a ledger.Alarm) {
 }
 
 func (o *observer) Batch(b runtime.Batch) {
+	defer o.recovered()
 	o.mu.Lock()
 	o.stats.Records += int64(b.Records)
 	o.stats.Batches++
@@ -90,7 +104,10 @@ func (o *observer) Batch(b runtime.Batch) {
 	}
 }
 
-func (o *observer) Swept(vs []batch.Judged) { o.verdicts(vs) }
+func (o *observer) Swept(vs []batch.Judged) {
+	defer o.recovered()
+	o.verdicts(vs)
+}
 
 func (o *observer) verdicts(vs []batch.Judged) {
 	type word struct{ action, reason string }
@@ -127,6 +144,7 @@ func (o *observer) verdicts(vs []batch.Judged) {
 }
 
 func (o *observer) Letter(l *dlq.Letter) {
+	defer o.recovered()
 	o.mu.Lock()
 	o.stats.Letters[string(l.Verdict.Reason)]++
 	o.mu.Unlock()
@@ -139,6 +157,7 @@ func (o *observer) Letter(l *dlq.Letter) {
 }
 
 func (o *observer) Published(n int) {
+	defer o.recovered()
 	o.mu.Lock()
 	o.stats.Published += int64(n)
 	o.mu.Unlock()
@@ -146,18 +165,9 @@ func (o *observer) Published(n int) {
 }
 
 func (o *observer) Conflict(p broker.Partition) {
+	defer o.recovered()
 	o.mu.Lock()
 	o.stats.Conflicts++
 	o.mu.Unlock()
 	o.count("evenkeel_conflicts_total", 1, labels(p)...)
-}
-
-func (o *observer) Paused(p broker.Partition, paused bool) {
-	v := 0.0
-	if paused {
-		v = 1
-	}
-	if o.metrics != nil {
-		o.metrics.Gauge("evenkeel_paused", v, labels(p)...)
-	}
 }

@@ -52,6 +52,10 @@ func (h *Handler) KeyText(e *event.Event, payload any) string {
 	return e.Key
 }
 
+// OwnKey reports whether the handler's entity is the event's own, so that its key is known
+// whatever the payload holds.
+func (h *Handler) OwnKey() bool { return h.key == nil }
+
 // Run calls the user's function. It does not catch panics.
 func (h *Handler) Run(ctx context.Context, c *Call) error { return h.run(ctx, c) }
 

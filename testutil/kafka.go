@@ -94,6 +94,17 @@ func Kafka(t testing.TB, options ...KafkaOption) *KafkaBroker {
 	return b
 }
 
+// KafkaAt returns the cluster at these brokers, which somebody else has started and ends.
+func KafkaAt(t testing.TB, brokers string) *KafkaBroker {
+	t.Helper()
+	b, err := connect(brokers)
+	if err != nil {
+		t.Fatalf("testutil: Kafka: %v", err)
+	}
+	t.Cleanup(b.Close)
+	return b
+}
+
 // StartKafka starts the embedded broker for a program that is not a test, such as a demo.
 // The caller calls Close.
 func StartKafka(options ...KafkaOption) (*KafkaBroker, error) {

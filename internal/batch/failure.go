@@ -65,6 +65,9 @@ func (j *Judge) run(ctx context.Context, h *handlers.Handler, c *handlers.Call) 
 }
 
 func (j *Judge) failure(ctx context.Context, err error) *failure {
+	// An error whose own text panics, e.g. a nil pointer of a type of the user's, does so
+	// here, where it is caught.
+	_ = err.Error()
 	f := &failure{err: err}
 	var control *handlers.ControlError
 	if errors.As(err, &control) {

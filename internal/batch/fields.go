@@ -43,35 +43,70 @@ func same(a, b reflect.Value) bool {
 }
 
 // copyEntity returns a pointer to a copy that a handler may change without touching the
-// original: what pointers and byte slices point to is copied too.
+// original, whatever its managed fields point to.
 func copyEntity(m *handlers.Model, entity reflect.Value) reflect.Value {
 	c := reflect.New(m.Type)
 	c.Elem().Set(entity.Elem())
 	for _, col := range m.Columns {
-		v := col.Value(c.Elem())
-		switch v.Kind() {
-		case reflect.Pointer:
-			if !v.IsNil() {
-				p := reflect.New(v.Type().Elem())
-				p.Elem().Set(v.Elem())
-				v.Set(p)
-			}
-		case reflect.Slice:
-			if !v.IsNil() {
-				s := reflect.MakeSlice(v.Type(), v.Len(), v.Len())
-				reflect.Copy(s, v)
-				v.Set(s)
-			}
-		case reflect.Map:
-			if !v.IsNil() {
-				n := reflect.MakeMapWithSize(v.Type(), v.Len())
-				for it := v.MapRange(); it.Next(); {
-					n.SetMapIndex(it.Key(), it.Value())
-				}
-				v.Set(n)
-			}
-		default:
-		}
+		detach(col.Value(c.Elem()))
 	}
 	return c
+}
+
+// detach replaces what v shares with the value that it was copied from. Unexported fields
+// stay as they are: nobody but their own package can change them.
+func detach(v reflect.Value) {
+	switch v.Kind() {
+	case reflect.Pointer:
+		if !v.IsNil() {
+			p := reflect.New(v.Type().Elem())
+			p.Elem().Set(v.Elem())
+			detach(p.Elem())
+			v.Set(p)
+		}
+	case reflect.Interface:
+		if !v.IsNil() {
+			inner := reflect.New(v.Elem().Type()).Elem()
+			inner.Set(v.Elem())
+			detach(inner)
+			v.Set(inner)
+		}
+	case reflect.Slice:
+		if !v.IsNil() {
+			s := reflect.MakeSlice(v.Type(), v.Len(), v.Len())
+			reflect.Copy(s, v)
+			detachAll(s)
+			v.Set(s)
+		}
+	case reflect.Array:
+		detachAll(v)
+	case reflect.Map:
+		if !v.IsNil() {
+			n := reflect.MakeMapWithSize(v.Type(), v.Len())
+			for it := v.MapRange(); it.Next(); {
+				value := reflect.New(v.Type().Elem()).Elem()
+				value.Set(it.Value())
+				detach(value)
+				n.SetMapIndex(it.Key(), value)
+			}
+			v.Set(n)
+		}
+	case reflect.Struct:
+		for i := range v.NumField() {
+			if f := v.Field(i); f.CanSet() {
+				detach(f)
+			}
+		}
+	default:
+	}
+}
+
+func detachAll(list reflect.Value) {
+	switch list.Type().Elem().Kind() {
+	case reflect.Pointer, reflect.Interface, reflect.Slice, reflect.Array, reflect.Map, reflect.Struct:
+		for i := range list.Len() {
+			detach(list.Index(i))
+		}
+	default:
+	}
 }

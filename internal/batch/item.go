@@ -31,12 +31,14 @@ type Unit struct {
 	Item    *Item
 	Handler *handlers.Handler
 	Payload any
-	// Key is the entity's canonical key; empty when Err says why there is none.
+	// Key is the entity's canonical key; empty when there is none, and then Err says why.
 	Key string
 	Err error
 	// ID is the unit's id, made when it is first asked for.
 	id string
 
+	// brokenKey is the Key that Break took away.
+	brokenKey string
 	// stamp is the event's, once it was asked for.
 	stamp    event.Stamp
 	stampErr error
@@ -51,6 +53,17 @@ type Unit struct {
 	// blind is what a Set handler filled in: it can't depend on any row, so it is
 	// computed once however often the batch is run (R1).
 	blind *blindRun
+}
+
+// Break makes a letter of the unit without looking at its row, which can't be read.
+func (u *Unit) Break(err error) { u.Err, u.brokenKey, u.Key = err, u.Key, "" }
+
+// Clear takes back Break and Refused.
+func (u *Unit) Clear() {
+	if u.brokenKey != "" {
+		u.Err, u.Key, u.brokenKey = nil, u.brokenKey, ""
+	}
+	u.Refused = nil
 }
 
 type blindRun struct {
@@ -126,6 +139,9 @@ func prepareUnit(it *Item, h *handlers.Handler) (u *Unit) {
 	}()
 	u.Payload, u.Err = h.Decode(it.Event)
 	if u.Err != nil {
+		if h.OwnKey() { // the entity is known, and its later events may have to wait
+			_, u.Key, _ = h.Model.ParseKey(it.Event.Key)
+		}
 		return u
 	}
 	_, u.Key, u.Err = h.Model.ParseKey(h.KeyText(it.Event, u.Payload))
@@ -136,8 +152,13 @@ func prepareUnit(it *Item, h *handlers.Handler) (u *Unit) {
 // from others (R3).
 func (u *Unit) stampOf() (event.Stamp, error) {
 	if !u.stamped {
-		u.stamp, u.stampErr = u.Handler.Stamper.Stamp(u.Item.Event, true)
 		u.stamped = true
+		defer func() {
+			if r := recover(); r != nil {
+				u.stampErr = &panicError{value: r, stack: string(debug.Stack())}
+			}
+		}()
+		u.stamp, u.stampErr = u.Handler.Stamper.Stamp(u.Item.Event, true)
 	}
 	return u.stamp, u.stampErr
 }
@@ -168,7 +189,7 @@ func Gather(group string, items []*Item, layouts Layouts, firstSight func(offset
 			w.Judged = append(w.Judged, it.Record.Coordinates)
 		}
 		for _, u := range it.Units {
-			if u.Err != nil {
+			if u.Key == "" || u.Handler == nil {
 				continue
 			}
 			m := u.Handler.Model

@@ -49,9 +49,12 @@ type Outcome struct {
 	Verdicts []Judged
 }
 
-// wakeLater is when an order-keeping event that finds its head still waiting is looked
-// at again.
-const wakeLater = 10 * time.Second
+// When an order-keeping event is looked at again that finds its head still waiting, at the
+// earliest, and one that finds a letter before it.
+const (
+	wakeLater       = 10 * time.Second
+	wakeAfterLetter = 5 * time.Minute
+)
 
 // work is one run of a batch.
 type work struct {
@@ -238,7 +241,7 @@ func (w *work) record(it *Item) error {
 		w.verdict(it, nil, guards.Verdict{Action: guards.Discard, Reason: guards.CompactionMarker})
 		return nil
 	}
-	if len(it.Units) > 0 || !first {
+	if len(it.Units) > 0 {
 		if stop := w.ask(w.Wiring.Decode, it, &s); stop {
 			return nil
 		}
@@ -280,7 +283,7 @@ func (w *work) reference(r *event.Record) time.Time {
 // user's may return, keeps the event as a letter: it must not vanish.
 func judgeAll(gs []guards.Guard, e *event.Event, s *guards.State) guards.Verdict {
 	for _, g := range gs {
-		v := g.Judge(e, s)
+		v := ask(g, e, s)
 		switch v.Action {
 		case guards.Apply:
 			continue
@@ -300,6 +303,19 @@ func judgeAll(gs []guards.Guard, e *event.Event, s *guards.State) guards.Verdict
 		return v
 	}
 	return guards.Pass()
+}
+
+// ask asks one guard, which may be the user's and panic.
+func ask(g guards.Guard, e *event.Event, s *guards.State) (v guards.Verdict) {
+	defer func() {
+		if r := recover(); r != nil {
+			v = guards.Verdict{
+				Action: guards.DeadLetter, Reason: guards.Rejected,
+				Detail: dlq.Text(fmt.Sprintf("guard %s panicked: %v\n%s", g.Name(), r, debug.Stack()), dlq.MaxErrorBytes),
+			}
+		}
+	}()
+	return g.Judge(e, s)
 }
 
 // ask asks the guards of a phase about a record, and reports whether one objected.
@@ -353,7 +369,7 @@ func (w *work) unitID(u *Unit) string {
 		if u.Handler != nil {
 			name = u.Handler.Name
 		}
-		u.id = dlq.UnitID(u.Item.Record.Coordinates, w.Group, name, u.Key)
+		u.id = dlq.UnitID(u.Item.Record.Coordinates, w.Group, name, u.Key+u.brokenKey)
 	}
 	return u.id
 }

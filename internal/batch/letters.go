@@ -93,9 +93,6 @@ func (w *work) park(u *Unit, rw *rowWork, cause store.Cause, delay time.Duration
 	w.verdict(u.Item, u, v)
 }
 
-// behind parks a unit because an earlier one of its entity waits.
-func (w *work) behind(u *Unit, rw *rowWork) { w.park(u, rw, store.CauseBehind, wakeLater, nil) }
-
 // full makes a letter of a newcomer where too many wait already.
 func (w *work) full(u *Unit, rw *rowWork, f *failure) bool {
 	if len(rw.queue.Parked) < w.MaxParkedPerKey {
@@ -111,7 +108,8 @@ func (w *work) full(u *Unit, rw *rowWork, f *failure) bool {
 
 // wantsRow reports whether a placeholder may stand for the missing row.
 func (w *work) wantsRow(u *Unit) bool {
-	return u.Handler.Creates || u.Handler.OnMissing == handlers.MissingPlaceholder
+	// A refused unit must not bring its refusal along once more in a placeholder.
+	return u.Refused == nil && (u.Handler.Creates || u.Handler.OnMissing == handlers.MissingPlaceholder)
 }
 
 // place gives out the next place under the key.
@@ -150,8 +148,8 @@ func (w *work) unitLetter(u *Unit, rw *rowWork, v guards.Verdict, f *failure) {
 			}
 		}
 	}
-	if u.Key != "" {
-		l.Entity = u.Key
+	if key := u.Key + u.brokenKey; key != "" {
+		l.Entity = key
 	}
 	if p := u.Parked; p != nil {
 		l.Handler, l.Table, l.Attempts = p.Handler, p.Table, p.Attempts

@@ -66,7 +66,7 @@ func TestAnyOrderGivesOneRow(t *testing.T) {
 	datas := []string{
 		`{"customer":"a"}`, `{"note":"x","limit":3}`, `{"note":null,"keep":true,"limit":9}`, `{}`, `{"customer":"b","limit":0}`,
 	}
-	for seed := range uint64(300) {
+	for seed := range uint64(100) {
 		rng := rand.New(rand.NewPCG(seed, 7))
 		var set []ev
 		for i := range 2 + rng.IntN(5) {

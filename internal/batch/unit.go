@@ -3,6 +3,7 @@ package batch
 import (
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/evenkeel-go/evenkeel/dlq"
@@ -20,12 +21,12 @@ func (w *work) live(u *Unit, s guards.State) error {
 		return nil
 	}
 	if u.Err != nil {
-		w.unitLetter(u, nil, poison(u.Err), &failure{err: u.Err})
+		w.unitLetter(u, w.known(u), poison(u.Err), &failure{err: u.Err})
 		return nil
 	}
 	rw := w.row(u)
-	if w.mustWait(u, rw, int64(1)<<62) {
-		w.behind(u, rw)
+	if again, wait := w.mustWait(u, rw, math.MaxInt64); wait {
+		w.park(u, rw, store.CauseBehind, again, nil)
 		return nil
 	}
 	return w.judge(u, rw, s)
@@ -34,13 +35,13 @@ func (w *work) live(u *Unit, s guards.State) error {
 // waiting judges a parked unit.
 func (w *work) waiting(u *Unit, due bool) error {
 	if u.Err != nil {
-		w.unitLetter(u, nil, poison(u.Err), &failure{err: u.Err})
+		w.unitLetter(u, w.known(u), poison(u.Err), &failure{err: u.Err})
 		return nil
 	}
 	rw := w.row(u)
-	if w.mustWait(u, rw, u.Parked.Place) {
+	if again, wait := w.mustWait(u, rw, u.Parked.Place); wait {
 		if due {
-			w.repark(u, u.Parked.Cause, wakeLater)
+			w.repark(u, u.Parked.Cause, again)
 		}
 		return nil
 	}
@@ -50,30 +51,39 @@ func (w *work) waiting(u *Unit, due bool) error {
 	return w.judge(u, rw, guards.State{Now: w.now})
 }
 
+// known is the working row of a broken unit whose entity is known all the same, else nil.
+func (w *work) known(u *Unit) *rowWork {
+	if u.Key == "" || u.Handler == nil {
+		return nil
+	}
+	return w.row(u)
+}
+
 func poison(err error) guards.Verdict {
 	return guards.Verdict{Action: guards.DeadLetter, Reason: guards.Poison, Detail: dlq.Text(err.Error(), dlq.MaxErrorBytes)}
 }
 
 // mustWait reports whether something that stands before place keeps the unit waiting
-// (R9).
-func (w *work) mustWait(u *Unit, rw *rowWork, place int64) bool {
+// (R9), and when to look again: when that is due, or much later where it is a letter that
+// somebody has to deal with.
+func (w *work) mustWait(u *Unit, rw *rowWork, place int64) (again time.Duration, wait bool) {
 	if !u.Handler.OrderKept() {
-		return false
+		return 0, false
 	}
 	none := u.Handler.Stamper.Kind() == guards.KindNone
 	for _, e := range rw.queue.Parked {
 		if e.Place < place && w.keepsOrder(e.Handler) && (none || e.Cause != store.CauseMissing) {
-			return true
+			return max(e.Due.Sub(w.now), wakeLater), true
 		}
 	}
 	if none {
 		for _, e := range rw.queue.Letters {
 			if e.Place < place {
-				return true
+				return wakeAfterLetter, true
 			}
 		}
 	}
-	return false
+	return 0, false
 }
 
 // keepsOrder reports whether a handler, known by its name, is one whose events wait for
@@ -99,7 +109,7 @@ func (w *work) judge(u *Unit, rw *rowWork, s guards.State) error {
 	}
 	v := judgeAll(h.Guards, u.Item.Event, &s)
 	if v.Passed() && h.Verb == handlers.VerbModify {
-		v = h.Stamper.Judge(u.Item.Event, &s)
+		v = judgeAll([]guards.Guard{h.Stamper}, u.Item.Event, &s)
 	}
 	switch v.Action {
 	case guards.Apply:
@@ -153,7 +163,10 @@ func (w *work) missing(u *Unit, rw *rowWork) {
 			w.park(u, rw, store.CauseMissing, time.Second, nil)
 			return
 		}
-		if !u.Parked.Expires.IsZero() && !w.now.Before(u.Parked.Expires) {
+		if u.Parked.Expires.IsZero() { // it waited for something else until now
+			u.Parked.Expires = w.now.Add(w.MissingFor)
+		}
+		if !w.now.Before(u.Parked.Expires) {
 			w.unitLetter(u, rw, guards.Verdict{Action: guards.DeadLetter, Reason: guards.MissingRow, Detail: detail + ", and the time that it may wait is over"}, &failure{err: errMissing})
 			return
 		}

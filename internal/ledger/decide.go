@@ -96,9 +96,9 @@ func Decide(f Found) Decision {
 		}
 		d.skipTo(f.LogStart)
 	}
-	if d.State.Next > f.LogEnd {
-		alarm(AlarmTruncated, "the log ends at %d, before the position %d: it was truncated; going on from its end", f.LogEnd, d.State.Next)
-		d.State.Next, d.State.High = f.LogEnd, f.LogEnd
+	if d.State.High > f.LogEnd {
+		alarm(AlarmTruncated, "the log ends at %d, before the position %d: it was truncated; what is written there now is new", f.LogEnd, d.State.High)
+		d.State.Next, d.State.High = min(d.State.Next, f.LogEnd), f.LogEnd
 		d.State.Gaps = d.State.Gaps.below(f.LogEnd)
 		d.State.Done = nil
 		d.Moved = true

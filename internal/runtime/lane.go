@@ -10,7 +10,6 @@ import (
 
 	"github.com/evenkeel-go/evenkeel/internal/broker"
 	"github.com/evenkeel-go/evenkeel/internal/ledger"
-	"github.com/evenkeel-go/evenkeel/internal/store"
 )
 
 // lane turns the records of one assigned partition into committed batches. It has one
@@ -32,7 +31,10 @@ type lane struct {
 	// recheck asks the lane to look at its position: the broker says that some
 	// partition's is out of range.
 	recheck atomic.Bool
-	paused  bool // the poll goroutine's
+	// remade says that the topic has another id than the one that the lane reads.
+	remade atomic.Bool
+	paused atomic.Bool // written by the poll goroutine alone
+	lost   atomic.Bool // somebody else had the partition before this lane ended
 
 	mu        sync.Mutex
 	led       ledger.State
@@ -67,24 +69,60 @@ func (l *lane) stopping() bool {
 
 func (l *lane) run() {
 	defer close(l.done)
+	defer func() { l.m.Observe.Released(l.p, l.lost.Load()) }()
 	defer func() { l.m.bytes.Add(-l.queue.drop()) }()
-	if err := l.own(); err != nil {
-		return
-	}
-	for {
-		err := l.turn()
-		switch {
-		case err == nil:
-		case errors.Is(err, errAbandoned):
-			l.flushMarks()
-			return
-		default:
-			if errors.Is(err, store.ErrFenced) {
-				l.m.log(Warn, "the partition has another owner; this member lets go of it", "topic", l.p.Topic, "partition", l.p.Number)
+	err := l.own()
+	for fenced := 0; !errors.Is(err, errAbandoned); {
+		if err == nil {
+			if err = l.turn(); err == nil {
+				fenced = 0
 			}
-			return
+			continue
+		}
+		// The ledger fences transactions; the group says whose the partition is. A
+		// zombie hears soon that it has lost it. Until somebody says so, it is ours,
+		// and nobody else reads it.
+		fenced++
+		l.m.log(Warn, "the lane lost its hold; taking the partition over again unless the group takes it away", "topic", l.p.Topic, "partition", l.p.Number, "error", err)
+		if err = l.wait(backoff(time.Second, 30*time.Second, fenced)); err == nil {
+			if err = l.halt(); err == nil {
+				err = l.own()
+			}
 		}
 	}
+	l.flushMarks()
+}
+
+// exclusively runs f while nothing is polled.
+func (l *lane) exclusively(f func() error) error {
+	select {
+	case l.m.feed <- struct{}{}:
+	case <-l.soft:
+		return errAbandoned
+	case <-l.ctx.Done():
+		return errAbandoned
+	}
+	defer func() { <-l.m.feed }()
+	return f()
+}
+
+// halt stops the partition and forgets what was fetched of it.
+func (l *lane) halt() error {
+	return l.exclusively(func() error {
+		if err := l.m.Consumer.Pause(l.p); err != nil {
+			l.m.log(Debug, "pausing failed", "topic", l.p.Topic, "partition", l.p.Number, "error", err)
+		}
+		l.m.bytes.Add(-l.queue.drop())
+		return nil
+	})
+}
+
+// begin fetches from next on.
+func (l *lane) begin(next int64) error {
+	return l.exclusively(func() error {
+		l.queue.start(next)
+		return l.m.Consumer.Start(l.p, next)
+	})
 }
 
 // turn waits for something to do and does it.
@@ -93,10 +131,8 @@ func (l *lane) turn() error {
 		if l.stopping() {
 			return errAbandoned
 		}
-		if l.recheck.CompareAndSwap(true, false) {
-			if err := l.reposition(); err != nil {
-				return err
-			}
+		if err := l.reposition(); err != nil {
+			return err
 		}
 		if n, bytes := l.out.size(); n < l.m.MaxUnpublished && bytes < maxUnpublishedBytes {
 			records, bytes, end := l.queue.take(l.m.BatchSize)

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/evenkeel-go/evenkeel/event"
 	"github.com/evenkeel-go/evenkeel/internal/batch"
 	"github.com/evenkeel-go/evenkeel/internal/broker"
 )
@@ -18,10 +19,16 @@ type Member struct {
 	relay  *relay
 
 	// hard ends when everything must be abandoned.
-	hard      context.Context //nolint:containedctx // the member's life
-	cancel    context.CancelFunc
-	bytes     atomic.Int64
+	hard   context.Context //nolint:containedctx // the member's life
+	cancel context.CancelFunc
+	bytes  atomic.Int64
+	// feed holds a token while something is polled and handed to its lane, or while a
+	// lane moves its partition's position: so nothing that was polled before a move is
+	// taken for what comes after it.
+	feed      chan struct{}
 	layoutsMu sync.RWMutex
+	// complaints are the poll goroutine's.
+	complaints map[string]time.Time
 
 	mu    sync.Mutex
 	lanes map[broker.Partition]*lane
@@ -29,7 +36,7 @@ type Member struct {
 
 // New makes a member; Run runs it.
 func New(o Options) *Member {
-	m := &Member{Options: o, health: newHealth(o.Log), lanes: map[broker.Partition]*lane{}}
+	m := &Member{Options: o, health: newHealth(o.Log), lanes: map[broker.Partition]*lane{}, feed: make(chan struct{}, 1), complaints: map[string]time.Time{}}
 	m.hard, m.cancel = context.WithCancel(context.Background())
 	m.relay = newRelay(m)
 	return m
@@ -41,6 +48,7 @@ const (
 	pollTimeout   = 100 * time.Millisecond
 	pausedTimeout = 10 * time.Millisecond
 	commitEvery   = 200 * time.Millisecond
+	identifyEvery = 5 * time.Second
 )
 
 // Run polls until ctx ends or the consumer fails for good.
@@ -50,19 +58,25 @@ func (m *Member) Run(ctx context.Context) error {
 		return err
 	}
 	background, stopBackground := context.WithCancel(m.hard)
-	var helpers sync.WaitGroup
-	spawn := func(name string, f func(context.Context)) {
-		helpers.Add(1)
-		m.Spawn.Go(name, func() { defer helpers.Done(); f(background) })
+	spawn := func(name string, f func()) <-chan struct{} {
+		done := make(chan struct{})
+		m.Spawn.Go(name, func() { defer close(done); f() })
+		return done
 	}
-	spawn("committer", m.commits)
-	spawn("relay", m.relay.run)
-	spawn("sweeper", func(ctx context.Context) { (&sweeper{m: m}).run(ctx) })
+	// The sweeper runs handlers, so it is stopped as lanes are: softly, then hard.
+	soft, stopSweeping := context.WithCancel(m.hard)
+	hard, abandonSweep := context.WithCancel(m.hard)
+	committer := spawn("committer", func() { m.commits(background) })
+	identifying := spawn("identities", func() { m.identities(background) })
+	relaying := spawn("relay", func() { m.relay.run(background) })
+	sweeping := spawn("sweeper", func() { (&sweeper{m: m}).run(soft, hard) })
 
 	err := m.poll(ctx)
-	m.shutdown()
+	stopSweeping()
+	left := m.shutdown(sweeping, abandonSweep)
 	stopBackground()
-	helpers.Wait()
+	abandonSweep()
+	m.await(left(), committer, identifying, relaying, sweeping)
 	m.cancel()
 	return err
 }
@@ -76,19 +90,15 @@ func (m *Member) poll(ctx context.Context) error {
 			paused = m.resume()
 			timeout = pausedTimeout
 		}
+		m.feed <- struct{}{}
 		p := m.Consumer.Poll(timeout)
+		if p.Record != nil {
+			paused += m.deliver(p.Record)
+		}
+		<-m.feed
 		switch {
 		case p.Record != nil:
 			m.health.up(partBroker)
-			l := m.lane(broker.Partition{Topic: p.Record.Topic, Number: p.Record.Partition})
-			if l == nil {
-				continue
-			}
-			m.bytes.Add(l.queue.offer(p.Record))
-			if !l.paused && m.full(l, 1) {
-				m.pause(l, true)
-				paused++
-			}
 		case p.End != nil:
 			m.health.up(partBroker)
 			if l := m.lane(p.End.Partition); l != nil {
@@ -101,10 +111,40 @@ func (m *Member) poll(ctx context.Context) error {
 		case p.Away:
 			m.health.down(partBroker, p.Err)
 		case p.Err != nil:
-			m.log(Warn, "Kafka reports an error", "error", p.Err)
+			m.complain(p.Err)
 		}
 	}
 	return nil
+}
+
+// complain logs an error of the client, one of a kind no more than once a minute: it comes
+// again with each try.
+func (m *Member) complain(err error) {
+	now, text := m.Clock.Now(), err.Error()
+	level := Warn
+	if now.Before(m.complaints[text]) {
+		level = Debug
+	} else {
+		if len(m.complaints) >= 100 {
+			clear(m.complaints)
+		}
+		m.complaints[text] = now.Add(time.Minute)
+	}
+	m.log(level, "Kafka reports an error", "error", err)
+}
+
+// deliver hands a record to its lane and returns 1 if that paused it.
+func (m *Member) deliver(r *event.Record) int {
+	l := m.lane(broker.Partition{Topic: r.Topic, Number: r.Partition})
+	if l == nil {
+		return 0
+	}
+	m.bytes.Add(l.queue.offer(r))
+	if l.paused.Load() || !m.full(l, 1) {
+		return 0
+	}
+	m.pause(l, true)
+	return 1
 }
 
 // full reports whether a lane holds enough; parts divides the bounds, so that a paused
@@ -118,7 +158,7 @@ func (m *Member) full(l *lane, parts int64) bool {
 }
 
 func (m *Member) pause(l *lane, yes bool) {
-	l.paused = yes
+	l.paused.Store(yes)
 	act := m.Consumer.Resume
 	if yes {
 		act = m.Consumer.Pause
@@ -126,7 +166,6 @@ func (m *Member) pause(l *lane, yes bool) {
 	if err := act(l.p); err != nil {
 		m.log(Debug, "pausing or resuming failed", "topic", l.p.Topic, "partition", l.p.Number, "error", err)
 	}
-	m.Observe.Paused(l.p, yes)
 }
 
 // resume lets lanes with room go on and returns how many stay paused.
@@ -134,7 +173,7 @@ func (m *Member) resume() int {
 	paused := 0
 	for _, l := range m.snapshot() {
 		switch {
-		case !l.paused:
+		case !l.paused.Load():
 		case m.full(l, 2):
 			paused++
 		default:
@@ -148,6 +187,28 @@ func (m *Member) recheck() {
 	for _, l := range m.snapshot() {
 		l.recheck.Store(true)
 		l.queue.wake()
+	}
+}
+
+// identities looks whether topics were deleted and made again. librdkafka goes on at the
+// old offset in the new topic if that has grown as long before the next fetch.
+func (m *Member) identities(ctx context.Context) {
+	for m.Clock.Sleep(ctx, identifyEvery) == nil {
+		ids := map[string]string{}
+		for _, l := range m.snapshot() {
+			have := l.position().TopicID
+			id, asked := ids[l.p.Topic]
+			if !asked && have != "" {
+				if t, err := m.Consumer.Describe(ctx, l.p.Topic); err == nil {
+					id = t.ID
+				}
+				ids[l.p.Topic] = id
+			}
+			if id != "" && have != "" && id != have {
+				l.remade.Store(true)
+				l.queue.wake()
+			}
+		}
 	}
 }
 
@@ -215,16 +276,15 @@ func (r rebalance) Revoked(ps []broker.Partition) {
 	for _, l := range ls {
 		l.abandon()
 		m.log(Info, "partition revoked", "topic", l.p.Topic, "partition", l.p.Number)
-		m.Observe.Released(l.p, false)
 	}
 }
 
 // Lost lanes abandon at once: somebody else has their partitions.
 func (r rebalance) Lost(ps []broker.Partition) {
 	for _, l := range r.m.take(ps) {
+		l.lost.Store(true)
 		l.abandon()
 		r.m.log(Warn, "partition lost", "topic", l.p.Topic, "partition", l.p.Number)
-		r.m.Observe.Released(l.p, true)
 	}
 }
 
@@ -241,16 +301,23 @@ func (m *Member) take(ps []broker.Partition) []*lane {
 	return ls
 }
 
-// finish stops lanes softly and reports whether all ended within the bound.
-func (m *Member) finish(ls []*lane, bound time.Duration) bool {
+// finish stops lanes softly and reports whether all ended within the bound, and others
+// with them.
+func (m *Member) finish(ls []*lane, bound time.Duration, others ...<-chan struct{}) bool {
 	for _, l := range ls {
 		l.stop()
+		others = append(others, l.done)
 	}
+	return m.await(bound, others...)
+}
+
+// await reports whether all goroutines ended within the bound.
+func (m *Member) await(bound time.Duration, ends ...<-chan struct{}) bool {
 	late, stop := m.Clock.After(bound)
 	defer stop()
-	for _, l := range ls {
+	for _, end := range ends {
 		select {
-		case <-l.done:
+		case <-end:
 		case <-late:
 			return false
 		}
@@ -289,29 +356,41 @@ func (m *Member) commit(ls []*lane) {
 	}
 }
 
-// shutdown stops softly, then hard, and leaves the group.
-func (m *Member) shutdown() {
+// shutdown stops softly, then hard, and leaves the group. After the soft stop everything
+// shares one bound, HardStop, and no step takes more than half of what is left of it;
+// left returns that.
+func (m *Member) shutdown(sweeping <-chan struct{}, abandonSweep func()) (left func() time.Duration) {
 	ls := m.snapshot()
-	if !m.finish(ls, m.ShutdownTimeout) {
+	finished := m.finish(ls, m.ShutdownTimeout, sweeping)
+	end := m.Clock.Now().Add(m.HardStop)
+	left = func() time.Duration { return max(end.Sub(m.Clock.Now()), 0) }
+	if !finished {
 		m.log(Warn, "handlers did not finish in time; their contexts end now", "after", m.ShutdownTimeout)
 		for _, l := range ls {
 			l.abandon()
 		}
-		if !m.finish(ls, m.HardStop) {
+		abandonSweep()
+		if !m.finish(ls, left()/2, sweeping) {
 			m.log(Error, "handlers ignore the end of their contexts; their goroutines are left behind")
 		}
 	}
-	m.relay.drain(m.HardStop)
-	for _, l := range ls {
-		l.flushMarks()
-	}
-	m.commit(ls)
+	m.relay.drain(left() / 2)
+	told := make(chan struct{})
+	m.Spawn.Go("last words", func() {
+		defer close(told)
+		for _, l := range ls {
+			l.flushMarks()
+		}
+		m.commit(ls)
+	})
+	m.await(left()/2, told)
 	m.mu.Lock()
 	m.lanes = map[broker.Partition]*lane{}
 	m.mu.Unlock()
-	if err := m.Consumer.Close(m.HardStop); err != nil {
+	if err := m.Consumer.Close(left() * 3 / 4); err != nil {
 		m.log(Warn, "leaving the group failed", "error", err)
 	}
+	return left
 }
 
 // Lag is one partition's distance to the end of its log.
@@ -332,7 +411,7 @@ type Lag struct {
 func (m *Member) Lags() (lags []Lag, away []string) {
 	for _, l := range m.snapshot() {
 		s := l.position()
-		g := Lag{Partition: l.p, Next: s.Next, Epoch: s.Epoch, LogEnd: m.Consumer.LogEnd(l.p)}
+		g := Lag{Partition: l.p, Next: s.Next, Epoch: s.Epoch, LogEnd: m.Consumer.LogEnd(l.p), Paused: l.paused.Load()}
 		g.Queued, g.QueuedBytes = l.queue.held()
 		g.Unpublished, _ = l.out.size()
 		l.mu.Lock()

@@ -32,7 +32,7 @@ func next(err error, try int) (s step, wait time.Duration) {
 	var data *store.DataError
 	var projection *batch.ProjectionError
 	switch {
-	case errors.Is(err, store.ErrFenced):
+	case errors.Is(err, store.ErrFenced), errors.Is(err, errUnsettled), errors.Is(err, errAbandoned):
 		return stepAbandon, 0
 	case errors.As(err, &unknown):
 		return stepSettle, 0
@@ -48,8 +48,26 @@ func next(err error, try int) (s step, wait time.Duration) {
 	return stepAgain, backoff(50*time.Millisecond, 5*time.Second, try)
 }
 
-// lockFrom is the attempt from which on rows are locked before they are read (R15).
-const lockFrom = 3
+// locks says which attempts lock the rows before they read them (R15): every second one
+// from the third on. Under locks the handlers run in a transaction that the database ends
+// when it idles too long, so a batch of slow handlers must get its turn without.
+func locks(try int) bool { return try >= 3 && try%2 == 1 }
+
+// loadError is an error of reading, which says nothing of what would be written.
+type loadError struct{ error }
+
+func (e *loadError) Unwrap() error { return e.error }
+
+// accuse makes a unit the culprit of the database's refusal (R18): what can't even be read
+// is broken, what can't be written goes the way of failures.
+func accuse(u *batch.Unit, refusal error) {
+	var unread *loadError
+	if errors.As(refusal, &unread) {
+		u.Break(refusal)
+		return
+	}
+	u.Refused = refusal
+}
 
 func backoff(first, most time.Duration, try int) time.Duration {
 	d := first

@@ -67,7 +67,6 @@ type Observer interface {
 	Letter(l *dlq.Letter)
 	Published(n int)
 	Conflict(p broker.Partition)
-	Paused(p broker.Partition, paused bool)
 }
 
 // Batch is one committed batch.

@@ -80,8 +80,7 @@ func (l *lane) tryOwn() (part string, err error) {
 	if err := l.commitNow(); err != nil {
 		return partBroker, err
 	}
-	l.queue.start(d.State.Next)
-	if err := l.m.Consumer.Start(l.p, d.State.Next); err != nil {
+	if err := l.begin(d.State.Next); err != nil {
 		return partBroker, err
 	}
 	l.m.relay.enqueue(l, letters)
@@ -111,32 +110,70 @@ func (l *lane) alarms(as []ledger.Alarm) {
 	}
 }
 
-// reposition looks whether the lane's position still exists, and moves it if not.
+// reposition sees to a partition that the broker has stopped delivering, because its
+// position is out of range: the log has lost its beginning, or its end, or the topic was
+// deleted and made again. What is in memory is worked off first, unless it may be the
+// records of another topic.
 func (l *lane) reposition() error {
-	pos, err := l.m.Consumer.Find(l.ctx, l.p)
+	if !l.remade.Load() {
+		if !l.recheck.Load() {
+			return nil
+		}
+		if n, _ := l.queue.held(); n > 0 {
+			return nil
+		}
+	}
+	// Others' partitions are asked too, and go on being fed meanwhile: what comes now
+	// is dropped and comes again after the seek.
+	if err := l.halt(); err != nil {
+		return err
+	}
+	at := l.position()
+	topic, err := l.m.Consumer.Describe(l.ctx, l.p.Topic)
 	if err != nil {
+		l.m.health.down(partTopic(l.p.Topic), err)
+		return l.wait(time.Second)
+	}
+	l.m.health.up(partTopic(l.p.Topic))
+	l.remade.Store(false)
+	l.recheck.Store(false)
+	if topic.ID != at.TopicID {
+		l.mu.Lock()
+		l.owned, l.committed = false, -1
+		l.mu.Unlock()
+		return l.own()
+	}
+	again := func() error {
 		l.recheck.Store(true)
 		return l.wait(time.Second)
 	}
-	at := l.position()
-	n, _ := l.queue.held()
-	if n > 0 || at.Next >= pos.LogStart && at.Next <= pos.LogEnd {
-		return nil
+	pos, err := l.m.Consumer.Find(l.ctx, l.p)
+	if err != nil {
+		return again()
 	}
 	d := ledger.Decide(ledger.Found{Ledger: at, HasLedger: true, LogStart: pos.LogStart, LogEnd: pos.LogEnd})
 	l.alarms(d.Alarms)
-	if !d.Moved {
-		return nil
-	}
-	state, err := l.m.Store.Position(l.ctx, d.State)
-	if err != nil {
+	if d.Moved {
+		state, err := l.m.Store.Position(l.ctx, d.State)
 		if errors.Is(err, store.ErrFenced) {
 			return err
 		}
-		l.recheck.Store(true)
-		return l.wait(time.Second)
+		if err != nil {
+			return again()
+		}
+		l.setPosition(state)
 	}
-	l.setPosition(state)
-	l.queue.start(state.Next)
-	return l.m.Consumer.Start(l.p, state.Next)
+	// The error does not say whose position it was; for the others this is a seek to
+	// where they are.
+	next := l.position().Next
+	if err := l.begin(next); err != nil {
+		if errors.Is(err, errAbandoned) {
+			return err
+		}
+		l.m.log(Debug, "taking a partition up again failed", "topic", l.p.Topic, "partition", l.p.Number, "error", err)
+		return again()
+	}
+	return nil
 }
+
+func partTopic(topic string) string { return "the topic " + topic }

@@ -45,8 +45,9 @@ func (l *lane) passHole(end int64) error {
 	from := state.Next
 	state = state.Clone()
 	state.Advance(end)
-	b := &store.Batch{Group: l.m.Group, Ledger: &state, Now: l.m.Clock.Now()}
-	_, err := l.settle(func() error { return l.m.Store.Commit(l.ctx, b) }, &outcome{Outcome: &batch.Outcome{Batch: b}})
+	now := l.m.Clock.Now()
+	b := &store.Batch{Group: l.m.Group, Ledger: &state, Now: now}
+	_, err := l.settle(func() error { return l.m.Store.Commit(l.ctx, b) }, &outcome{Outcome: &batch.Outcome{Batch: b}, began: now, tries: 1})
 	if err == nil {
 		l.m.log(Debug, "passed offsets without records", "topic", l.p.Topic, "partition", l.p.Number, "from", from, "to", end)
 	}
@@ -69,7 +70,7 @@ func (l *lane) attempt(items []*batch.Item) (split bool, err error) {
 	suspects := newSuspects(items)
 	for try := 1; ; try++ {
 		o := &outcome{records: len(items), began: began, tries: try}
-		s, err := l.settle(func() error { return l.once(items, o, try >= lockFrom) }, o)
+		s, err := l.settle(func() error { return l.once(items, o, locks(try)) }, o)
 		if err != nil || s == 0 {
 			return false, err
 		}
@@ -100,7 +101,7 @@ func (l *lane) settle(commit func() error, o *outcome) (step, error) {
 		s, wait := next(err, o.tries)
 		switch s {
 		case stepAbandon:
-			return 0, store.ErrFenced
+			return 0, err
 		case stepSplit:
 			o.refusal = err
 			return s, nil
@@ -139,12 +140,12 @@ func (l *lane) once(items []*batch.Item, o *outcome, lock bool) error {
 	var err error
 	if lock {
 		if locked, err = l.m.Store.Lock(l.ctx, want); err != nil {
-			return err
+			return &loadError{err}
 		}
 		defer locked.Rollback()
 		loaded = locked.Loaded()
 	} else if loaded, err = l.m.Store.Load(l.ctx, want); err != nil {
-		return err
+		return &loadError{err}
 	}
 	o.Outcome, err = l.m.Judge.Live(l.ctx, items, layouts, loaded, at, l.m.Clock.Now())
 	if err != nil {
@@ -163,7 +164,8 @@ func (l *lane) once(items []*batch.Item, o *outcome, lock bool) error {
 }
 
 // learn asks the ledger what became of a COMMIT whose answer was lost (R16). It returns
-// nil when the batch has committed and ErrConflict when it must be run again.
+// nil when the batch has committed, and else an error that makes the lane own its partition
+// again and read on from the ledger.
 func (l *lane) learn() error {
 	at := l.position()
 	for try := 1; ; try++ {
@@ -184,10 +186,14 @@ func (l *lane) learn() error {
 			l.m.log(Info, "a COMMIT whose answer was lost had taken effect", "topic", l.p.Topic, "partition", l.p.Number, "next", now.Next)
 			return nil
 		default:
-			return store.ErrConflict
+			// The transaction may still be on its way. Owning the partition again
+			// raises the epoch, which ends it.
+			return errUnsettled
 		}
 	}
 }
+
+var errUnsettled = errors.New("the answer to a COMMIT was lost, and it has not taken effect so far")
 
 // committedBatch notes what a committed batch leaves to do.
 func (l *lane) committedBatch(o *outcome) {
@@ -234,13 +240,13 @@ func (s *suspects) accuse(refusal error) bool {
 			return false
 		}
 		for _, u := range s.units {
-			u.Refused = refusal
+			accuse(u, refusal)
 		}
 	default:
 		for i, u := range s.units {
-			u.Refused = nil
+			u.Clear()
 			if i == s.next {
-				u.Refused = refusal
+				accuse(u, refusal)
 			}
 		}
 	}

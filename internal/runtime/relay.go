@@ -33,6 +33,12 @@ func (r *relay) enqueue(l *lane, letters []*dlq.Letter) {
 		return
 	}
 	r.mu.Lock()
+	if l == nil && len(r.queue) > maxSwept {
+		// Lanes stop at a bound of their own; sweepers' letters are found again in the
+		// table, by Leftovers.
+		r.mu.Unlock()
+		return
+	}
 	for _, letter := range letters {
 		r.queue = append(r.queue, order{lane: l, letter: letter})
 	}
@@ -50,6 +56,9 @@ const (
 	leftoverEvery = 15 * time.Second
 	leftoverAge   = time.Minute
 	publishAtOnce = 500
+	// maxSwept is how many letters may wait before those of sweepers are left in the
+	// table.
+	maxSwept = 5000
 )
 
 func (r *relay) run(ctx context.Context) {
@@ -61,6 +70,12 @@ func (r *relay) run(ctx context.Context) {
 			failures++
 			if r.m.Clock.Sleep(ctx, backoff(200*time.Millisecond, 10*time.Second, failures)) != nil {
 				return
+			}
+			select {
+			case <-next:
+				r.leftovers(ctx)
+				next, stop = r.m.Clock.After(leftoverEvery)
+			default:
 			}
 			continue
 		}

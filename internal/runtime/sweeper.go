@@ -15,53 +15,69 @@ import (
 type sweeper struct {
 	m         *Member
 	retention time.Time
+	failed    bool
 }
 
 const (
 	// lease is how long a claim keeps other sweepers away. It is renewed by nothing:
 	// if a run takes longer, a second one's removal finds another revision and is
 	// refused.
-	lease         = time.Minute
-	sweepKeys     = 200
-	sweepPerKey   = 200
+	lease = time.Minute
+	// sweepRows and sweepPerKey bound a portion, and with it the memory that it takes.
+	sweepRows     = 50
+	sweepPerKey   = 50
 	retainEvery   = 10 * time.Minute
 	retainPortion = 1000
 )
 
-func (s *sweeper) run(ctx context.Context) {
+// run sweeps until soft ends; what is under way then may go on until hard ends.
+func (s *sweeper) run(soft, hard context.Context) {
 	for {
 		d := s.m.SweepInterval
-		if s.m.Clock.Sleep(ctx, d/2+rand.N(d)) != nil { //nolint:gosec // jitter
+		if s.m.Clock.Sleep(soft, d/2+rand.N(d)) != nil { //nolint:gosec // jitter
 			return
 		}
-		for {
-			n, err := s.sweep(ctx)
-			if err != nil && ctx.Err() == nil {
+		for soft.Err() == nil {
+			n, err := s.sweep(hard)
+			var away *store.TransientError
+			switch {
+			case err == nil || hard.Err() != nil:
+			case errors.As(err, &away):
+				s.failed = true
 				s.m.health.down(partDatabase, err)
+			default:
+				s.m.log(Debug, "parked events are left to the next sweep", "error", err)
 			}
-			if err != nil || n < sweepKeys {
+			if err == nil && s.failed {
+				// Nobody else may have anything to do that would show it. Only what
+				// this sweeper said: lanes may have failures of their own.
+				s.failed = false
+				s.m.health.up(partDatabase)
+			}
+			if err != nil || n < sweepRows {
 				break
 			}
 		}
-		s.retain(ctx)
+		s.retain(soft)
 	}
 }
 
-// sweep claims and judges one portion and returns how many keys it held.
+// sweep claims and judges one portion and returns how many rows were due.
 func (s *sweeper) sweep(ctx context.Context) (int, error) {
 	now := s.m.Clock.Now()
-	rows, err := s.m.Store.Due(ctx, s.m.Group, now, lease, sweepKeys, sweepPerKey)
+	rows, err := s.m.Store.Due(ctx, s.m.Group, now, lease, sweepRows, sweepPerKey)
 	if err != nil || len(rows) == 0 {
 		return 0, err
 	}
 	s.m.health.up(partDatabase)
-	claimed := now.Add(lease).UnixMicro()
-	due := func(p *store.Parked) bool { return p.Due.UnixMicro() == claimed || !p.Due.After(now) }
-	keys := group(rows)
-	if err := s.judge(ctx, keys, due); err != nil {
-		return 0, err
+	due := func(p *store.Parked) bool { return !p.Due.After(now) }
+	claimed := 0
+	for _, p := range rows {
+		if due(p) {
+			claimed++
+		}
 	}
-	return len(keys), nil
+	return claimed, s.judge(ctx, group(rows), due)
 }
 
 // group splits rows, which come in key order, by their keys.
@@ -80,7 +96,7 @@ func group(rows []*store.Parked) [][]*store.Parked {
 func (s *sweeper) judge(ctx context.Context, keys [][]*store.Parked, due func(*store.Parked) bool) error {
 	refused := map[string]error{}
 	for try := 1; try <= 20; try++ {
-		err := s.once(ctx, keys, due, refused, try >= lockFrom)
+		err := s.once(ctx, keys, due, refused, locks(try))
 		if err == nil || ctx.Err() != nil {
 			return err
 		}
@@ -88,10 +104,8 @@ func (s *sweeper) judge(ctx context.Context, keys [][]*store.Parked, due func(*s
 		switch st {
 		case stepSplit:
 			if first, rest := halves(keys); rest != nil {
-				if err := s.judge(ctx, first, due); err != nil {
-					return err
-				}
-				return s.judge(ctx, rest, due)
+				// One bad half must not make the other wait for the lease.
+				return errors.Join(s.judge(ctx, first, due), s.judge(ctx, rest, due))
 			}
 			if p := keys[0][0]; refused[p.ID] == nil {
 				refused[p.ID] = err
@@ -139,7 +153,9 @@ func (s *sweeper) once(ctx context.Context, keys [][]*store.Parked, due func(*st
 	for _, key := range keys {
 		for _, p := range key {
 			u := m.Prepare.PrepareParked(p)
-			u.Refused = refused[p.ID]
+			if err := refused[p.ID]; err != nil {
+				accuse(u, err)
+			}
 			units, items = append(units, u), append(items, u.Item)
 		}
 	}
@@ -149,12 +165,12 @@ func (s *sweeper) once(ctx context.Context, keys [][]*store.Parked, due func(*st
 	var err error
 	if lock {
 		if locked, err = m.Store.Lock(ctx, want); err != nil {
-			return err
+			return &loadError{err}
 		}
 		defer locked.Rollback()
 		loaded = locked.Loaded()
 	} else if loaded, err = m.Store.Load(ctx, want); err != nil {
-		return err
+		return &loadError{err}
 	}
 	out, err := m.Judge.Waiting(ctx, units, layouts, loaded, m.Clock.Now(), due)
 	if err != nil {

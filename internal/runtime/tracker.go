@@ -28,6 +28,7 @@ func (t *tracker) add(letters []*dlq.Letter) {
 	defer t.mu.Unlock()
 	for _, l := range letters {
 		n := size(l.Record)
+		t.bytes -= t.waiting[l.ID].bytes
 		t.waiting[l.ID] = waitingLetter{rev: l.Rev, offset: l.Record.Offset, bytes: n}
 		t.bytes += n
 	}

@@ -47,6 +47,9 @@ type SetupError struct{ Problems []string }
 
 func (e *SetupError) Error() string {
 	s := fmt.Sprintf("evenkeel: the database is not ready, %d problems:", len(e.Problems))
+	if len(e.Problems) == 1 {
+		s = "evenkeel: the database is not ready:"
+	}
 	for _, p := range e.Problems {
 		s += "\n  - " + p
 	}

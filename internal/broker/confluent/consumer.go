@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -30,6 +31,11 @@ type Consumer struct {
 	closing atomic.Bool
 	// committing holds a token while a commit is under way.
 	committing chan struct{}
+
+	// mu is held while the assignment changes: a lane that takes its partition up again
+	// (Start) must not do so after it was revoked.
+	mu    sync.Mutex
+	owned map[broker.Partition]bool
 }
 
 var _ broker.Consumer = (*Consumer)(nil)
@@ -69,7 +75,10 @@ func NewConsumer(s Settings, clock seam.Clock, spawn *seam.Group, log LogFunc) (
 		return nil, errors.Join(err, c.Close())
 	}
 	spawn.Go("librdkafka log", l.run)
-	return &Consumer{c: c, admin: admin, logs: l, clock: clock, group: spawn, committing: make(chan struct{}, 1)}, nil
+	return &Consumer{
+		c: c, admin: admin, logs: l, clock: clock, group: spawn,
+		committing: make(chan struct{}, 1), owned: map[broker.Partition]bool{},
+	}, nil
 }
 
 // Subscribe joins the group.
@@ -92,7 +101,15 @@ func (c *Consumer) assigned(tps []kafka.TopicPartition, r broker.Rebalance) erro
 	for i, tp := range tps {
 		at[i] = kafka.TopicPartition{Topic: tp.Topic, Partition: tp.Partition, Offset: kafka.OffsetEnd}
 	}
-	if err := c.c.IncrementalAssign(at); err != nil {
+	c.mu.Lock()
+	err := c.c.IncrementalAssign(at)
+	if err == nil {
+		for _, p := range partitions(tps) {
+			c.owned[p] = true
+		}
+	}
+	c.mu.Unlock()
+	if err != nil {
 		return err
 	}
 	if c.closing.Load() || len(tps) == 0 {
@@ -112,6 +129,11 @@ func (c *Consumer) revoked(tps []kafka.TopicPartition, r broker.Rebalance) error
 		} else {
 			r.Revoked(partitions(tps))
 		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, p := range partitions(tps) {
+		delete(c.owned, p)
 	}
 	return c.c.IncrementalUnassign(tps)
 }
@@ -153,7 +175,7 @@ func failed(err error) broker.Polled {
 	switch ke.Code() {
 	case kafka.ErrAutoOffsetReset, kafka.ErrOffsetOutOfRange:
 		p.OutOfRange = true
-	case kafka.ErrAllBrokersDown, kafka.ErrTransport, kafka.ErrResolve, kafka.ErrTimedOut:
+	case kafka.ErrAllBrokersDown:
 		p.Away = true
 	default:
 	}
@@ -265,14 +287,36 @@ func topicPartition(p broker.Partition) kafka.TopicPartition {
 	return kafka.TopicPartition{Topic: &p.Topic, Partition: p.Number}
 }
 
-// Start seeks and resumes.
+// Start seeks and resumes. A partition whose position was out of range is one that
+// librdkafka has stopped for good, since auto.offset.reset is "error": it can't be sought
+// any more, and is given back and taken again.
 func (c *Consumer) Start(p broker.Partition, offset int64) error {
 	tp := topicPartition(p)
 	tp.Offset = kafka.Offset(offset)
-	if err := c.c.Seek(tp, 0); err != nil {
+	err := c.c.Seek(tp, 0)
+	var ke kafka.Error
+	if errors.As(err, &ke) && ke.Code() == kafka.ErrState {
+		err = c.assignAgain(p, tp)
+	}
+	if err != nil {
 		return fmt.Errorf("seeking %s/%d to %d: %w", p.Topic, p.Number, offset, err)
 	}
 	return c.c.Resume([]kafka.TopicPartition{tp})
+}
+
+var errRevoked = errors.New("the partition is not this member's any more")
+
+func (c *Consumer) assignAgain(p broker.Partition, tp kafka.TopicPartition) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.owned[p] || c.closing.Load() {
+		return &broker.RedeliveredError{Err: errRevoked}
+	}
+	tps := []kafka.TopicPartition{tp}
+	if err := c.c.IncrementalUnassign(tps); err != nil {
+		return err
+	}
+	return c.c.IncrementalAssign(tps)
 }
 
 // Pause stops fetching.

@@ -28,10 +28,10 @@ func newFixed() *fixed {
 		i8, i8s, txt, txts = pgtype.Int8OID, pgtype.Int8ArrayOID, pgtype.TextOID, pgtype.TextArrayOID
 	)
 	f := &fixed{
-		begin:    newStatement("BEGIN ISOLATION LEVEL READ COMMITTED", nil, nil),
+		begin: newStatement("BEGIN ISOLATION LEVEL READ COMMITTED", nil, nil),
 		settings: newStatement("SELECT set_config('lock_timeout', $1, true), set_config('idle_in_transaction_session_timeout', $2, true), "+
 			"CASE WHEN current_setting('server_version_num')::int >= 170000 THEN set_config('transaction_timeout', $3, true) END", []uint32{txt, txt, txt}, nil),
-		commit:   newStatement("COMMIT", nil, nil),
+		commit: newStatement("COMMIT", nil, nil),
 
 		// One scan per key and kind; the last kind is the highest place of all letters.
 		queues: newStatement(`SELECT q.n, q.kind, q.id, q.handler, q.cause, q.place, q.due
