@@ -220,7 +220,7 @@ func TestB11DeadLetterTopicAway(t *testing.T) {
 			w.eventually(60*time.Second, func() bool {
 				return w.log.tries("the dead-letter topic is still not available") >= tries+3 && w.done() == int64(100*(i+2))
 			}, w.log.loud)
-			w.heldBack()
+			require.Positive(t, w.heldBack())
 			o.end()
 			w.drain(2)
 			w.checkTallied()
