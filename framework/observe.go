@@ -42,7 +42,7 @@ func (o *observer) snapshot() Stats {
 // recovered keeps a panic of a hook or of Metrics from ending the service: they observe and
 // decide nothing.
 func (o *observer) recovered() {
-	if r := recover(); r != nil && o.log != nil {
+	if r := recover(); r != nil && o.log != nil { //nolint:revive // each caller defers this
 		o.log.Log(LevelError, "a hook or Metrics panicked", "panic", r, "stack", string(debug.Stack()))
 	}
 }

@@ -34,11 +34,11 @@ func TestRefusedUnitDoesNotProjectItsPlaceholder(t *testing.T) {
 	rs := m.log(ev{"count", "o1", 1, "a", ""})
 	rs[0].Offset = 0
 	it := m.prepare.Prepare(rs[0])
-	_, err := m.judge.Live(context.Background(), []*batch.Item{it}, m.layouts, m.load(), m.led, m.now)
+	_, err := m.judge.Live(t.Context(), []*batch.Item{it}, m.layouts, m.load(), m.led, m.now)
 	var p *batch.ProjectionError
 	require.ErrorAs(t, err, &p)
 	it.Units[0].Refused = err // as runtime.suspects does once the record stands alone
-	_, err = m.judge.Live(context.Background(), []*batch.Item{it}, m.layouts, m.load(), m.led, m.now)
+	_, err = m.judge.Live(t.Context(), []*batch.Item{it}, m.layouts, m.load(), m.led, m.now)
 	require.NoError(t, err, "the partition can't get past this record")
 }
 

@@ -95,15 +95,15 @@ func (m *Member) poll(ctx context.Context) error {
 		if p.Record != nil {
 			paused += m.deliver(p.Record)
 		}
-		<-m.feed
-		switch {
-		case p.Record != nil:
-			m.health.up(partBroker)
-		case p.End != nil:
-			m.health.up(partBroker)
+		if p.End != nil {
 			if l := m.lane(p.End.Partition); l != nil {
 				l.queue.reached(p.End.Next)
 			}
+		}
+		<-m.feed
+		switch {
+		case p.Record != nil, p.End != nil:
+			m.health.up(partBroker)
 		case p.Fatal:
 			return fmt.Errorf("evenkeel: the Kafka client can't go on: %w", p.Err)
 		case p.OutOfRange:

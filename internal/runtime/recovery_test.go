@@ -95,6 +95,7 @@ func (fakeConsumer) Describe(context.Context, string) (broker.Topic, error) {
 func (f fakeConsumer) Find(context.Context, broker.Partition) (broker.Position, error) {
 	return f.pos, nil
 }
+
 func (f fakeConsumer) Start(_ broker.Partition, at int64) error {
 	if f.start != nil {
 		f.start(at)
@@ -330,6 +331,7 @@ func (a *arriving) Start(_ broker.Partition, at int64) error {
 	a.start(at)
 	return nil
 }
+
 func (a *arriving) Pause(broker.Partition) error {
 	a.paused = true
 	return nil

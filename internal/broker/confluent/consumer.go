@@ -94,12 +94,15 @@ func (c *Consumer) Subscribe(topics []string, r broker.Rebalance) error {
 	})
 }
 
-// assigned takes the partitions at the log's end and paused, so that nothing is fetched
-// before the lane has found its position and calls Start.
+// assigned takes the partitions at offset 0 and paused, so that nothing is fetched before
+// the lane has found its position and calls Start. What gets through all the same is below
+// that position and dropped, or out of range and sought again. It must not be a logical
+// offset such as the log's end: librdkafka asks the broker for that one, and an answer that
+// comes after the seek of Start wins over it, so that the records between are never read.
 func (c *Consumer) assigned(tps []kafka.TopicPartition, r broker.Rebalance) error {
 	at := make([]kafka.TopicPartition, len(tps))
 	for i, tp := range tps {
-		at[i] = kafka.TopicPartition{Topic: tp.Topic, Partition: tp.Partition, Offset: kafka.OffsetEnd}
+		at[i] = kafka.TopicPartition{Topic: tp.Topic, Partition: tp.Partition, Offset: 0}
 	}
 	c.mu.Lock()
 	err := c.c.IncrementalAssign(at)
