@@ -154,7 +154,9 @@ func TestStatementsDoNotGrowWithTheBatch(t *testing.T) {
 			t.Logf("%d events, %d rows made, %d changed: %d statements in %d round trips", size, len(b.Insert), len(b.Update), w.statements, w.trips)
 			require.LessOrEqual(t, w.statements, 10)
 		}
-		require.Equal(t, 2, w.trips)
+		// One to load, one to write, and a ping of pgx's where the connection was idle for
+		// a second.
+		require.LessOrEqual(t, w.trips, 3)
 	}
 }
 
