@@ -58,8 +58,7 @@ func (w *world) done() int64 {
 }
 
 // heldBack checks that Kafka's offsets wait for letters that are not on the topic, and
-// returns how many these are. What
-// counts is the topic and not the mark, which comes later.
+// returns how many these are. What counts is the topic and not the mark, which comes later.
 func (w *world) heldBack() (waiting int) {
 	w.t.Helper()
 	published := w.published()
