@@ -15,8 +15,8 @@ import (
 
 // A member stops between two instructions of a handler, long enough for the group to give
 // its partition away, and goes on as if nothing had been: with a batch to commit under an
-// owner epoch that is over. The new owner stands in a handler of its first batch at that
-// time, so the epoch alone tells the two apart: the ledger's revision has not moved.
+// owner epoch that is over. Whether it hears first that it has lost the partition, or is
+// refused by the ledger, nothing comes of that batch.
 func TestB09FrozenMemberIsRefused(t *testing.T) {
 	each(t, "B09", func(t *testing.T, at combination) {
 		t.Parallel()
@@ -27,17 +27,7 @@ func TestB09FrozenMemberIsRefused(t *testing.T) {
 		before := w.positions()[0].Next
 		require.Less(t, before, int64(130), "the batch under way is not committed")
 
-		var enter sync.Once
-		entered, hold := make(chan struct{}), make(chan struct{})
-		w.registry = func() *handlers.Registry {
-			return tallied(func(int64, *handlers.Delivery[body, Tally]) {
-				enter.Do(func() { close(entered) })
-				<-hold
-			})
-		}
-		var release sync.Once
-		let := func() { release.Do(func() { close(hold) }) }
-		t.Cleanup(let)
+		entered, let := w.heldUp()
 		heir := w.start(quick)
 		select {
 		case <-entered:
@@ -73,6 +63,67 @@ func TestB09FrozenMemberIsRefused(t *testing.T) {
 		w.drain(1)
 		w.checkTallied()
 	})
+}
+
+// The end of a batch's transaction, with COMMIT, reaches the server when the partition has
+// a new owner, and nothing in the old one could keep it back. The new owner stands in a
+// handler of its first batch, so that the ledger has the revision that the old one expects:
+// the epoch is all that tells them apart.
+func TestB09LateTransactionIsRefused(t *testing.T) {
+	each(t, "B09 fence", func(t *testing.T, at combination) {
+		t.Parallel()
+		w := newTallyWorld(t, at, 1)
+		p := newProxy(t, w.dsn)
+		w.produce(0, stream(0, 100, 20, 0, w.began.Add(-time.Hour)))
+		p.arm(holdLedger, 1)
+		sleeper := w.spawn(func(s *childSpec) { s.DSN, s.BatchSize = p.dsn, 25 })
+		w.eventually(30*time.Second, func() bool { return p.harmed() == 1 }, sleeper.text)
+		sleeper.signal(syscall.SIGSTOP)
+		w.eventually(10*time.Second, func() bool { return frozen(sleeper.pid) }, sleeper.text)
+		require.Equal(t, 1, w.writers(), "the frozen member's transaction is open")
+
+		entered, let := w.heldUp()
+		w.start(quick)
+		select {
+		case <-entered:
+		case <-time.After(25 * time.Second): // before the server ends the transaction
+			t.Fatalf("nobody took the partition over\n%s", w.log.tail(60))
+		}
+		p.letGo()
+		w.eventually(20*time.Second, func() bool { return w.writers() == 0 }, func() string { return "the transaction has ended" })
+		require.Zero(t, w.positions()[0].Next, "the old owner's transaction")
+		require.Zero(t, w.done(), "the old owner's transaction")
+		let()
+		w.drain(1)
+		sleeper.signal(syscall.SIGCONT)
+		w.produce(0, stream(100, 50, 20, 0, w.began.Add(-time.Hour)))
+		w.drain(1)
+		w.checkTallied()
+	})
+}
+
+// writers is how many transactions have written to orders and are still open.
+func (w *world) writers() (n int) {
+	w.t.Helper()
+	require.NoError(w.t, w.db.Raw("SELECT count(DISTINCT pid) FROM pg_locks WHERE relation = 'orders'::regclass AND mode = 'RowExclusiveLock'").Scan(&n).Error)
+	return n
+}
+
+// heldUp makes the handlers of the members that are started from now on wait until let is
+// called; entered is closed when the first of them is there.
+func (w *world) heldUp() (entered <-chan struct{}, let func()) {
+	w.t.Helper()
+	var enter, release sync.Once
+	there, hold := make(chan struct{}), make(chan struct{})
+	w.registry = func() *handlers.Registry {
+		return tallied(func(int64, *handlers.Delivery[body, Tally]) {
+			enter.Do(func() { close(there) })
+			<-hold
+		})
+	}
+	let = func() { release.Do(func() { close(hold) }) }
+	w.t.Cleanup(let)
+	return there, let
 }
 
 // A commit to Kafka that comes late, with the token of an owner that is over, is taken by
@@ -125,9 +176,7 @@ func TestB09FrozenInsideItsTransaction(t *testing.T) {
 		w.eventually(30*time.Second, func() bool { return p.harmed() == 1 }, sleeper.text)
 		sleeper.signal(syscall.SIGSTOP)
 		w.eventually(10*time.Second, func() bool { return frozen(sleeper.pid) }, sleeper.text)
-		var open int
-		require.NoError(t, w.db.Raw("SELECT count(DISTINCT pid) FROM pg_locks WHERE relation = 'orders'::regclass AND mode = 'RowExclusiveLock'").Scan(&open).Error)
-		require.Equal(t, 1, open, "the frozen member's transaction holds rows")
+		require.Equal(t, 1, w.writers(), "the frozen member's transaction holds rows")
 
 		heir := w.start(quick)
 		w.eventually(20*time.Second, func() bool {

@@ -149,10 +149,14 @@ func TestB11BrokerAway(t *testing.T) {
 		w.produce(-1, stream(0, 100, 20, 30, base))
 		w.drain(2)
 		for i, o := range w.outages(cluster) {
-			tries := w.log.tries("the broker is still not available")
+			// A refused connection shows each time, a closed one when there is no other.
+			tries := func() int {
+				return w.log.tries("a connection to Kafka failed") + w.log.tries("the broker is still not available")
+			}
+			before := tries()
 			o.begin()
 			w.eventually(40*time.Second, func() bool {
-				return w.log.count("the broker is not available") == i+1 && w.log.tries("the broker is still not available") >= tries+2
+				return w.log.count("the broker is not available") == i+1 && tries() >= before+2
 			}, w.log.loud)
 			o.end()
 			w.produce(-1, stream(100*(i+1), 100, 20, 30, base))

@@ -2,7 +2,6 @@ package conformance
 
 import (
 	"fmt"
-	"sync"
 	"testing"
 	"time"
 
@@ -10,7 +9,6 @@ import (
 
 	"github.com/evenkeel-go/evenkeel/event"
 	"github.com/evenkeel-go/evenkeel/framework"
-	"github.com/evenkeel-go/evenkeel/handlers"
 	"github.com/evenkeel-go/evenkeel/testutil"
 )
 
@@ -146,16 +144,7 @@ func TestB12OffsetOutOfRange(t *testing.T) {
 		// The member is held in its first batch; its partition is paused by then, and
 		// what was fetched ahead is thrown away.
 		w.produce(0, stream(400, 1000, 20, 0, base))
-		var once, release sync.Once
-		entered, hold := make(chan struct{}), make(chan struct{})
-		w.registry = func() *handlers.Registry {
-			return tallied(func(int64, *handlers.Delivery[body, Tally]) {
-				once.Do(func() { close(entered) })
-				<-hold
-			})
-		}
-		let := func() { release.Do(func() { close(hold) }) }
-		t.Cleanup(let)
+		entered, let := w.heldUp()
 		m := w.start(quick, smallBatches(2))
 		<-entered
 		paused := func() bool {

@@ -12,6 +12,7 @@ var behaviours = []behaviour{
 	{name: "B08", what: "killed in a batch, after COMMIT, after publication: no second effect, nothing lost, one letter per unit"},
 	{name: "B08 answer", what: "COMMIT applied, or not, and its answer lost: the same", notFor: sqliteHasNoServer},
 	{name: "B09", what: "a member frozen past its session timeout wakes up: its transaction is refused"},
+	{name: "B09 fence", what: "the end of a transaction that comes after the takeover is refused", notFor: sqliteHasNoServer},
 	{name: "B09 commit", what: "a late commit to Kafka rewinds nothing"},
 	{name: "B09 inside", what: "frozen inside its transaction, a member does not hold up the new owner", notFor: sqliteHasNoServer},
 	{name: "B10", what: "1 → 3 → 2 members while events flow"},

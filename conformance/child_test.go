@@ -114,7 +114,11 @@ func (f *faults) strike(what fault, n int64) {
 		return
 	}
 	if what == freezeAtHandler {
+		// The signal takes a moment to stop all threads.
+		again := make(chan os.Signal, 1)
+		signal.Notify(again, syscall.SIGCONT)
 		_ = syscall.Kill(os.Getpid(), syscall.SIGSTOP)
+		<-again
 		fmt.Println("awake")
 		return
 	}

@@ -65,6 +65,9 @@ type Polled struct {
 	OutOfRange bool
 	// Away says that no broker can be reached.
 	Away bool
+	// Connection says that one connection failed or was closed, which happens also when
+	// it was idle; the client makes another one.
+	Connection bool
 }
 
 // Topic is what a topic is at present.

@@ -110,6 +110,9 @@ func (m *Member) poll(ctx context.Context) error {
 			m.recheck()
 		case p.Away:
 			m.health.down(partBroker, p.Err)
+		case p.Connection:
+			// One for each try, and each with another text.
+			m.log(Debug, "a connection to Kafka failed", "error", p.Err)
 		case p.Err != nil:
 			m.complain(p.Err)
 		}

@@ -180,6 +180,8 @@ func failed(err error) broker.Polled {
 		p.OutOfRange = true
 	case kafka.ErrAllBrokersDown:
 		p.Away = true
+	case kafka.ErrTransport, kafka.ErrResolve, kafka.ErrTimedOut:
+		p.Connection = true
 	default:
 	}
 	return p
