@@ -30,12 +30,12 @@ build: ## Build the command bin/evenkeel
 
 .PHONY: test
 test: ## Run all tests on the embedded broker, SQLite and PostgreSQL (fetched)
-	go test -race -timeout 20m ./...
+	go test -race -timeout 30m ./...
 
 .PHONY: test-kafka
 test-kafka: $(PARTS) ## Run the conformance suite on Apache Kafka and PostgreSQL (needs Java, Maven)
 	@$(PARTS) check
-	$(PARTS) run -kafka -postgres go test -race -count=1 -timeout 20m ./conformance/...
+	$(PARTS) run -kafka -postgres go test -race -count=1 -timeout 30m ./conformance/...
 
 .PHONY: fuzz
 fuzz: ## Fuzz every fuzz target for FUZZTIME (20s) each
