@@ -84,6 +84,14 @@ const (
 	KindTimestamp
 	// KindVersion orders by the entity's version.
 	KindVersion
+	// KindSequence orders by a number without gaps.
+	KindSequence
+	// KindOnce orders nothing, but lets each id pass once.
+	KindOnce
+	// KindLamport orders by a Lamport clock.
+	KindLamport
+	// KindVector orders by a vector clock.
+	KindVector
 )
 
 // String returns the kind's word.
@@ -95,6 +103,14 @@ func (k Kind) String() string {
 		return "timestamp"
 	case KindVersion:
 		return "version"
+	case KindSequence:
+		return "sequence"
+	case KindOnce:
+		return "once"
+	case KindLamport:
+		return "lamport"
+	case KindVector:
+		return "vector"
 	}
 	return "unknown"
 }

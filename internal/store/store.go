@@ -105,6 +105,10 @@ type Want struct {
 	// Judged are the coordinates of records that are not at first sight: whether their
 	// units have letters or parked rows must be known (R6).
 	Judged []event.Coordinates
+	// IDs and Memos are asked for by key; none is repeated. Ids are read before memos: an
+	// id that is not there any more has a horizon which says so (R8).
+	IDs   []IDKey
+	Memos []MemoKey
 }
 
 // WantRows asks for rows of one model.
@@ -127,6 +131,9 @@ type Loaded struct {
 	// Units are the ids (dlq.UnitID) of letters and parked rows, in any state, of the
 	// judged coordinates.
 	Units map[string]bool
+	// IDs and Memos hold those that are there.
+	IDs   map[IDKey]*ID
+	Memos map[MemoKey]*Memo
 }
 
 // Queue is what waits under one entity key.
@@ -226,6 +233,12 @@ type Batch struct {
 	// Marks mark letters as published.
 	Marks    []Mark
 	Verdicts []Verdict
+	// IDs are new ids, of which one that is there already is a conflict, and those with
+	// Known, whose Held changes and of which one that is gone is a conflict.
+	IDs []*ID
+	// Memos with Rev 0 are to be made, the others were loaded; one that is there already,
+	// or has another revision by now, is a conflict (R15).
+	Memos []*Memo
 	// Ledger moves the position, under the epoch and revision in it; nil for a
 	// sweeper's batch. It is the last statement (R16).
 	Ledger *ledger.State

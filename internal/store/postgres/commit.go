@@ -106,6 +106,16 @@ func (s *Store) write(ctx context.Context, p *pipe, b *store.Batch) error {
 	if err := w.rows(b.Update, false); err != nil { //nolint:contextcheck // GORM's accessors do no I/O
 		return err
 	}
+	if len(b.Memos) > 0 {
+		all := sorted(b.Memos, func(x, y *store.Memo) int { return compareMemos(x.MemoKey, y.MemoKey) })
+		addFields(w, s.fixed.putMemos, tables.Memos(), all, int8Param(int64(len(all))), []byte(b.Group), w.now)
+	}
+	if len(b.IDs) > 0 {
+		all := sorted(b.IDs, func(x, y *store.ID) int {
+			return cmp.Or(strings.Compare(x.Scope, y.Scope), strings.Compare(x.Entity, y.Entity), strings.Compare(x.ID, y.ID))
+		})
+		addFields(w, s.fixed.putIDs, tables.IDs(), all, int8Param(int64(len(all))), []byte(b.Group))
+	}
 	if len(b.Release) > 0 {
 		n, ids, revs := w.marks(b.Release)
 		p.add(ctx, s.fixed.release, nil, n, ids, revs)
@@ -394,6 +404,10 @@ func addFields[T any](w *writer, st *statement, fields []tables.Field[T], rows [
 		params = append(params, a.bytes())
 	}
 	w.p.add(w.ctx, st, nil, params...)
+}
+
+func compareMemos(a, b store.MemoKey) int {
+	return cmp.Or(strings.Compare(string(a.Kind), string(b.Kind)), strings.Compare(a.Scope, b.Scope), strings.Compare(a.Entity, b.Entity))
 }
 
 func sorted[T any](s []T, by func(x, y T) int) []T {

@@ -17,6 +17,8 @@ type fixed struct {
 	letters, park, verdicts  *statement
 	repark, release, publish *statement
 	wake                     *statement
+	ids, memos, lockMemos    *statement
+	putIDs, putMemos         *statement
 	ledger                   *statement
 }
 
@@ -62,6 +64,7 @@ WHERE p.grp = $2 AND p.tbl = u.tbl AND p.entity = u.entity AND p.cause = 'missin
 		ledger: newStatement(require(tables.SetLedger, "1", stateFenced),
 			[]uint32{i8, i8, i8, txt, txt, i8, txt, txt, txt, i8, i8, i8}, nil),
 	}
+	f.memory()
 	f.letters = newStatement(insertAll("evenkeel_dead_letters", tables.Letters(), []string{"swept"}, []string{"$1"})+tables.LetterConflict(),
 		append([]uint32{pgtype.BoolOID}, arrays(tables.Letters())...), nil)
 	f.park = newStatement(insertAll("evenkeel_parked", tables.Parkeds(), nil, nil)+tables.ParkedConflict(), arrays(tables.Parkeds()), nil)
@@ -69,6 +72,32 @@ WHERE p.grp = $2 AND p.tbl = u.tbl AND p.entity = u.entity AND p.cause = 'missin
 		append([]uint32{i8, txt}, arrays(tables.Verdicts())...), nil)
 	f.repark = newStatement(require(updateAll("evenkeel_parked", tables.Reparks(), tables.ReparkKeys), "$1", stateConflict), append([]uint32{i8}, arrays(tables.Reparks())...), nil)
 	return f
+}
+
+// memory makes the statements on ids and memos.
+func (f *fixed) memory() {
+	const txt, txts, i8 = pgtype.TextOID, pgtype.TextArrayOID, pgtype.Int8OID
+	f.ids = newStatement(`SELECT u.n, i.value, i.at, i.held FROM unnest($2::text[], $3::text[], $4::text[]) WITH ORDINALITY AS u(scope, entity, id, n)
+JOIN evenkeel_ids i ON i.grp = $1 AND i.scope = u.scope AND i.entity = u.entity AND i.id = u.id`, []uint32{txt, txts, txts, txts}, nil)
+	memos := `SELECT u.n, m.rev, m.body FROM unnest($2::text[], $3::text[], $4::text[]) WITH ORDINALITY AS u(kind, scope, entity, n)
+JOIN evenkeel_memos m ON m.grp = $1 AND m.kind = u.kind AND m.scope = u.scope AND m.entity = u.entity`
+	f.memos = newStatement(memos, []uint32{txt, txts, txts, txts}, nil)
+	f.lockMemos = newStatement(memos+" ORDER BY u.n FOR UPDATE OF m", []uint32{txt, txts, txts, txts}, nil)
+	// Either half changes exactly the rows that are its own, so the sum tells.
+	both := func(table string, fields string, from, key, fresh, change string) string {
+		return fmt.Sprintf(`WITH u AS MATERIALIZED (SELECT * FROM %s),
+made AS (INSERT INTO %s (%s) %s ON CONFLICT (%s) DO NOTHING RETURNING 1),
+changed AS (UPDATE %s t SET %s RETURNING 1)
+SELECT evenkeel_require((SELECT count(*) FROM made) + (SELECT count(*) FROM changed) = $1, '`+stateConflict+`')`, from, table, fields, fresh, key, table, change)
+	}
+	f.putMemos = newStatement(both("evenkeel_memos", "grp, kind, scope, entity, rev, body, updated_at", from(tables.Memos(), 4), "grp, kind, scope, entity",
+		"SELECT $2, u.kind, u.scope, u.entity, $3, u.body, $3 FROM u WHERE u.rev = 0",
+		"rev = t.rev + 1, body = u.body, updated_at = $3 FROM u WHERE u.rev <> 0 AND t.grp = $2 AND t.kind = u.kind AND t.scope = u.scope AND t.entity = u.entity AND t.rev = u.rev"),
+		append([]uint32{i8, txt, i8}, arrays(tables.Memos())...), nil)
+	f.putIDs = newStatement(both("evenkeel_ids", "grp, scope, entity, id, value, at, held", from(tables.IDs(), 3), "grp, scope, entity, id",
+		"SELECT $2, u.scope, u.entity, u.id, u.value, u.at, u.held FROM u WHERE NOT u.known",
+		"held = u.held FROM u WHERE u.known AND t.grp = $2 AND t.scope = u.scope AND t.entity = u.entity AND t.id = u.id"),
+		append([]uint32{i8, txt}, arrays(tables.IDs())...), nil)
 }
 
 func fieldWire(k tables.Kind) wire {

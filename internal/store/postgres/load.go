@@ -76,6 +76,7 @@ func (s *Store) load(ctx context.Context, p *pipe, want *store.Want, lock bool) 
 			return o.oneForm(seen, r)
 		}, a.bytes())
 	}
+	s.loadMemory(ctx, p, want, l, lock)
 	s.loadQueues(ctx, p, want, l)
 	if len(want.Judged) > 0 {
 		l.Units = map[string]bool{}

@@ -51,6 +51,9 @@ func (s *Store) load(ctx context.Context, q tables.Querier, want *store.Want) (*
 			return nil, err
 		}
 	}
+	if err := s.memory(ctx, q, want, l); err != nil {
+		return nil, err
+	}
 	if err := s.queues(ctx, q, want, l); err != nil {
 		return nil, err
 	}
@@ -222,6 +225,9 @@ func (s *Store) write(ctx context.Context, q tables.Querier, b *store.Batch) err
 		return err
 	}
 	if err := s.rows(w, b); err != nil { //nolint:contextcheck // GORM's accessors do no I/O
+		return err
+	}
+	if err := w.memory(b); err != nil {
 		return err
 	}
 	for _, m := range b.Release {

@@ -138,6 +138,32 @@ func Verdicts() []Field[store.Verdict] {
 	)
 }
 
+// Memos are the columns of evenkeel_memos but grp and updated_at.
+func Memos() []Field[store.Memo] {
+	type m = store.Memo
+	return []Field[m]{
+		text("kind", func(t *m) *store.MemoKind { return &t.Kind }),
+		text("scope", func(t *m) *string { return &t.Scope }),
+		text("entity", func(t *m) *string { return &t.Entity }),
+		number("rev", func(t *m) *int64 { return &t.Rev }),
+		text("body", func(t *m) *string { return &t.Body }),
+	}
+}
+
+// IDs are the columns of evenkeel_ids but grp, and whether the id was loaded.
+func IDs() []Field[store.ID] {
+	type i = store.ID
+	return []Field[i]{
+		text("scope", func(t *i) *string { return &t.Scope }),
+		text("entity", func(t *i) *string { return &t.Entity }),
+		text("id", func(t *i) *string { return &t.ID }),
+		text("value", func(t *i) *string { return &t.Value }),
+		{Name: "at", Kind: Int, Int: func(t *i) (int64, bool) { return event.Micros(t.At), false }},
+		flag("held", func(t *i) *bool { return &t.Held }),
+		flag("known", func(t *i) *bool { return &t.Known }),
+	}
+}
+
 // excluded assigns what an upsert brings to all fields but the named ones.
 func excluded[T any](fields []Field[T], but ...string) string {
 	s := ""

@@ -1,0 +1,35 @@
+
+-- Evenkeel's tables, version 2, for SQLite: what is remembered of a key beside its row.
+
+-- Small pieces of state with a revision: the place that a stream of numbers has reached,
+-- the horizon of an id memory, the siblings of a vector clock. body is JSON for people.
+CREATE TABLE evenkeel_memos (
+    grp        text   NOT NULL,
+    kind       text   NOT NULL,
+    scope      text   NOT NULL,
+    entity     text   NOT NULL,
+    rev        integer NOT NULL,
+    body       text   NOT NULL,
+    updated_at integer NOT NULL,
+    PRIMARY KEY (grp, kind, scope, entity)
+);
+
+-- Which ids an entity has seen. A held one outlives the horizon of its scope: its event
+-- is parked, or lies as a letter.
+CREATE TABLE evenkeel_ids (
+    grp    text    NOT NULL,
+    scope  text    NOT NULL,
+    entity text    NOT NULL,
+    id     text    NOT NULL, -- a number of a stream, or the hash of source and id
+    value  text    NOT NULL, -- the hash of source and id that a number came with
+    at     integer NOT NULL, -- the event's time
+    held   integer NOT NULL,
+    PRIMARY KEY (grp, scope, entity, id)
+);
+CREATE INDEX evenkeel_ids_at ON evenkeel_ids (grp, scope, at) WHERE NOT held;
+
+-- The stream of a parked event or letter that waits for its number; '' for all others.
+ALTER TABLE evenkeel_parked ADD COLUMN stream text NOT NULL DEFAULT '';
+ALTER TABLE evenkeel_dead_letters ADD COLUMN stream text NOT NULL DEFAULT '';
+CREATE INDEX evenkeel_parked_stream ON evenkeel_parked (grp, stream, entity, place) WHERE stream <> '';
+CREATE INDEX evenkeel_dead_letters_stream ON evenkeel_dead_letters (grp, stream, entity, place) WHERE stream <> '';
