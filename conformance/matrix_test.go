@@ -67,6 +67,19 @@ type behaviour struct {
 	name   string
 	what   string
 	notFor func(combination) string
+	// semantic marks behaviours of the rules, which the group's protocol can't touch.
+	semantic bool
+}
+
+// without returns why the behaviour does not run on a combination, or "".
+func (b *behaviour) without(at combination) string {
+	if b.semantic && at.protocol != framework.ProtocolClassic {
+		return "the group protocol does not matter to it"
+	}
+	if b.notFor != nil {
+		return b.notFor(at)
+	}
+	return ""
 }
 
 // each runs a behaviour on every combination that it applies to.
@@ -77,7 +90,7 @@ func each(t *testing.T, name string, run func(t *testing.T, at combination)) {
 			continue
 		}
 		for _, at := range combinations() {
-			if b.notFor != nil && b.notFor(at) != "" {
+			if b.without(at) != "" {
 				continue
 			}
 			t.Run(at.String(), func(t *testing.T) { run(t, at) })
@@ -93,10 +106,8 @@ func printMatrix(out io.Writer) {
 		fmt.Fprintf(out, "  %s %s\n", b.name, b.what)
 		for _, at := range combinations() {
 			verdict := "runs"
-			if b.notFor != nil {
-				if why := b.notFor(at); why != "" {
-					verdict = "not applicable: " + why
-				}
+			if why := b.without(at); why != "" {
+				verdict = "not applicable: " + why
 			}
 			fmt.Fprintf(out, "      %-40s %s\n", at, verdict)
 		}
