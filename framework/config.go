@@ -35,6 +35,10 @@ type Config struct {
 	// StartEarliest.
 	Start Start
 
+	// DeadLetterUnhandled makes dead letters of events whose type no handler is registered
+	// for. Without it they are discarded, with a recorded verdict.
+	DeadLetterUnhandled bool
+
 	// Retry is the schedule of a failing handler.
 	Retry Retry
 	// MissingFor bounds how long an event with handlers.MissingPark waits for its row

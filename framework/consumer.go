@@ -107,6 +107,7 @@ func assemble(ctx context.Context, db *gorm.DB, cfg Config, wiring *handlers.Wir
 		Judge: &batch.Judge{
 			Wiring: wiring, Group: cfg.Group, Classify: classify.Handler, Delay: cfg.Retry.delay,
 			MissingFor: cfg.MissingFor, MaxParkedPerKey: cfg.MaxParkedPerKey, ServiceVersion: cfg.ServiceVersion,
+			DeadLetterUnhandled: cfg.DeadLetterUnhandled,
 		},
 		Prepare: &batch.Preparer{Wiring: wiring, Codec: func(topic string) event.Codec {
 			if codec, ok := cfg.Codecs[topic]; ok {

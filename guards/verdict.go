@@ -46,7 +46,8 @@ const (
 	Superseded Reason = "superseded"
 	// Redelivered: the record was judged before, and its outcome stands.
 	Redelivered Reason = "redelivered"
-	// Unhandled: no handler is registered for the event's type.
+	// Unhandled: no handler is registered for the event's type. As a letter: such events
+	// were asked to become letters.
 	Unhandled Reason = "unhandled"
 	// CompactionMarker: a null value without headers, and nobody asked for those.
 	CompactionMarker Reason = "compaction-marker"

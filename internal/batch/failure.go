@@ -11,6 +11,7 @@ import (
 	"github.com/evenkeel-go/evenkeel/dlq"
 	"github.com/evenkeel-go/evenkeel/guards"
 	"github.com/evenkeel-go/evenkeel/handlers"
+	"github.com/evenkeel-go/evenkeel/internal/store"
 )
 
 // failure is a unit that did not come through.
@@ -113,7 +114,8 @@ func describe(f *failure) (errorType, text, stack string) {
 	errorType = reflect.TypeOf(inner).String()
 	var p *panicError
 	var projection *ProjectionError
-	if errors.As(err, &p) || errors.As(err, &projection) {
+	var column *store.PanicError
+	if errors.As(err, &p) || errors.As(err, &projection) || errors.As(err, &column) {
 		errorType = "panic"
 	}
 	return errorType, dlq.Text(err.Error(), dlq.MaxErrorBytes), dlq.Text(f.stack, dlq.MaxStackBytes)

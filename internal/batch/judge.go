@@ -31,6 +31,8 @@ type Judge struct {
 	MissingFor      time.Duration
 	MaxParkedPerKey int
 	ServiceVersion  string
+	// DeadLetterUnhandled makes letters of events that no handler is registered for.
+	DeadLetterUnhandled bool
 }
 
 // Judged is one verdict, for hooks and metrics.
@@ -247,12 +249,12 @@ func (w *work) record(it *Item) error {
 		}
 	} else if v := judgeAll(w.Wiring.Decode, it.Event, &s); !v.Passed() {
 		// Nobody handles it, so nobody misses it; but it must not move the watermark.
-		w.verdict(it, nil, guards.Verdict{Action: guards.Discard, Reason: guards.Unhandled, Numbers: v.Numbers})
+		w.unhandled(it, v.Numbers)
 		return nil
 	}
 	w.led.Observe(it.Record.Offset, event.Micros(it.Event.OccurredAt))
 	if len(it.Units) == 0 {
-		w.verdict(it, nil, guards.Verdict{Action: guards.Discard, Reason: guards.Unhandled})
+		w.unhandled(it, guards.Comparison{})
 		return nil
 	}
 	for _, u := range it.Units {
@@ -269,6 +271,18 @@ func (w *work) record(it *Item) error {
 		}
 	}
 	return nil
+}
+
+// unhandled says what becomes of an event that nobody handles.
+func (w *work) unhandled(it *Item, numbers guards.Comparison) {
+	v := guards.Verdict{Action: guards.Discard, Reason: guards.Unhandled, Numbers: numbers}
+	if !w.DeadLetterUnhandled {
+		w.verdict(it, nil, v)
+		return
+	}
+	v.Action = guards.DeadLetter
+	v.Detail = dlq.Text(fmt.Sprintf("no handler is registered for the type %q; register one, or leave Config.DeadLetterUnhandled out", it.Event.Type), dlq.MaxErrorBytes)
+	w.recordLetter(it, v, nil)
 }
 
 // reference is what MaxFuture compares with (R6).

@@ -131,8 +131,11 @@ func (w *work) judge(u *Unit, rw *rowWork, s guards.State) error {
 		f := &failure{err: u.Refused}
 		f.final, f.reason = w.Classify(u.Refused)
 		var p *ProjectionError
+		var column *store.PanicError
 		if errors.As(u.Refused, &p) {
 			f.stack = p.Stack
+		} else if errors.As(u.Refused, &column) {
+			f.stack = column.Stack
 		}
 		w.failed(u, rw, f)
 		return nil

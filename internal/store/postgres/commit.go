@@ -291,9 +291,16 @@ func (w *writer) modelRows(o *model, rows []*store.Row, insert bool) error {
 	set.used = 0
 	next := set.next
 	params := append(make([][]byte, 0, len(columns)+len(ekNames)+len(lead)+2), lead...)
-	column := func(c *codec) error {
+	column := func(c *codec) (err error) {
 		a := next(c.wire)
+		key := ""
+		defer func() {
+			if p := store.Caught(recover()); p != nil {
+				err = o.bad(key, p)
+			}
+		}()
 		for _, r := range rows {
+			key = r.Key
 			if err := c.write(a, r.Entity); err != nil {
 				return o.bad(r.Key, err)
 			}

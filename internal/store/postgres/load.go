@@ -124,8 +124,13 @@ func (o *model) oneForm(seen map[string]bool, r *store.Row) error {
 }
 
 // row reads one row of an answer.
-func (o *model) row(w store.WantRows, cells [][]byte) (*store.Row, error) {
+func (o *model) row(w store.WantRows, cells [][]byte) (_ *store.Row, err error) {
 	key := w.Keys[int(readInt(cells[0]))-1]
+	defer func() {
+		if p := store.Caught(recover()); p != nil {
+			err = o.bad(key, p)
+		}
+	}()
 	r := &store.Row{Model: w.Model, Layout: w.Layout, Key: key, Entity: reflect.New(o.m.Type)}
 	stored := clocks.Stored{Time: readInt(cells[2]), Tie: cells[3], Fields: string(cells[4]), Gen: int32(readInt(cells[7]))} //nolint:gosec // an integer column
 	r.Rev = readInt(cells[1])
@@ -134,7 +139,6 @@ func (o *model) row(w store.WantRows, cells [][]byte) (*store.Row, error) {
 	if born != 0 {
 		r.Born = time.UnixMicro(born).UTC()
 	}
-	var err error
 	if r.Clocks, err = w.Layout.Decode(stored, r.State); err != nil {
 		if errors.Is(err, clocks.ErrNewerGeneration) {
 			return nil, err
