@@ -65,6 +65,8 @@ func (w *wirer) claim(what string, d *declaration, h *Handler) {
 	owner := Owner{Verb: h.Verb}
 	if h.Verb == VerbModify {
 		owner.Kind = h.Stamper.Kind()
+	} else if h.Verb == VerbResolve {
+		owner.Event = h.EventType
 	}
 	mend := "split the column, or use one verb and guard for all its writers"
 	switch {
@@ -73,6 +75,8 @@ func (w *wirer) claim(what string, d *declaration, h *Handler) {
 	case d.hasWrites && h.Verb == VerbSet: // Writes(): existence alone
 	case h.Verb == VerbModify:
 		w.mistake("%s names no fields; a Modify must: add handlers.Writes", what)
+	case h.Verb == VerbResolve:
+		w.mistake("%s names no fields; a Resolve must: add handlers.Writes", what)
 	default:
 		mend = "name this handler's own with handlers.Writes"
 		for _, c := range m.Columns {
