@@ -184,6 +184,7 @@ func Gather(group string, items []*Item, layouts Layouts, firstSight func(offset
 	w := &store.Want{Group: group}
 	at := map[*handlers.Model]int{}
 	seen := map[*handlers.Model]map[string]bool{}
+	memos := map[store.MemoKey]bool{}
 	for _, it := range items {
 		if firstSight != nil && !firstSight(it.Record.Offset) {
 			w.Judged = append(w.Judged, it.Record.Coordinates)
@@ -191,6 +192,10 @@ func Gather(group string, items []*Item, layouts Layouts, firstSight func(offset
 		for _, u := range it.Units {
 			if u.Key == "" || u.Handler == nil {
 				continue
+			}
+			if k, ok := versionsKey(u); ok && !memos[k] {
+				memos[k] = true
+				w.Memos = append(w.Memos, k)
 			}
 			m := u.Handler.Model
 			i, ok := at[m]
