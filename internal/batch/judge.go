@@ -255,6 +255,9 @@ func (w *work) record(it *Item) error {
 		return nil
 	}
 	w.led.Observe(it.Record.Offset, event.Micros(it.Event.OccurredAt))
+	if it.Event.HasLamport {
+		w.led.Witness(it.Event.Lamport)
+	}
 	if len(it.Units) == 0 {
 		w.verdict(it, nil, guards.Verdict{Action: guards.Discard, Reason: guards.Unhandled})
 		return nil

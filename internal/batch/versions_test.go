@@ -451,3 +451,23 @@ func TestClocksOfAResolve(t *testing.T) {
 	require.Equal(t, want, row.Clocks.Stamps[row.Layout.Exists])
 	require.Equal(t, clocks.Stored{Time: 2, Tie: []byte(want.Tie), Gen: 1}, row.Layout.Encode(row.Clocks))
 }
+
+// TestTheLedgerWitnessesAdmittedLamportTimes: also those of events that have no effect,
+// but not of one that MaxFuture refuses; and the service's clock hears them before the
+// handlers run.
+func TestTheLedgerWitnessesAdmittedLamportTimes(t *testing.T) {
+	t.Parallel()
+	var heard []int64
+	reg := handlers.NewRegistry()
+	handlers.Set(reg, "said", func(_ context.Context, d *delivery) error {
+		require.Equal(t, d.Event.Lamport, heard[len(heard)-1])
+		return nil
+	}, handlers.By(guards.Lamport()), handlers.Writes("Customer"))
+	m := newMemory(t, reg)
+	m.prepare.Witness = func(n int64) { heard = append(heard, n) }
+	for _, e := range []ev{{"said", "o1", 5, "a", ""}, {"said", "o1", 3, "b", ""}, {"nobody's", "o1", 9, "c", ""}, {"said", "o1", 7200, "d", ""}} {
+		m.run(m.log(e))
+	}
+	require.EqualValues(t, 9, m.led.Lamport)
+	require.Equal(t, []int64{5, 3, 9, 7200}, heard)
+}
