@@ -176,7 +176,7 @@ func TestC05TheServicesClockIsAfterWhatTheGroupHasSeen(t *testing.T) {
 		}
 		next := func(c *framework.LamportClock) int64 {
 			t.Helper()
-			n, err := c.Next(context.Background())
+			n, err := c.Next(t.Context())
 			require.NoError(t, err)
 			return n
 		}

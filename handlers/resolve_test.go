@@ -1,7 +1,6 @@
 package handlers
 
 import (
-	"context"
 	"errors"
 	"testing"
 	"time"
@@ -51,7 +50,7 @@ func TestResolveRunsOnSiblings(t *testing.T) {
 	sibling := func(customer, id string, v event.Vector) Sibling[any] {
 		return Sibling[any]{Payload: &Placed{Customer: customer}, Source: "s", ID: id, OccurredAt: at, Vector: v}
 	}
-	err := h.Run(context.Background(), &Call{Entity: o, Siblings: []Sibling[any]{sibling("ann", "1", event.Vector{{Node: "a", Count: 1}}), sibling("bob", "2", nil)}})
+	err := h.Run(t.Context(), &Call{Entity: o, Siblings: []Sibling[any]{sibling("ann", "1", event.Vector{{Node: "a", Count: 1}}), sibling("bob", "2", nil)}})
 	same(t, "error", err, errNoMerge)
 	same(t, "merged", o.Customer, "anns1a=1bobs2")
 }

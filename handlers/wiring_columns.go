@@ -63,10 +63,12 @@ const manyColumns = 3
 func (w *wirer) claim(what string, d *declaration, h *Handler) {
 	m := h.Model
 	owner := Owner{Verb: h.Verb}
-	if h.Verb == VerbModify {
+	switch h.Verb {
+	case VerbModify:
 		owner.Kind = h.Stamper.Kind()
-	} else if h.Verb == VerbResolve {
+	case VerbResolve:
 		owner.Event = h.EventType
+	case VerbSet, VerbProject:
 	}
 	mend := "split the column, or use one verb and guard for all its writers"
 	switch {

@@ -325,6 +325,10 @@ func TestSiblingsCountWhileTheRowNamesThem(t *testing.T) {
 	for _, memo := range m.memos {
 		require.EqualValues(t, 2, memo.Rev, "written under the revision that was loaded")
 	}
+	m.run(m.log(saved("3", "a=1,b=1")))
+	clear(m.rows["orders"]["o1"].Clocks.Stamps) // a rebuild
+	m.run(m.log(saved("2", "b=1")))
+	require.Equal(t, "2:c2:b=1", m.order("o1").Customer)
 }
 
 // TestBrokenMemoryIsNoVerdict: what can't be read is told, and the event waits.
@@ -414,6 +418,9 @@ func TestConflictLetters(t *testing.T) {
 		require.True(t, l.Blocking)
 		require.Contains(t, l.Verdict.Detail, "b=9, but the row stands at a=1")
 	}
+	for _, memo := range m.memos {
+		require.NotContains(t, memo.Body, "customer", "only the vector counts")
+	}
 	m.led.Next = 1
 	m.judgeAt(rs[1:2])
 	require.Equal(t, []string{"discard/redelivered"}, m.reasons())
@@ -422,6 +429,9 @@ func TestConflictLetters(t *testing.T) {
 	clear(m.memos)
 	m.run(m.log(saved("6", "c=12"), saved("7", "c=13"), saved("8", "d=14")))
 	require.Equal(t, []string{"apply/applied", "apply/applied", "dead-letter/conflict"}, m.reasons())
+	m.rows["orders"]["o1"].Clocks.Stamps[m.column("Customer")].Time = 14
+	m.run(m.log(saved("9", "e=15")))
+	require.Equal(t, []string{"apply/applied"}, m.reasons(), "the vector is that of an older event than the row's")
 }
 
 // TestAdmissionKnowsSiblings: a late event that the row holds is a duplicate and no letter.

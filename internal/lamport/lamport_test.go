@@ -127,7 +127,7 @@ func TestClocksOfAGroupShareNoTime(t *testing.T) {
 			g.Go("clock", func() {
 				last := int64(0)
 				for range 3 * lamport.Block {
-					n, err := c.Next(context.Background())
+					n, err := c.Next(t.Context())
 					mu.Lock()
 					if err != nil || given[n] || n <= last {
 						t.Errorf("%d after %d, given out before: %t, %v", n, last, given[n], err)
