@@ -17,6 +17,7 @@ import (
 	"github.com/evenkeel-go/evenkeel/internal/broker"
 	"github.com/evenkeel-go/evenkeel/internal/broker/confluent"
 	"github.com/evenkeel-go/evenkeel/internal/classify"
+	"github.com/evenkeel-go/evenkeel/internal/lamport"
 	"github.com/evenkeel-go/evenkeel/internal/runtime"
 	"github.com/evenkeel-go/evenkeel/internal/seam"
 	"github.com/evenkeel-go/evenkeel/internal/store/open"
@@ -32,6 +33,7 @@ type Consumer struct {
 	observer *observer
 	spawn    *seam.Group
 	clock    seam.Clock
+	lamport  *LamportClock
 	ran      atomic.Bool
 }
 
@@ -70,6 +72,7 @@ func assemble(ctx context.Context, db *gorm.DB, cfg Config, wiring *handlers.Wir
 	if err != nil {
 		return nil, err
 	}
+	c.lamport = &LamportClock{lamport.New(st, cfg.Group, c.clock)}
 	layouts, err := st.Claim(ctx, cfg.Group, wiring.Models, cfg.TakeTables)
 	if err != nil {
 		return nil, err
@@ -114,7 +117,7 @@ func assemble(ctx context.Context, db *gorm.DB, cfg Config, wiring *handlers.Wir
 				return codec
 			}
 			return cfg.Codec
-		}},
+		}, Witness: c.lamport.Witness},
 		Models: wiring.Models, Layouts: byModel,
 		StartLatest: cfg.Start == StartLatest, BatchSize: cfg.BatchSize, MaxBytes: cfg.MaxBytes,
 		MaxUnpublished: cfg.MaxUnpublished, SweepInterval: cfg.SweepInterval, KeepVerdicts: cfg.KeepVerdicts,

@@ -130,3 +130,29 @@ func ExampleGuarded() {
 	// Output:
 	// foreign 0
 }
+
+func ExampleLamport() {
+	guard := guards.Lamport()
+	e := occurred("e-1", noon)
+	e.Lamport, e.HasLamport = 6, true
+	stamp, _ := guard.Stamp(e, true)
+	fmt.Println(guard.Judge(e, &guards.State{Stamp: stamp, Clock: event.Stamp{Time: 7, Tie: event.Tie(true, "/shop", "e-2")}}))
+	// Output:
+	// discard (superseded): lamport: event 6, against 7
+}
+
+func ExampleConflictLetters() {
+	guard := guards.Vector(guards.ConflictLetters())
+	row, _ := event.ParseVector("berlin=2,tokyo=1") // what the row took last
+	for id, text := range []string{"berlin=3,tokyo=1", "berlin=1,tokyo=1", "berlin=1,tokyo=2"} {
+		e := occurred(fmt.Sprint(id), noon)
+		e.Vector, _ = event.ParseVector(text)
+		stamp, _ := guard.Stamp(e, true)
+		v := guard.Judge(e, &guards.State{Stamp: stamp, Clock: event.Stamp{Time: row.Sum(), Tie: event.Tie(true, "/shop", "e")}, Seen: row})
+		fmt.Println(text, v.Action, v.Reason)
+	}
+	// Output:
+	// berlin=3,tokyo=1 apply applied
+	// berlin=1,tokyo=1 discard superseded
+	// berlin=1,tokyo=2 dead-letter conflict
+}

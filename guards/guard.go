@@ -35,6 +35,9 @@ type State struct {
 	// Stamp is the event's; Clock the newest stamp on the columns that its handler
 	// writes, zero when they were never written.
 	Stamp, Clock event.Stamp
+	// Seen is the vector of the event that the Modify columns took last; it is kept only
+	// under [ConflictLetters].
+	Seen event.Vector
 }
 
 // Phase says when a guard is asked. A guard that has no Phase method is asked in

@@ -74,15 +74,19 @@ const (
 	Exhausted Reason = "exhausted"
 	// Constraint: the database refused the row.
 	Constraint Reason = "constraint"
+	// Conflict: it contradicts another event that counts already, and the order can't
+	// tell which of them should.
+	Conflict Reason = "conflict"
 )
 
 // Comparison holds the numbers that a guard compared, so that a person can check it.
 type Comparison struct {
-	// What names them, e.g. "timestamp", "version", "watermark", "clock".
+	// What names them, e.g. "timestamp", "version", "watermark", "clock"; "vector" are
+	// the sums of two vector clocks.
 	What string
 	// Event is the event's number, Against the one that it was compared with, Bound
 	// what was allowed between them. Times are microseconds since 1970 and bounds
-	// microseconds, unless What is "version".
+	// microseconds, unless What is "version", "lamport" or "vector".
 	Event, Against, Bound int64
 	// EventTie and AgainstTie are set where the numbers were equal and the tie decided.
 	EventTie, AgainstTie string
@@ -97,7 +101,7 @@ func (c Comparison) String() string {
 		return ""
 	}
 	show := func(n int64) string {
-		if c.What == "version" {
+		if c.What == "version" || c.What == "lamport" || c.What == "vector" {
 			return strconv.FormatInt(n, 10)
 		}
 		return time.UnixMicro(n).UTC().Format("2006-01-02T15:04:05.999999Z")

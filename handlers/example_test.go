@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -317,4 +318,43 @@ func ExampleModel_ParseKey() {
 	// 42 42 <nil>
 	// 42 42 <nil>
 	// <nil>  the entity key "forty-two" is not a int32, the type of Invoice.Number
+}
+
+// Cart is written by several devices, which are not always online.
+type Cart struct {
+	ID    string `gorm:"primaryKey"`
+	Items string
+	guards.Guarded
+}
+
+type CartSaved struct{ Items []string }
+
+// union merges the carts that know nothing of each other.
+func union(c *Cart, siblings []handlers.Sibling[CartSaved]) error {
+	var items []string
+	for _, s := range siblings {
+		for _, item := range s.Payload.Items {
+			if !slices.Contains(items, item) {
+				items = append(items, item)
+			}
+		}
+	}
+	c.Items = strings.Join(items, ", ")
+	return nil
+}
+
+func ExampleResolve() {
+	reg := handlers.NewRegistry()
+	handlers.Resolve(reg, "cart.saved", union, guards.Vector(), handlers.Creates(), handlers.Writes("Items"))
+	h := wire(reg).Handlers("cart.saved")[0]
+
+	// What the framework does once both events have come, in whichever order.
+	var cart Cart
+	err := h.Run(context.Background(), &handlers.Call{Entity: &cart, Siblings: []handlers.Sibling[any]{
+		{Source: "phone", Payload: &CartSaved{Items: []string{"milk", "bread"}}, Vector: event.Vector{{Node: "phone", Count: 2}}},
+		{Source: "laptop", Payload: &CartSaved{Items: []string{"milk", "tea"}}, Vector: event.Vector{{Node: "laptop", Count: 1}, {Node: "phone", Count: 1}}},
+	}})
+	fmt.Println(cart.Items, err)
+	// Output:
+	// milk, bread, tea <nil>
 }

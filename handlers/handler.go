@@ -15,6 +15,7 @@ const (
 	VerbSet Verb = iota + 1
 	VerbModify
 	VerbProject
+	VerbResolve
 )
 
 // Handler is a registered handler as the runtime and tools see it. It is made by

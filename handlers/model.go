@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"reflect"
+	"strconv"
 
 	"gorm.io/gorm/schema"
 
@@ -53,6 +54,8 @@ type Model struct {
 type Owner struct {
 	Verb Verb
 	Kind guards.Kind // with VerbModify
+	// Event is the event type with VerbResolve: each resolver owns its columns alone.
+	Event string
 }
 
 // String says it for error messages.
@@ -64,6 +67,8 @@ func (o Owner) String() string {
 		return "Modify under " + o.Kind.String()
 	case VerbProject:
 		return "a projection"
+	case VerbResolve:
+		return "Resolve of " + strconv.Quote(o.Event)
 	}
 	return "nobody"
 }

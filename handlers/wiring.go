@@ -205,6 +205,7 @@ func (w *wirer) handler(d *declaration) {
 	}
 	w.oneKind(what, h)
 	w.claim(what, d, h)
+	w.vectors(what, h)
 	for _, other := range w.handlers[d.eventType] {
 		switch {
 		case other.Model == m && other.key == nil && d.key == nil:
@@ -222,6 +223,9 @@ func (w *wirer) handler(d *declaration) {
 
 func (w *wirer) stamperOf(what string, d *declaration) guards.Stamper {
 	s := d.guard
+	if d.verb == VerbResolve {
+		return w.resolverGuard(what, d)
+	}
 	if d.verb == VerbSet {
 		s = w.Stamper
 		if d.by != nil {
@@ -248,7 +252,7 @@ func (w *wirer) stamperOf(what string, d *declaration) guards.Stamper {
 }
 
 func knownKind(k guards.Kind) bool {
-	return k == guards.KindNone || k == guards.KindTimestamp || k == guards.KindVersion
+	return k == guards.KindNone || k == guards.KindTimestamp || k == guards.KindVersion || k == guards.KindLamport || k == guards.KindVector
 }
 
 // extraGuards checks the guards of one handler.
@@ -279,6 +283,9 @@ func (w *wirer) checkOptions(what string, d *declaration, h *Handler) {
 	}
 	if d.key != nil && kind == guards.KindVersion {
 		w.mistake("%s is ordered by version but finds its entity with handlers.Key; a version counts the event's own entity: order it by guards.Timestamp()", what)
+	}
+	if d.key != nil && kind == guards.KindVector {
+		w.mistake("%s is ordered by vector but finds its entity with handlers.Key; a vector says what was seen of the event's own entity: order it by guards.Timestamp() or guards.Lamport()", what)
 	}
 	if h.staleCreates(kind) {
 		w.mistake("%s is a Modify under %s that Creates; a creating event that comes late would be discarded and lost: use handlers.Set", what, kind)

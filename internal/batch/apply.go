@@ -246,6 +246,9 @@ func (w *work) modify(u *Unit, rw *rowWork, s guards.State) error {
 			base.Clocks.Stamps[col.Index] = s.Stamp
 		}
 	}
+	if h.Vectors() != nil {
+		w.took(u)
+	}
 	placeholder := 0
 	if h.Creates || c.Deleted {
 		if !made && base.State == guards.Placeholder {

@@ -2,6 +2,7 @@ package batch_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -67,7 +68,14 @@ func (c codec) Decode(r *event.Record, e *event.Event) error {
 	e.ID, e.Source, e.Type, e.Key = v.id, "src", v.typ, v.key
 	e.OccurredAt = base.Add(time.Duration(v.at) * time.Second)
 	e.Version, e.HasVersion = int64(v.at), true
+	e.Lamport, e.HasLamport = int64(v.at), true
 	e.Data = []byte(v.data)
+	var more struct{ Vector string }
+	if json.Unmarshal(e.Data, &more) == nil && more.Vector != "" {
+		vector, err := event.ParseVector(more.Vector)
+		e.Vector = vector
+		return err
+	}
 	return nil
 }
 
@@ -81,6 +89,7 @@ type memory struct {
 	rows    map[string]map[string]*store.Row
 	parked  map[string]*store.Parked
 	letters map[string]*dlq.Letter
+	memos   map[store.MemoKey]*store.Memo
 	verdict []batch.Judged
 	led     ledger.State
 	now     time.Time
@@ -93,6 +102,7 @@ func newMemory(t testing.TB, reg *handlers.Registry) *memory {
 	m := &memory{
 		t: t, events: &codec{}, layouts: batch.Layouts{}, now: base.Add(time.Hour),
 		rows: map[string]map[string]*store.Row{}, parked: map[string]*store.Parked{}, letters: map[string]*dlq.Letter{},
+		memos: map[store.MemoKey]*store.Memo{},
 	}
 	for _, model := range w.Models {
 		gens := map[string]int32{}
@@ -164,7 +174,7 @@ func (m *memory) sweep() *batch.Outcome {
 }
 
 func (m *memory) load() *store.Loaded {
-	l := &store.Loaded{Rows: m.rows, Queues: map[string]map[string]*store.Queue{}, Units: map[string]bool{}}
+	l := &store.Loaded{Rows: m.rows, Queues: map[string]map[string]*store.Queue{}, Units: map[string]bool{}, Memos: m.memos}
 	queue := func(table, key string) *store.Queue {
 		if l.Queues[table] == nil {
 			l.Queues[table] = map[string]*store.Queue{}
@@ -216,6 +226,11 @@ func (m *memory) commit(out *batch.Outcome) {
 	for _, l := range b.Letters {
 		require.Nil(m.t, m.letters[l.ID], "a second letter %s", l.ID)
 		m.letters[l.ID] = l
+	}
+	for _, memo := range b.Memos {
+		stored := *memo
+		stored.Rev++
+		m.memos[memo.MemoKey] = &stored
 	}
 	if b.Ledger != nil {
 		m.led = *b.Ledger

@@ -78,6 +78,9 @@ type Preparer struct {
 	Wiring *handlers.Wiring
 	// Codec returns a topic's codec.
 	Codec func(topic string) event.Codec
+	// Witness, if any, hears the Lamport time of each event before any handler runs, so
+	// that what a handler sends is after what it was called with.
+	Witness func(lamport int64)
 }
 
 // Prepare decodes a record and finds its units.
@@ -95,6 +98,7 @@ func (p *Preparer) Prepare(r *event.Record) *Item {
 	}
 	e.Record = r
 	it.Event = e
+	p.witness(e)
 	hs := p.Wiring.Handlers(e.Type)
 	if len(hs) == 0 {
 		return it
@@ -118,6 +122,7 @@ func (p *Preparer) PrepareParked(row *store.Parked) *Unit {
 	}
 	e.Record = row.Record
 	it.Event = e
+	p.witness(e)
 	h := p.Wiring.Handler(e.Type, row.Handler)
 	if h == nil {
 		u.Err = fmt.Errorf("no handler %q is registered for %q any more; register it again under this name (handlers.Name), or discard the letter", row.Handler, e.Type)
@@ -127,6 +132,12 @@ func (p *Preparer) PrepareParked(row *store.Parked) *Unit {
 	fresh.Parked, fresh.id = row, row.ID
 	it.Units[0] = fresh
 	return fresh
+}
+
+func (p *Preparer) witness(e *event.Event) {
+	if e.HasLamport && p.Witness != nil {
+		p.Witness(e.Lamport)
+	}
 }
 
 func prepareUnit(it *Item, h *handlers.Handler) (u *Unit) {
@@ -184,6 +195,7 @@ func Gather(group string, items []*Item, layouts Layouts, firstSight func(offset
 	w := &store.Want{Group: group}
 	at := map[*handlers.Model]int{}
 	seen := map[*handlers.Model]map[string]bool{}
+	memos := map[store.MemoKey]bool{}
 	for _, it := range items {
 		if firstSight != nil && !firstSight(it.Record.Offset) {
 			w.Judged = append(w.Judged, it.Record.Coordinates)
@@ -191,6 +203,10 @@ func Gather(group string, items []*Item, layouts Layouts, firstSight func(offset
 		for _, u := range it.Units {
 			if u.Key == "" || u.Handler == nil {
 				continue
+			}
+			if k, ok := versionsKey(u); ok && !memos[k] {
+				memos[k] = true
+				w.Memos = append(w.Memos, k)
 			}
 			m := u.Handler.Model
 			i, ok := at[m]

@@ -67,6 +67,7 @@ type work struct {
 	led     *ledger.State
 	now     time.Time
 	rows    map[*handlers.Model]map[string]*rowWork
+	vectors map[store.MemoKey]*versions
 	out     *Outcome
 }
 
@@ -150,6 +151,9 @@ func (w *work) finish() (*Outcome, error) {
 				b.Absent = append(b.Absent, store.AbsentKey{Model: rw.model, Key: rw.key, Parked: rw.parked})
 			}
 		}
+	}
+	if err := w.putVersions(); err != nil {
+		return nil, err
 	}
 	inOrder := func(a, b *store.Row) int {
 		if c := strings.Compare(a.Model.Table, b.Model.Table); c != 0 {
@@ -253,6 +257,9 @@ func (w *work) record(it *Item) error {
 		return nil
 	}
 	w.led.Observe(it.Record.Offset, event.Micros(it.Event.OccurredAt))
+	if it.Event.HasLamport {
+		w.led.Witness(it.Event.Lamport)
+	}
 	if len(it.Units) == 0 {
 		w.unhandled(it, guards.Comparison{})
 		return nil
@@ -361,6 +368,9 @@ func (w *work) isDuplicate(u *Unit) bool {
 	rw := w.row(u)
 	if rw.row == nil {
 		return false
+	}
+	if u.Handler.Verb == handlers.VerbResolve {
+		return w.holds(u, rw)
 	}
 	if u.Handler.Verb == handlers.VerbModify {
 		return rw.row.Clocks.NewestOf(rw.model.ModifyColumns) == stamp

@@ -180,7 +180,7 @@ func (w *work) unitLetter(u *Unit, rw *rowWork, v guards.Verdict, f *failure) {
 
 // blocks reports whether an entity's later events wait for such a letter (R9).
 func blocks(r guards.Reason) bool {
-	return slices.Contains([]guards.Reason{guards.Exhausted, guards.Poison, guards.Rejected, guards.Constraint, guards.Behind}, r)
+	return slices.Contains([]guards.Reason{guards.Exhausted, guards.Poison, guards.Rejected, guards.Constraint, guards.Conflict, guards.Behind}, r)
 }
 
 func (w *work) letter(it *Item, v guards.Verdict, f *failure) *dlq.Letter {

@@ -107,6 +107,12 @@ func (w *work) judge(u *Unit, rw *rowWork, s guards.State) error {
 		}
 		s.Clock = rw.row.Clocks.NewestOf(columns)
 	}
+	if h.Verb == handlers.VerbModify && h.Vectors() != nil {
+		if s.Seen, err = w.seen(u, rw); err != nil {
+			w.failed(u, rw, &failure{err: err})
+			return nil
+		}
+	}
 	v := judgeAll(h.Guards, u.Item.Event, &s)
 	if v.Passed() && h.Verb == handlers.VerbModify {
 		v = judgeAll([]guards.Guard{h.Stamper}, u.Item.Event, &s)
@@ -140,8 +146,12 @@ func (w *work) judge(u *Unit, rw *rowWork, s guards.State) error {
 		w.failed(u, rw, f)
 		return nil
 	}
-	if h.Verb == handlers.VerbSet {
+	switch h.Verb {
+	case handlers.VerbSet:
 		return w.set(u, rw, s)
+	case handlers.VerbResolve:
+		return w.resolve(u, rw)
+	case handlers.VerbModify, handlers.VerbProject:
 	}
 	return w.modify(u, rw, s)
 }

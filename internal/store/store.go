@@ -60,6 +60,10 @@ type Store interface {
 	// caller ends it with Commit or Rollback of the returned Locked.
 	Lock(ctx context.Context, want *Want) (Locked, error)
 
+	// Lamport is the highest Lamport time in the group's ledger rows, 0 when there is
+	// none.
+	Lamport(ctx context.Context, group string) (int64, error)
+
 	// Unpublished returns the letters of the partition that are not marked published, in
 	// order of offsets. Those of sweepers are not among them: no lane's offset waits for
 	// them, and Leftovers finds them.

@@ -33,3 +33,6 @@ ALTER TABLE evenkeel_parked ADD COLUMN stream text NOT NULL DEFAULT '';
 ALTER TABLE evenkeel_dead_letters ADD COLUMN stream text NOT NULL DEFAULT '';
 CREATE INDEX evenkeel_parked_stream ON evenkeel_parked (grp, stream, entity, place) WHERE stream <> '';
 CREATE INDEX evenkeel_dead_letters_stream ON evenkeel_dead_letters (grp, stream, entity, place) WHERE stream <> '';
+
+-- The highest Lamport time that the group has admitted from the partition; 0 before any.
+ALTER TABLE evenkeel_ledger ADD COLUMN lamport integer NOT NULL DEFAULT 0;

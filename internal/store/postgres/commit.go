@@ -164,7 +164,7 @@ func (s *Store) write(ctx context.Context, p *pipe, b *store.Batch) error {
 		}
 		p.add(ctx, s.fixed.ledger, nil, int8Param(l.Next), int8Param(l.High), watermark,
 			[]byte(tables.EncodeRanges(l.Gaps)), []byte(tables.EncodeRanges(l.Done)), w.now,
-			[]byte(l.Cluster), []byte(l.TopicID), []byte(l.Group), int8Param(int64(l.Partition)), int8Param(l.Epoch), int8Param(l.Rev))
+			[]byte(l.Cluster), []byte(l.TopicID), []byte(l.Group), int8Param(int64(l.Partition)), int8Param(l.Epoch), int8Param(l.Rev), int8Param(l.Lamport))
 	}
 	return nil
 }

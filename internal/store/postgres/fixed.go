@@ -62,7 +62,7 @@ WHERE u.n <> (SELECT count(*) FROM evenkeel_parked p WHERE p.grp = $1 AND p.tbl 
 WHERE p.grp = $2 AND p.tbl = u.tbl AND p.entity = u.entity AND p.cause = 'missing'`, []uint32{i8, txt, txts, txts}, nil),
 		publish: newStatement("UPDATE evenkeel_dead_letters l SET published_at = $1 FROM unnest($2::text[], $3::int8[]) AS u(id, rev) WHERE l.id = u.id AND l.rev = u.rev", []uint32{i8, txts, i8s}, nil),
 		ledger: newStatement(require(tables.SetLedger, "1", stateFenced),
-			[]uint32{i8, i8, i8, txt, txt, i8, txt, txt, txt, i8, i8, i8}, nil),
+			[]uint32{i8, i8, i8, txt, txt, i8, txt, txt, txt, i8, i8, i8, i8}, nil),
 	}
 	f.memory()
 	f.letters = newStatement(insertAll("evenkeel_dead_letters", tables.Letters(), []string{"swept"}, []string{"$1"})+tables.LetterConflict(),
