@@ -1,6 +1,7 @@
 package batch_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -67,7 +68,7 @@ func (c codec) Decode(r *event.Record, e *event.Event) error {
 	e.ID, e.Source, e.Type, e.Key = v.id, "src", v.typ, v.key
 	e.OccurredAt = base.Add(time.Duration(v.at) * time.Second)
 	e.Version, e.HasVersion = int64(v.at), true
-	e.Data = []byte(v.data)
+	e.Data = []byte(cmp.Or(v.data, "{}"))
 	return nil
 }
 
