@@ -179,7 +179,7 @@ func TestB15TheSchemaMustFit(t *testing.T) {
 		// Another group's table.
 		other := w.config()
 		other.Group = w.broker.Group("others")
-		contains(t, w.refusal(fresh, other), "table orders belongs to the group", w.group, "take the table over if the other one is gone for good")
+		contains(t, w.refusal(fresh, other), "table orders belongs to the group", w.group, "take the table over (Config.TakeTables) if the other one is gone for good")
 		other.TakeTables = true
 		c, err = framework.New(fresh, other)
 		require.NoError(t, err)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -180,13 +181,19 @@ func (c *Consumer) Run(ctx context.Context) error {
 	if c.cfg.Metrics != nil {
 		c.spawn.Go("gauges", func() { c.gauges(stopGauges) })
 	}
+	c.log(runtime.Info, "consumer started; waiting for partitions", "group", c.cfg.Group, "topics", strings.Join(c.cfg.Topics, ","))
+	unwatch := context.AfterFunc(ctx, func() { //nolint:contextcheck // it says that the context has ended
+		c.log(runtime.Info, "consumer is stopping; work under way may finish", "group", c.cfg.Group, "within", c.cfg.ShutdownTimeout)
+	})
 	err := c.member.Run(ctx)
+	unwatch()
 	close(stopGauges)
 	if hangs := c.end(); hangs != nil {
 		// Everything is committed or abandoned by now; that a client hangs is no
 		// reason to call the stop a failure.
 		c.log(runtime.Warn, "closing the Kafka producer failed", "error", hangs)
 	}
+	c.log(runtime.Info, "consumer stopped", "group", c.cfg.Group)
 	return err
 }
 

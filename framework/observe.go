@@ -11,6 +11,7 @@ import (
 	"github.com/evenkeel-go/evenkeel/internal/broker"
 	"github.com/evenkeel-go/evenkeel/internal/ledger"
 	"github.com/evenkeel-go/evenkeel/internal/runtime"
+	"github.com/evenkeel-go/evenkeel/internal/seam"
 )
 
 // observer turns what the runtime tells into counters, metrics and hooks.
@@ -18,6 +19,7 @@ type observer struct {
 	metrics Metrics
 	hooks   []any
 	log     Logger
+	letters *letterLog
 
 	mu    sync.Mutex
 	stats Stats
@@ -26,7 +28,8 @@ type observer struct {
 var _ runtime.Observer = (*observer)(nil)
 
 func newObserver(m Metrics, hooks []any, log Logger) *observer {
-	return &observer{metrics: m, hooks: hooks, log: log, stats: Stats{
+	letters := &letterLog{log: log, clock: seam.System(), seen: map[string]*letterLine{}}
+	return &observer{metrics: m, hooks: hooks, log: log, letters: letters, stats: Stats{
 		Verdicts: map[string]int64{}, Letters: map[string]int64{}, Alarms: map[string]int64{},
 	}}
 }
@@ -149,6 +152,7 @@ func (o *observer) Letter(l *dlq.Letter) {
 	o.stats.Letters[string(l.Verdict.Reason)]++
 	o.mu.Unlock()
 	o.count("evenkeel_letters_total", 1, "reason", string(l.Verdict.Reason))
+	o.letters.letter(l)
 	for _, h := range o.hooks {
 		if h, ok := h.(LetterHook); ok {
 			h.OnLetter(l)

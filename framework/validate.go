@@ -3,6 +3,7 @@ package framework
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"runtime/debug"
 	"slices"
@@ -86,7 +87,11 @@ func (c *Config) validate() error {
 	} else {
 		for b := range strings.SplitSeq(c.Brokers, ",") {
 			if _, _, err := net.SplitHostPort(strings.TrimSpace(b)); err != nil {
-				bad("Brokers", quote(b), "host:port", "add the port, e.g. \"localhost:9092\"")
+				mend := "add the port, e.g. \"localhost:9092\""
+				if strings.Contains(b, "://") {
+					mend = "leave the scheme out, e.g. \"localhost:9092\"; TLS and SASL are properties of Config.Kafka"
+				}
+				bad("Brokers", quote(b), "host:port", mend)
 			}
 		}
 	}
@@ -126,6 +131,15 @@ func (c *Config) validate() error {
 	}
 	for _, key := range confluent.OwnedIn(c.Kafka) {
 		bad("Kafka["+quote(key)+"]", "a value", "it left out: the framework owns it", confluent.Owned(key))
+	}
+	for _, key := range slices.Sorted(maps.Keys(c.Kafka)) {
+		switch v := c.Kafka[key].(type) {
+		case string, bool, int, int32, int64, uint, uint32, uint64, float64:
+		case time.Duration:
+			bad("Kafka["+quote(key)+"]", v.String()+" as a time.Duration", "a string, number or bool", "librdkafka's times are numbers, most of them of milliseconds; see the property's name")
+		default:
+			bad("Kafka["+quote(key)+"]", fmt.Sprintf("a %T", v), "a string, number or bool", "")
+		}
 	}
 	if c.Protocol != ProtocolClassic && c.Protocol != ProtocolConsumer {
 		bad("Protocol", quote(string(c.Protocol)), "ProtocolClassic or ProtocolConsumer", "")

@@ -95,6 +95,8 @@ func TestEachFault(t *testing.T) {
 		"a codec too few":    {func(c *Config) { c.Codecs = map[string]event.Codec{"orders": nil} }, `Codecs["orders"]`, "a codec"},
 		"an owned property":  {func(c *Config) { c.Kafka = map[string]any{"acks": "1", "linger.ms": 1} }, `Kafka["acks"]`, owned},
 		"the binding's":      {func(c *Config) { c.Kafka = map[string]any{"go.events.channel.enable": true} }, `Kafka["go.events.channel.enable"]`, owned},
+		"a duration":         {func(c *Config) { c.Kafka = map[string]any{"session.timeout.ms": time.Minute} }, `Kafka["session.timeout.ms"]`, "a string, number or bool"},
+		"a list":             {func(c *Config) { c.Kafka = map[string]any{"debug": []string{"cgrp"}} }, `Kafka["debug"]`, "a string, number or bool"},
 		"protocol":           {func(c *Config) { c.Protocol = "Classic" }, "Protocol", "ProtocolClassic or ProtocolConsumer"},
 		"start":              {func(c *Config) { c.Start = "end" }, "Start", "StartEarliest or StartLatest"},
 		"retry initial":      {func(c *Config) { c.Retry.Initial = -1 }, "Retry.Initial", duration},

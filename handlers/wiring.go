@@ -278,6 +278,9 @@ func (w *wirer) checkOptions(what string, d *declaration, h *Handler) {
 	if h.Stamper != nil {
 		kind = h.Stamper.Kind()
 	}
+	if !decodable(d.payload) {
+		w.mistake("%s has the payload type %s, which no JSON can be; take a struct", what, d.payload)
+	}
 	if d.key != nil && d.key.payload != d.payload {
 		w.mistake("%s: the function of handlers.Key takes a %s, the payload is a %s; let it take the payload's type", what, d.key.payload, d.payload)
 	}

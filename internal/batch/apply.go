@@ -65,7 +65,7 @@ func (w *work) blind(u *Unit) *blindRun {
 		return &blindRun{failure: f}
 	}
 	if field := stray(h, h.Model.New(key), view); field != "" {
-		return &blindRun{failure: rejected(&fieldError{handler: h.Name, field: field})}
+		return &blindRun{failure: rejected(strayError(h, field))}
 	}
 	for _, name := range c.Kept {
 		if _, ok := h.Model.Column(name); !ok {
@@ -221,7 +221,7 @@ func (w *work) modify(u *Unit, rw *rowWork, s guards.State) error {
 	c, entity, f := w.call(u, func() reflect.Value { return copyEntity(h.Model, base.Entity) })
 	if f == nil {
 		if field := stray(h, base.Entity, entity); field != "" {
-			f = rejected(&fieldError{handler: h.Name, field: field})
+			f = rejected(strayError(h, field))
 		} else if c.Deleted {
 			if err := mayDelete(h); err != nil {
 				f = rejected(err)

@@ -37,12 +37,16 @@ type panicError struct {
 
 func (p *panicError) Error() string { return fmt.Sprintf("panic: %v", p.value) }
 
-// errOutside is a handler that wrote a field which it does not declare.
+// fieldError is a handler that wrote a field which it does not declare.
 type fieldError struct {
 	handler, field string
+	key            bool // it is the primary key
 }
 
 func (f *fieldError) Error() string {
+	if f.key {
+		return fmt.Sprintf("handler %s changed the primary key %s, which says whose row it is; leave it alone, or name another entity with handlers.Key", f.handler, f.field)
+	}
 	return fmt.Sprintf("handler %s wrote the field %s, which is not among its handlers.Writes; declare it there, or leave it alone", f.handler, f.field)
 }
 

@@ -22,6 +22,10 @@ func stray(h *handlers.Handler, before, after reflect.Value) string {
 	return ""
 }
 
+func strayError(h *handlers.Handler, field string) *fieldError {
+	return &fieldError{handler: h.Name, field: field, key: field == h.Model.Key.GoName()}
+}
+
 func same(a, b reflect.Value) bool {
 	switch a.Kind() {
 	case reflect.String:

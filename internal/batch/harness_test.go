@@ -1,6 +1,7 @@
 package batch_test
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -69,7 +70,7 @@ func (c codec) Decode(r *event.Record, e *event.Event) error {
 	e.OccurredAt = base.Add(time.Duration(v.at) * time.Second)
 	e.Version, e.HasVersion = int64(v.at), true
 	e.Lamport, e.HasLamport = int64(v.at), true
-	e.Data = []byte(v.data)
+	e.Data = []byte(cmp.Or(v.data, "{}"))
 	var more struct{ Vector string }
 	if json.Unmarshal(e.Data, &more) == nil && more.Vector != "" {
 		vector, err := event.ParseVector(more.Vector)

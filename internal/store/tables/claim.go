@@ -111,7 +111,7 @@ func (p *Plain) generations(ctx context.Context, q Querier, group string, m *han
 		return nil, "", err
 	}
 	if owner != group && !steal {
-		return nil, fmt.Sprintf("table %s belongs to the group %q and this consumer is %q; two groups on one table overwrite each other's clocks: use the same group, or take the table over if the other one is gone for good", m.Table, owner, group), nil
+		return nil, fmt.Sprintf("table %s belongs to the group %q and this consumer is %q; two groups on one table overwrite each other's clocks: use the same group, or take the table over (Config.TakeTables) if the other one is gone for good", m.Table, owner, group), nil
 	}
 	gens := map[string]int32{}
 	if err := json.Unmarshal([]byte(text), &gens); err != nil {
