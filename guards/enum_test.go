@@ -89,6 +89,10 @@ func TestEnums(t *testing.T) {
 		"KindNone":      {KindNone.String(), "none"},
 		"KindTimestamp": {KindTimestamp.String(), "timestamp"},
 		"KindVersion":   {KindVersion.String(), "version"},
+		"KindSequence":  {KindSequence.String(), "sequence"},
+		"KindOnce":      {KindOnce.String(), "once"},
+		"KindLamport":   {KindLamport.String(), "lamport"},
+		"KindVector":    {KindVector.String(), "vector"},
 		"":              {Kind(0).String(), "unknown"},
 	})
 	words(t, "Phase", map[string][2]string{
@@ -111,6 +115,7 @@ func TestEnums(t *testing.T) {
 		"Superseded":       {string(Superseded), "superseded"},
 		"Redelivered":      {string(Redelivered), "redelivered"},
 		"Unhandled":        {string(Unhandled), "unhandled"},
+		"NoEntity":         {string(NoEntity), "no-entity"},
 		"CompactionMarker": {string(CompactionMarker), "compaction-marker"},
 		"Refused":          {string(Refused), "refused"},
 		"Retry":            {string(Retry), "retry"},

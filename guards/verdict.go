@@ -48,6 +48,8 @@ const (
 	Redelivered Reason = "redelivered"
 	// Unhandled: no handler is registered for the event's type.
 	Unhandled Reason = "unhandled"
+	// NoEntity: the handler's Keys named none.
+	NoEntity Reason = "no-entity"
 	// CompactionMarker: a null value without headers, and nobody asked for those.
 	CompactionMarker Reason = "compaction-marker"
 	// Refused: the handler said handlers.Discard.

@@ -44,18 +44,6 @@ type Handler struct {
 // *event.DecodeError that names the member at fault.
 func (h *Handler) Decode(e *event.Event) (any, error) { return h.decode(e.Data) }
 
-// KeyText is the key of the handler's entity, as text that Model.ParseKey takes.
-func (h *Handler) KeyText(e *event.Event, payload any) string {
-	if h.key != nil {
-		return h.key.of(payload)
-	}
-	return e.Key
-}
-
-// OwnKey reports whether the handler's entity is the event's own, so that its key is known
-// whatever the payload holds.
-func (h *Handler) OwnKey() bool { return h.key == nil }
-
 // Run calls the user's function. It does not catch panics.
 func (h *Handler) Run(ctx context.Context, c *Call) error { return h.run(ctx, c) }
 

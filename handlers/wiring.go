@@ -152,7 +152,7 @@ func (w *wirer) projection(d *declaration) {
 	for _, missing := range d.missing {
 		w.mistake("%s: %s is nil", what, missing)
 	}
-	if d.creates || d.external || d.key != nil || d.onMissing != missingUnsaid || d.by != nil || len(d.extra) > 0 || d.name != "" {
+	if d.creates || d.external || len(d.keys) > 0 || d.onMissing != missingUnsaid || d.by != nil || len(d.extra) > 0 || d.name != "" {
 		w.mistake("%s has an option that only handlers take; a projection takes Writes alone", what)
 	}
 	if len(d.writes) == 0 {
@@ -182,7 +182,7 @@ func (w *wirer) handler(d *declaration) {
 	}
 	h := &Handler{
 		Name: d.name, EventType: d.eventType, Verb: d.verb, Creates: d.creates, External: d.external,
-		OnMissing: d.onMissing, key: d.key, decode: d.decode, run: d.run,
+		OnMissing: d.onMissing, key: d.entityKey(), decode: d.decode, run: d.run,
 	}
 	if h.OnMissing == missingUnsaid {
 		h.OnMissing = MissingPlaceholder
@@ -207,7 +207,7 @@ func (w *wirer) handler(d *declaration) {
 	w.claim(what, d, h)
 	for _, other := range w.handlers[d.eventType] {
 		switch {
-		case other.Model == m && other.key == nil && d.key == nil:
+		case other.Model == m && other.key == nil && h.key == nil:
 			w.mistake("%s is registered twice; join the two functions, or give one its own entity with handlers.Key", what)
 		case other.Name == h.Name:
 			w.mistake("%s has the same name as another, %q; tell them apart with handlers.Name", what, h.Name)
@@ -274,12 +274,7 @@ func (w *wirer) checkOptions(what string, d *declaration, h *Handler) {
 	if h.Stamper != nil {
 		kind = h.Stamper.Kind()
 	}
-	if d.key != nil && d.key.payload != d.payload {
-		w.mistake("%s: the function of handlers.Key takes a %s, the payload is a %s; let it take the payload's type", what, d.key.payload, d.payload)
-	}
-	if d.key != nil && kind == guards.KindVersion {
-		w.mistake("%s is ordered by version but finds its entity with handlers.Key; a version counts the event's own entity: order it by guards.Timestamp()", what)
-	}
+	w.checkKeys(what, d, kind)
 	if h.staleCreates(kind) {
 		w.mistake("%s is a Modify under %s that Creates; a creating event that comes late would be discarded and lost: use handlers.Set", what, kind)
 	}

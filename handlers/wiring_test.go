@@ -36,8 +36,8 @@ func TestWire(t *testing.T) {
 	same(t, "all columns", names(placed[1].Writes), []string{"Amount"})
 	same(t, "default policy", placed[1].OnMissing, MissingPlaceholder)
 	same(t, "policy", w.Handler("paid", "paid→Order").OnMissing, MissingPark)
-	same(t, "own key", placed[0].KeyText(&event.Event{Key: "k"}, &Placed{Customer: "c"}), "k")
-	same(t, "key of the payload", placed[1].KeyText(&event.Event{Key: "k"}, &Placed{Customer: "c"}), "c")
+	same(t, "own key", placed[0].KeyTexts(&event.Event{Key: "k"}, &Placed{Customer: "c"}), []string{"k"})
+	same(t, "key of the payload", placed[1].KeyTexts(&event.Event{Key: "k"}, &Placed{Customer: "c"}), []string{"c"})
 
 	billing := w.Handler("billed", "billing")
 	same(t, "no such handler", w.Handler("billed", "x"), (*Handler)(nil))
@@ -110,6 +110,7 @@ func TestOptionMistakes(t *testing.T) {
 	t.Parallel()
 	const on = `the handler of "e" on Order`
 	byCustomer := Key(func(p Placed) string { return p.Customer })
+	byCustomers := Keys(func(p Placed) []string { return []string{p.Customer} })
 	for name, c := range map[string]struct {
 		register func(*Registry)
 		want     []string
@@ -121,6 +122,24 @@ func TestOptionMistakes(t *testing.T) {
 		"nil key": {
 			func(r *Registry) { Set(r, "e", onOrder, Writes("Status"), Key[Placed](nil)) },
 			[]string{on + ": the function of handlers.Key is nil"},
+		},
+		"keys of another payload": {
+			func(r *Registry) {
+				Set(r, "e", onOrder, Writes("Status"), Keys(func(string) []string { return nil }))
+			},
+			[]string{on + ": the function of handlers.Keys takes a string, the payload is a handlers.Placed; let it take the payload's type"},
+		},
+		"nil keys": {
+			func(r *Registry) { Set(r, "e", onOrder, Writes("Status"), Keys[Placed](nil)) },
+			[]string{on + ": the function of handlers.Keys is nil"},
+		},
+		"key and keys": {
+			func(r *Registry) { Set(r, "e", onOrder, Writes("Status"), byCustomer, byCustomers) },
+			[]string{on + " finds its entity in 2 ways, handlers.Key and handlers.Keys; keep one"},
+		},
+		"version and keys": {
+			func(r *Registry) { Modify(r, "e", onOrder, guards.Version(), Writes("Status"), byCustomers) },
+			[]string{on + " is ordered by version but finds its entity with handlers.Keys; a version counts the event's own entity: order it by guards.Timestamp()"},
 		},
 		"nil option": {
 			func(r *Registry) { Set(r, "e", onOrder, Writes("Status"), nil) },
@@ -228,7 +247,7 @@ func TestOptionMistakes(t *testing.T) {
 		})
 	}
 	for name, option := range map[string]Option{
-		"External": External(), "Key": byCustomer, "OnMissing": OnMissing(MissingPark), "By": By(guards.Version()),
+		"External": External(), "Key": byCustomer, "Keys": byCustomers, "OnMissing": OnMissing(MissingPark), "By": By(guards.Version()),
 		"Guard": Guard(odd{}), "Name": Name("n"),
 	} {
 		r := NewRegistry()

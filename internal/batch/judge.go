@@ -369,7 +369,7 @@ func (w *work) unitID(u *Unit) string {
 		if u.Handler != nil {
 			name = u.Handler.Name
 		}
-		u.id = dlq.UnitID(u.Item.Record.Coordinates, w.Group, name, u.Key+u.brokenKey)
+		u.id = dlq.UnitID(u.Item.Record.Coordinates, w.Group, name, u.Key+u.brokenKey+u.misnamed)
 	}
 	return u.id
 }

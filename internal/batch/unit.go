@@ -20,6 +20,10 @@ func (w *work) live(u *Unit, s guards.State) error {
 		w.verdict(u.Item, u, guards.Verdict{Action: guards.Discard, Reason: guards.Redelivered})
 		return nil
 	}
+	if u.nobody {
+		w.verdict(u.Item, u, guards.Verdict{Action: guards.Discard, Reason: guards.NoEntity, Detail: "the payload names no entity of " + u.Handler.Model.Name})
+		return nil
+	}
 	if u.Err != nil {
 		w.unitLetter(u, w.known(u), poison(u.Err), &failure{err: u.Err})
 		return nil
