@@ -48,6 +48,20 @@ func ExampleVersion() {
 	// discard (superseded): version: event 6, against 7
 }
 
+func ExampleOnce() {
+	guard := guards.Once(guards.Memory(30 * 24 * time.Hour))
+	memory := &guards.State{FirstSight: true, HasHorizon: true, Horizon: event.Micros(noon.AddDate(0, 0, -30))}
+	fmt.Println(guard.Judge(occurred("e-1", noon), memory))
+	fmt.Println(guard.Judge(occurred("e-0", noon.AddDate(0, 0, -7)), memory)) // old, and its id is new
+
+	memory.Seen = true // the runtime has found the id
+	fmt.Println(guard.Judge(occurred("e-1", noon), memory))
+	// Output:
+	// apply (applied)
+	// apply (applied)
+	// discard (duplicate): the id is known
+}
+
 func ExampleNone() {
 	guard := guards.None()
 	stamp, _ := guard.Stamp(occurred("e-1", noon), true)

@@ -40,7 +40,8 @@ const (
 	// Applied: the event had its effect; with Verdict.Masked, not on those columns.
 	Applied Reason = "applied"
 
-	// Duplicate: the row has absorbed this very event.
+	// Duplicate: the row has absorbed this very event, or another record of it holds its
+	// id.
 	Duplicate Reason = "duplicate"
 	// Superseded: newer events wrote everything that this one would write.
 	Superseded Reason = "superseded"
@@ -63,7 +64,8 @@ const (
 	// MissingRow: the entity's row is not there, and the handler said what then.
 	MissingRow Reason = "missing"
 
-	// Late: older than the stream's newest event by more than MaxLateness allows.
+	// Late: older than the stream's newest event by more than MaxLateness allows, or as
+	// old as what Once has forgotten.
 	Late Reason = "late"
 	// Future: newer than the clock by more than MaxFuture allows.
 	Future Reason = "future"
@@ -79,7 +81,7 @@ const (
 
 // Comparison holds the numbers that a guard compared, so that a person can check it.
 type Comparison struct {
-	// What names them, e.g. "timestamp", "version", "watermark", "clock".
+	// What names them, e.g. "timestamp", "version", "watermark", "horizon".
 	What string
 	// Event is the event's number, Against the one that it was compared with, Bound
 	// what was allowed between them. Times are microseconds since 1970 and bounds

@@ -89,6 +89,18 @@ func ExampleModify() {
 	// 15 <nil>
 }
 
+// The changes commute, so order does not matter: each event counts once.
+func ExampleModify_once() {
+	reg := handlers.NewRegistry()
+	handlers.Modify(reg, "item.added", itemAdded, guards.Once(), handlers.Writes("Total"))
+
+	o := &Order{ID: "order-1", Total: 10}
+	_, err := run(wire(reg), "item.added", `{"Price":5}`, o)
+	fmt.Println(o.Total, err)
+	// Output:
+	// 15 <nil>
+}
+
 // What follows from several events' facts is computed from the merged row.
 func ExampleProject() {
 	reg := handlers.NewRegistry()
@@ -175,7 +187,7 @@ func ExampleKeys() {
 			}
 		}
 		return nil
-	}, guards.Timestamp(), handlers.Writes("Reserved"), handlers.Keys(func(o Ordered) []string {
+	}, guards.Once(), handlers.Writes("Reserved"), handlers.Keys(func(o Ordered) []string {
 		var skus []string
 		for _, l := range o.Lines {
 			skus = append(skus, l.SKU)

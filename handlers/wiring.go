@@ -226,8 +226,8 @@ func (w *wirer) stamperOf(what string, d *declaration) guards.Stamper {
 		s = w.Stamper
 		if d.by != nil {
 			s = d.by
-			if s.Kind() == guards.KindNone {
-				w.mistake("%s is a Set under guards.None; a Set needs a stamp to merge by", what)
+			if name := unordered(s.Kind()); name != "" {
+				w.mistake("%s is a Set under %s; a Set needs a stamp to merge by", what, name)
 				return nil
 			}
 		}
@@ -236,7 +236,7 @@ func (w *wirer) stamperOf(what string, d *declaration) guards.Stamper {
 			w.mistake("%s: handlers.By is for Set; a Modify takes its guard as a parameter", what)
 		}
 		if s == nil {
-			w.mistake("%s is a Modify without a guard; pass guards.Timestamp(), guards.Version() or guards.None()", what)
+			w.mistake("%s is a Modify without a guard; pass guards.Timestamp(), guards.Version(), guards.Once() or guards.None()", what)
 			return nil
 		}
 	}
@@ -248,7 +248,7 @@ func (w *wirer) stamperOf(what string, d *declaration) guards.Stamper {
 }
 
 func knownKind(k guards.Kind) bool {
-	return k == guards.KindNone || k == guards.KindTimestamp || k == guards.KindVersion
+	return k == guards.KindNone || k == guards.KindTimestamp || k == guards.KindVersion || k == guards.KindOnce
 }
 
 // extraGuards checks the guards of one handler.
@@ -275,7 +275,9 @@ func (w *wirer) checkOptions(what string, d *declaration, h *Handler) {
 		kind = h.Stamper.Kind()
 	}
 	w.checkKeys(what, d, kind)
-	if h.staleCreates(kind) {
+	if kind == guards.KindOnce {
+		w.checkOnce(what, h)
+	} else if h.staleCreates(kind) {
 		w.mistake("%s is a Modify under %s that Creates; a creating event that comes late would be discarded and lost: use handlers.Set", what, kind)
 	}
 	if d.creates && d.onMissing != missingUnsaid {
@@ -294,7 +296,7 @@ func (h *Handler) staleCreates(kind guards.Kind) bool {
 func (w *wirer) oneKind(what string, h *Handler) {
 	m, kind := h.Model, h.Stamper.Kind()
 	switch {
-	case kind == guards.KindNone || kind == m.Kind:
+	case !kind.Clocked() || kind == m.Kind:
 	case m.Kind == guards.KindNone:
 		m.Kind = kind
 	default:

@@ -41,6 +41,8 @@ type Unit struct {
 	// ID is the unit's id, made when it is first asked for.
 	id string
 
+	// idKey names the id under Once, once it was asked for.
+	idKey store.IDKey
 	// brokenKey is the Key that Break took away.
 	brokenKey string
 	// stamp is the event's, once it was asked for.
@@ -194,6 +196,7 @@ func Gather(group string, items []*Item, layouts Layouts, firstSight func(offset
 			}
 		}
 	}
+	wantIDs(w, items)
 	return w
 }
 

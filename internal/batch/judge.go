@@ -65,6 +65,7 @@ type work struct {
 	led     *ledger.State
 	now     time.Time
 	rows    map[*handlers.Model]map[string]*rowWork
+	ids     map[store.IDKey]*idWork
 	out     *Outcome
 }
 
@@ -158,6 +159,7 @@ func (w *work) finish() (*Outcome, error) {
 	slices.SortFunc(b.Insert, inOrder)
 	slices.SortFunc(b.Update, inOrder)
 	slices.SortFunc(b.Absent, func(a, b store.AbsentKey) int { return strings.Compare(a.Key, b.Key) })
+	b.IDs = append(b.IDs, w.changedIDs()...)
 	return w.out, nil
 }
 
@@ -335,8 +337,12 @@ func (w *work) ask(gs []guards.Guard, it *Item, s *guards.State) bool {
 	return true
 }
 
-// isDuplicate reports whether the unit's row carries the event's own stamp.
+// isDuplicate reports whether the unit's row carries the event's own stamp, or its id is
+// known.
 func (w *work) isDuplicate(u *Unit) bool {
+	if k, once := u.onceKey(); once {
+		return w.knows(k)
+	}
 	if u.Err != nil || u.Handler.Stamper.Kind() == guards.KindNone {
 		return false
 	}

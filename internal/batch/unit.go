@@ -24,6 +24,9 @@ func (w *work) live(u *Unit, s guards.State) error {
 		w.verdict(u.Item, u, guards.Verdict{Action: guards.Discard, Reason: guards.NoEntity, Detail: "the payload names no entity of " + u.Handler.Model.Name})
 		return nil
 	}
+	if goes, err := w.once(u, s); err != nil || !goes {
+		return err
+	}
 	if u.Err != nil {
 		w.unitLetter(u, w.known(u), poison(u.Err), &failure{err: u.Err})
 		return nil
@@ -38,6 +41,7 @@ func (w *work) live(u *Unit, s guards.State) error {
 
 // waiting judges a parked unit.
 func (w *work) waiting(u *Unit, due bool) error {
+	w.ownID(u)
 	if u.Err != nil {
 		w.unitLetter(u, w.known(u), poison(u.Err), &failure{err: u.Err})
 		return nil
