@@ -37,4 +37,6 @@ var behaviours = []behaviour{
 	{name: "B13", what: "Run returns within its bound, with a stuck handler too, and leaves no goroutine"},
 	{name: "B14", what: "1,000,000 events of backlog in front of a slow database: memory stays where it was"},
 	{name: "B15", what: "mistakes in wiring, configuration, schema and topics are reported at start, all together, with their mends"},
+	{name: "C03", what: "under Once each id counts once, across batches, partitions and retries, and nothing behind the horizon is guessed", semantic: true},
+	{name: "C08", what: "an event that touches many rows of a model has a verdict for each", semantic: true},
 }
