@@ -50,7 +50,9 @@ func TestOnceRemembersAsLongAsItIsTold(t *testing.T) {
 
 func TestClockedKinds(t *testing.T) {
 	t.Parallel()
-	for k, want := range map[Kind]bool{KindNone: false, KindOnce: false, KindTimestamp: true, KindVersion: true} {
+	for k, want := range map[Kind]bool{
+		KindNone: false, KindOnce: false, KindTimestamp: true, KindVersion: true, KindSequence: true, KindLamport: true, KindVector: true,
+	} {
 		same(t, k.String(), k.Clocked(), want)
 	}
 }

@@ -75,8 +75,8 @@ func By(s guards.Stamper) Option {
 // asked once per record and belong into [NewRegistry].
 func Guard(g guards.Guard) Option { return func(d *declaration) { d.extra = append(d.extra, g) } }
 
-// Name gives the handler another name than "type→Model". Names are part of letter ids
-// and parked rows: once events have been dead-lettered under a name, keep it.
+// Name gives the handler another name than "type→Model". Names are part of letter ids,
+// parked rows and what guards.Once remembers: once events have come under a name, keep it.
 func Name(name string) Option { return func(d *declaration) { d.name = name } }
 
 // OnMissingPolicy says what becomes of an event whose row is not there.

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/evenkeel-go/evenkeel/event"
 	"github.com/evenkeel-go/evenkeel/guards"
 	"github.com/evenkeel-go/evenkeel/handlers"
 	"github.com/evenkeel-go/evenkeel/internal/store"
@@ -18,6 +19,13 @@ import (
 type Memory struct {
 	Scope string
 	For   time.Duration
+}
+
+// ForgetsUpTo is the event time up to which the memory forgets, when event time has reached
+// so far, in microseconds. An event may be ahead of the clock by MaxFuture, and must not
+// make the memory shorter.
+func (m Memory) ForgetsUpTo(reached int64, now time.Time) int64 {
+	return min(reached, event.Micros(now)) - m.For.Microseconds()
 }
 
 // Memories are the scopes of ids that a wiring keeps: one for each handler under Once (R8).

@@ -244,6 +244,17 @@ func TestIDsAreForgottenByEventTime(t *testing.T) {
 	require.Equal(t, []string{"apply/applied", "discard/duplicate", "dead-letter/late"}, m.reasons())
 }
 
+// TestMemoriesReachBackFromEventTime: of what has been reached and the clock the lower.
+func TestMemoriesReachBackFromEventTime(t *testing.T) {
+	t.Parallel()
+	m := newMemory(t, onceRegistry(nil))
+	memories := batch.Memories(m.judge.Wiring)
+	require.Equal(t, []batch.Memory{{Scope: countScope, For: guards.DefaultMemory}}, memories)
+	week, now := guards.DefaultMemory.Microseconds(), base.UnixMicro()
+	require.Equal(t, now-1-week, memories[0].ForgetsUpTo(now-1, base))
+	require.Equal(t, now-week, memories[0].ForgetsUpTo(now+1, base), "an event from the future makes it no shorter")
+}
+
 // TestAHorizonThatNobodyCanRead stops the batch: to guess would apply events twice.
 func TestAHorizonThatNobodyCanRead(t *testing.T) {
 	t.Parallel()

@@ -226,6 +226,5 @@ func (s *sweeper) forget(ctx context.Context, memory batch.Memory, now time.Time
 	if err != nil || !ok {
 		return 0, err
 	}
-	upTo := min(reached, now.UnixMicro()) - memory.For.Microseconds()
-	return s.m.Store.Forget(ctx, s.m.Group, memory.Scope, upTo, retainPortion)
+	return s.m.Store.Forget(ctx, s.m.Group, memory.Scope, memory.ForgetsUpTo(reached, now), retainPortion)
 }
