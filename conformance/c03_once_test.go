@@ -104,37 +104,58 @@ func TestC03AProducersDuplicatesCountOnce(t *testing.T) {
 	})
 }
 
-// TestC03Race: two lanes have looked for the same ids and found none.
+// race makes two lanes look for the same ids at once, and find none, before their handlers
+// end with what is given.
+func race(t *testing.T, at combination, events int, end error) (*world, *member) {
+	t.Helper()
+	arrived := [2]chan struct{}{make(chan struct{}), make(chan struct{})}
+	var once [2]sync.Once
+	t.Cleanup(func() {
+		for p := range once {
+			once[p].Do(func() { close(arrived[p]) })
+		}
+	})
+	w := newCounterWorld(t, at, 2, func(d *handlers.Delivery[body, Counter]) error {
+		p := d.Event.Record.Partition
+		once[p].Do(func() { close(arrived[p]) })
+		<-arrived[1-p]
+		return end
+	})
+	var same []said
+	for i := range events {
+		same = append(same, w.counted(fmt.Sprintf("c-%d", i), fmt.Sprintf("e-%d", i), 1, w.began.Add(-time.Minute)))
+	}
+	w.tell(0, same...)
+	w.tell(1, same...)
+	m := w.start()
+	w.drain(2)
+	require.Positive(t, m.consumer.Stats().Conflicts, "the lanes have met")
+	held, total := w.ids()
+	require.Equal(t, end != nil, held > 0)
+	require.Equal(t, int64(events), total)
+	return w, m
+}
+
 func TestC03TwoLanesWithTheSameIDs(t *testing.T) {
 	each(t, "C03", func(t *testing.T, at combination) {
 		const events = 60
-		arrived := [2]chan struct{}{make(chan struct{}), make(chan struct{})}
-		var once [2]sync.Once
-		t.Cleanup(func() {
-			for p := range once {
-				once[p].Do(func() { close(arrived[p]) })
-			}
-		})
-		w := newCounterWorld(t, at, 2, func(d *handlers.Delivery[body, Counter]) error {
-			p := d.Event.Record.Partition
-			once[p].Do(func() { close(arrived[p]) })
-			<-arrived[1-p]
-			return nil
-		})
-		var same []said
-		for i := range events {
-			same = append(same, w.counted(fmt.Sprintf("c-%d", i), fmt.Sprintf("e-%d", i), 1, w.began.Add(-time.Minute)))
-		}
-		w.tell(0, same...)
-		w.tell(1, same...)
-		m := w.start()
-		w.drain(2)
-		require.Positive(t, m.consumer.Stats().Conflicts, "the lanes have met")
+		w, _ := race(t, at, events, nil)
 		counts := w.counts()
 		require.Len(t, counts, events)
 		for k, c := range counts {
 			require.Equal(t, [2]int64{1, 1}, c, k)
 		}
+	})
+}
+
+// TestC03RaceForLetters: no row is made, so that the ids alone tell one lane of the other.
+func TestC03TwoLanesWithTheSameLetters(t *testing.T) {
+	each(t, "C03", func(t *testing.T, at combination) {
+		const events = 60
+		w, m := race(t, at, events, handlers.DeadLetter(errHandler))
+		require.Empty(t, w.counts())
+		require.Len(t, w.letters(), events)
+		require.EqualValues(t, 2*events, m.consumer.Stats().Records)
 	})
 }
 

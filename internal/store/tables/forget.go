@@ -21,10 +21,13 @@ func (p *Plain) Reached(ctx context.Context, group string, since time.Time) (at 
 	return at, ok, err
 }
 
-// Portions are ordered, and skip what another transaction holds, so that they wait for no
-// batch.
-const forget = "DELETE FROM evenkeel_ids WHERE (grp, scope, entity, id) IN (" +
-	"SELECT grp, scope, entity, id FROM evenkeel_ids WHERE grp = $1 AND scope = $2 AND at <= $3 AND NOT held ORDER BY at, entity, id LIMIT $4"
+// forget is a portion. It is ordered, and skips what another transaction holds, so that it
+// waits for no batch. The rows are named by where they lie: by their keys, PostgreSQL would
+// read the whole table for each portion.
+func (d *Dialect) forget() string {
+	return "DELETE FROM evenkeel_ids WHERE " + d.RowID + " IN (SELECT " + d.RowID + " FROM evenkeel_ids " +
+		"WHERE grp = $1 AND scope = $2 AND at <= $3 AND NOT held ORDER BY at, entity, id LIMIT $4" + d.SkipLocked + ") RETURNING at"
+}
 
 // moveHorizon compares inside the statement, since two sweepers may forget at once.
 const (
@@ -40,7 +43,7 @@ func (p *Plain) Forget(ctx context.Context, group, scope string, upTo int64, por
 		var n int64
 		err := p.Tx(ctx, func(q Querier) error {
 			newest := int64(math.MinInt64)
-			err := p.query(ctx, q, forget+p.Dialect.SkipLocked+") RETURNING at", []any{group, scope, upTo, portion}, func(rows *sql.Rows) error {
+			err := p.query(ctx, q, p.Dialect.forget(), []any{group, scope, upTo, portion}, func(rows *sql.Rows) error {
 				var at int64
 				err := rows.Scan(&at)
 				newest = max(newest, at)
