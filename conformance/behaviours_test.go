@@ -37,6 +37,8 @@ var behaviours = []behaviour{
 	{name: "B13", what: "Run returns within its bound, with a stuck handler too, and leaves no goroutine"},
 	{name: "B14", what: "1,000,000 events of backlog in front of a slow database: memory stays where it was"},
 	{name: "B15", what: "mistakes in wiring, configuration, schema and topics are reported at start, all together, with their mends"},
+	{name: "C03", what: "under Once each id counts once, across batches, partitions and retries, and nothing behind the horizon is guessed", semantic: true},
+	{name: "C08", what: "an event that touches many rows of a model has a verdict for each", semantic: true},
 	{name: "C05", what: "Lamport times: one row in every order, under Set and under Modify", semantic: true},
 	{name: "C05 clock", what: "what the service sends is after what its group has seen, also after a restart", semantic: true},
 	{name: "C06", what: "vector clocks: concurrent versions are merged alike in every order, and without a resolver one wins", semantic: true},

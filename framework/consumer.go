@@ -94,6 +94,9 @@ func assemble(ctx context.Context, db *gorm.DB, cfg Config, wiring *handlers.Wir
 	if err := c.checkTopics(ctx); err != nil {
 		return nil, err
 	}
+	if err := c.checkPolicies(ctx, wiring.WholeLog()); err != nil {
+		return nil, err
+	}
 	if c.consumer, err = confluent.NewConsumer(settings, c.clock, c.spawn, c.clientLog); err != nil {
 		return nil, err
 	}

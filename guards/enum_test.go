@@ -115,6 +115,7 @@ func TestEnums(t *testing.T) {
 		"Superseded":       {string(Superseded), "superseded"},
 		"Redelivered":      {string(Redelivered), "redelivered"},
 		"Unhandled":        {string(Unhandled), "unhandled"},
+		"NoEntity":         {string(NoEntity), "no-entity"},
 		"CompactionMarker": {string(CompactionMarker), "compaction-marker"},
 		"Refused":          {string(Refused), "refused"},
 		"Retry":            {string(Retry), "retry"},

@@ -48,6 +48,20 @@ func ExampleVersion() {
 	// discard (superseded): version: event 6, against 7
 }
 
+func ExampleOnce() {
+	guard := guards.Once(guards.Memory(30 * 24 * time.Hour))
+	memory := &guards.State{FirstSight: true, HasHorizon: true, Horizon: event.Micros(noon.AddDate(0, 0, -30))}
+	fmt.Println(guard.Judge(occurred("e-1", noon), memory))
+	fmt.Println(guard.Judge(occurred("e-0", noon.AddDate(0, 0, -7)), memory)) // old, and its id is new
+
+	memory.Seen = true // the runtime has found the id
+	fmt.Println(guard.Judge(occurred("e-1", noon), memory))
+	// Output:
+	// apply (applied)
+	// apply (applied)
+	// discard (duplicate): the id is known
+}
+
 func ExampleNone() {
 	guard := guards.None()
 	stamp, _ := guard.Stamp(occurred("e-1", noon), true)
@@ -148,7 +162,7 @@ func ExampleConflictLetters() {
 		e := occurred(fmt.Sprint(id), noon)
 		e.Vector, _ = event.ParseVector(text)
 		stamp, _ := guard.Stamp(e, true)
-		v := guard.Judge(e, &guards.State{Stamp: stamp, Clock: event.Stamp{Time: row.Sum(), Tie: event.Tie(true, "/shop", "e")}, Seen: row})
+		v := guard.Judge(e, &guards.State{Stamp: stamp, Clock: event.Stamp{Time: row.Sum(), Tie: event.Tie(true, "/shop", "e")}, Vector: row})
 		fmt.Println(text, v.Action, v.Reason)
 	}
 	// Output:

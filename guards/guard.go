@@ -28,16 +28,23 @@ type State struct {
 	// FirstSight is false for redelivered, parked and replayed events: admission is
 	// judged once.
 	FirstSight bool
-	// Duplicate reports that one of the event's units finds its own stamp on the row.
+	// Duplicate reports that one of the event's units finds its own stamp on the row, or
+	// its id in the memory of Once.
 	Duplicate bool
+	// Seen reports, under Once, that the entity has seen the event's id (R8). Up to
+	// Horizon, in microseconds, ids are forgotten, when HasHorizon is set. Neither is set
+	// for an event that holds its own id, as one that was parked does.
+	Seen       bool
+	Horizon    int64
+	HasHorizon bool
 	// Existence is what the row is, Missing when there is none.
 	Existence Existence
 	// Stamp is the event's; Clock the newest stamp on the columns that its handler
 	// writes, zero when they were never written.
 	Stamp, Clock event.Stamp
-	// Seen is the vector of the event that the Modify columns took last; it is kept only
+	// Vector is that of the event which the Modify columns took last; it is kept only
 	// under [ConflictLetters].
-	Seen event.Vector
+	Vector event.Vector
 }
 
 // Phase says when a guard is asked. A guard that has no Phase method is asked in
@@ -117,6 +124,9 @@ func (k Kind) String() string {
 	}
 	return "unknown"
 }
+
+// Clocked reports whether the columns under such a guard remember the event's stamp.
+func (k Kind) Clocked() bool { return k != KindNone && k != KindOnce }
 
 // Stamper is a guard that also says which stamp orders the events.
 type Stamper interface {

@@ -85,17 +85,17 @@ func (*VectorGuard) Stamp(e *event.Event, own bool) (event.Stamp, error) {
 // Judge discards what the row has seen. Where the row's last vector is not known, because
 // [ConflictLetters] was not said when it was written, the sums decide.
 func (g *VectorGuard) Judge(e *event.Event, s *State) Verdict {
-	if !g.conflicts || s.Seen == nil || s.Stamp == s.Clock {
+	if !g.conflicts || s.Vector == nil || s.Stamp == s.Clock {
 		return stale("vector", s)
 	}
 	v := Verdict{Action: Discard, Reason: Superseded, Numbers: Comparison{What: "vector", Event: s.Stamp.Time, Against: s.Clock.Time}}
-	switch g.Compare(e.Vector, s.Seen) {
+	switch g.Compare(e.Vector, s.Vector) {
 	case event.After:
 		return Pass()
 	case event.Before:
 	case event.Concurrent, event.Equal:
 		v.Action, v.Reason = DeadLetter, Conflict
-		v.Detail = fmt.Sprintf("%s, but the row stands at %s, and neither writer had seen the other's event", brief(e.Vector), brief(s.Seen))
+		v.Detail = fmt.Sprintf("%s, but the row stands at %s, and neither writer had seen the other's event", brief(e.Vector), brief(s.Vector))
 	}
 	return v
 }

@@ -50,23 +50,23 @@ func TestVectorJudges(t *testing.T) {
 		e := at(noon)
 		e.ID, e.Vector = c.id, vec(t, c.event)
 		stamp, _ := Vector().Stamp(e, true)
-		s := &State{Stamp: stamp, Clock: event.Stamp{Time: 3, Tie: event.Tie(true, "s", "5")}, Seen: seen}
+		s := &State{Stamp: stamp, Clock: event.Stamp{Time: 3, Tie: event.Tie(true, "s", "5")}, Vector: seen}
 		say := func(g Guard) string {
 			v := g.Judge(e, s)
 			return v.Action.String() + "/" + string(v.Reason)
 		}
 		same(t, c.name, say(Vector()), c.bySum)
 		same(t, c.name+", with letters", say(Vector(ConflictLetters())), c.letters)
-		s.Seen = nil
+		s.Vector = nil
 		same(t, c.name+", with letters, but the row was written without", say(Vector(ConflictLetters())), c.bySum)
 	}
 	e := at(noon)
 	e.Vector = vec(t, "b=2")
 	stamp, _ := Vector().Stamp(e, true)
-	s := &State{Stamp: stamp, Clock: event.Stamp{Time: 3, Tie: "x"}, Seen: vec(t, "a=2,b=1")}
+	s := &State{Stamp: stamp, Clock: event.Stamp{Time: 3, Tie: "x"}, Vector: vec(t, "a=2,b=1")}
 	same(t, "told", Vector(ConflictLetters()).Judge(e, s).String(),
 		"dead-letter (conflict): vector: event 2, against 3: b=2, but the row stands at a=2,b=1, and neither writer had seen the other's event")
-	s.Seen = vec(t, strings.Repeat("n", 100)+"=1,"+strings.Repeat("é", 60)+"=1")
+	s.Vector = vec(t, strings.Repeat("n", 100)+"=1,"+strings.Repeat("é", 60)+"=1")
 	if told := Vector(ConflictLetters()).Judge(e, s).String(); len(told) > 400 {
 		t.Errorf("%d bytes: %s", len(told), told)
 	}

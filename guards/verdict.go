@@ -40,7 +40,8 @@ const (
 	// Applied: the event had its effect; with Verdict.Masked, not on those columns.
 	Applied Reason = "applied"
 
-	// Duplicate: the row has absorbed this very event.
+	// Duplicate: the row has absorbed this very event, or another record of it holds its
+	// id.
 	Duplicate Reason = "duplicate"
 	// Superseded: newer events wrote everything that this one would write.
 	Superseded Reason = "superseded"
@@ -49,6 +50,8 @@ const (
 	// Unhandled: no handler is registered for the event's type. As a letter: such events
 	// were asked to become letters.
 	Unhandled Reason = "unhandled"
+	// NoEntity: the handler's Keys named none.
+	NoEntity Reason = "no-entity"
 	// CompactionMarker: a null value without headers, and nobody asked for those.
 	CompactionMarker Reason = "compaction-marker"
 	// Refused: the handler said handlers.Discard.
@@ -62,7 +65,8 @@ const (
 	// MissingRow: the entity's row is not there, and the handler said what then.
 	MissingRow Reason = "missing"
 
-	// Late: older than the stream's newest event by more than MaxLateness allows.
+	// Late: older than the stream's newest event by more than MaxLateness allows, or as
+	// old as what Once has forgotten.
 	Late Reason = "late"
 	// Future: newer than the clock by more than MaxFuture allows.
 	Future Reason = "future"
@@ -81,7 +85,7 @@ const (
 
 // Comparison holds the numbers that a guard compared, so that a person can check it.
 type Comparison struct {
-	// What names them, e.g. "timestamp", "version", "watermark", "clock"; "vector" are
+	// What names them, e.g. "timestamp", "version", "watermark", "horizon"; "vector" are
 	// the sums of two vector clocks.
 	What string
 	// Event is the event's number, Against the one that it was compared with, Bound

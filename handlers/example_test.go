@@ -90,6 +90,18 @@ func ExampleModify() {
 	// 15 <nil>
 }
 
+// The changes commute, so order does not matter: each event counts once.
+func ExampleModify_once() {
+	reg := handlers.NewRegistry()
+	handlers.Modify(reg, "item.added", itemAdded, guards.Once(), handlers.Writes("Total"))
+
+	o := &Order{ID: "order-1", Total: 10}
+	_, err := run(wire(reg), "item.added", `{"Price":5}`, o)
+	fmt.Println(o.Total, err)
+	// Output:
+	// 15 <nil>
+}
+
 // What follows from several events' facts is computed from the merged row.
 func ExampleProject() {
 	reg := handlers.NewRegistry()
@@ -151,9 +163,50 @@ func ExampleKey() {
 	h := wire(reg).Handlers("payment.received")[0]
 	e := &event.Event{Key: "payment-7", Data: []byte(`{"OrderID":"order-1"}`)}
 	payload, _ := h.Decode(e)
-	fmt.Println(h.KeyText(e, payload))
+	fmt.Println(h.KeyTexts(e, payload))
 	// Output:
-	// order-1
+	// [order-1]
+}
+
+// One order touches the stock of each of its items. The handler runs once for each.
+func ExampleKeys() {
+	type Line struct {
+		SKU string
+		N   int64
+	}
+	type Ordered struct{ Lines []Line }
+	type Stock struct {
+		SKU      string `gorm:"primaryKey"`
+		Reserved int64
+		guards.Guarded
+	}
+	reg := handlers.NewRegistry()
+	handlers.Modify(reg, "order.placed", func(_ context.Context, d *handlers.Delivery[Ordered, Stock]) error {
+		for _, l := range d.Payload.Lines {
+			if l.SKU == d.Entity.SKU {
+				d.Entity.Reserved += l.N
+			}
+		}
+		return nil
+	}, guards.Once(), handlers.Writes("Reserved"), handlers.Keys(func(o Ordered) []string {
+		var skus []string
+		for _, l := range o.Lines {
+			skus = append(skus, l.SKU)
+		}
+		return skus
+	}))
+
+	h := wire(reg).Handlers("order.placed")[0]
+	e := &event.Event{Key: "order-1", Data: []byte(`{"Lines":[{"SKU":"pen","N":2},{"SKU":"ink","N":1},{"SKU":"pen","N":3}]}`), Record: &event.Record{}}
+	payload, _ := h.Decode(e)
+	for _, sku := range []string{"pen", "ink"} { // the framework takes each key of the list once
+		s := &Stock{SKU: sku}
+		_ = h.Run(context.Background(), &handlers.Call{Event: e, Payload: payload, Entity: s, Key: sku})
+		fmt.Println(h.KeyTexts(e, payload), s.SKU, s.Reserved)
+	}
+	// Output:
+	// [pen ink pen] pen 5
+	// [pen ink pen] ink 1
 }
 
 func ExampleOnMissing() {

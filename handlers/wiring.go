@@ -152,7 +152,7 @@ func (w *wirer) projection(d *declaration) {
 	for _, missing := range d.missing {
 		w.mistake("%s: %s is nil", what, missing)
 	}
-	if d.creates || d.external || d.key != nil || d.onMissing != missingUnsaid || d.by != nil || len(d.extra) > 0 || d.name != "" {
+	if d.creates || d.external || len(d.keys) > 0 || d.onMissing != missingUnsaid || d.by != nil || len(d.extra) > 0 || d.name != "" {
 		w.mistake("%s has an option that only handlers take; a projection takes Writes alone", what)
 	}
 	if len(d.writes) == 0 {
@@ -182,7 +182,7 @@ func (w *wirer) handler(d *declaration) {
 	}
 	h := &Handler{
 		Name: d.name, EventType: d.eventType, Verb: d.verb, Creates: d.creates, External: d.external,
-		OnMissing: d.onMissing, key: d.key, decode: d.decode, run: d.run,
+		OnMissing: d.onMissing, key: d.entityKey(), decode: d.decode, run: d.run,
 	}
 	if h.OnMissing == missingUnsaid {
 		h.OnMissing = MissingPlaceholder
@@ -208,7 +208,7 @@ func (w *wirer) handler(d *declaration) {
 	w.vectors(what, h)
 	for _, other := range w.handlers[d.eventType] {
 		switch {
-		case other.Model == m && other.key == nil && d.key == nil:
+		case other.Model == m && other.key == nil && h.key == nil:
 			w.mistake("%s is registered twice; join the two functions, or give one its own entity with handlers.Key", what)
 		case other.Name == h.Name:
 			w.mistake("%s has the same name as another, %q; tell them apart with handlers.Name", what, h.Name)
@@ -230,8 +230,8 @@ func (w *wirer) stamperOf(what string, d *declaration) guards.Stamper {
 		s = w.Stamper
 		if d.by != nil {
 			s = d.by
-			if s.Kind() == guards.KindNone {
-				w.mistake("%s is a Set under guards.None; a Set needs a stamp to merge by", what)
+			if name := unordered(s.Kind()); name != "" {
+				w.mistake("%s is a Set under %s; a Set needs a stamp to merge by", what, name)
 				return nil
 			}
 		}
@@ -240,7 +240,7 @@ func (w *wirer) stamperOf(what string, d *declaration) guards.Stamper {
 			w.mistake("%s: handlers.By is for Set; a Modify takes its guard as a parameter", what)
 		}
 		if s == nil {
-			w.mistake("%s is a Modify without a guard; pass guards.Timestamp(), guards.Version() or guards.None()", what)
+			w.mistake("%s is a Modify without a guard; pass guards.Timestamp(), guards.Version(), guards.Once() or guards.None()", what)
 			return nil
 		}
 	}
@@ -252,7 +252,7 @@ func (w *wirer) stamperOf(what string, d *declaration) guards.Stamper {
 }
 
 func knownKind(k guards.Kind) bool {
-	return k == guards.KindNone || k == guards.KindTimestamp || k == guards.KindVersion || k == guards.KindLamport || k == guards.KindVector
+	return k == guards.KindNone || k == guards.KindTimestamp || k == guards.KindVersion || k == guards.KindOnce || k == guards.KindLamport || k == guards.KindVector
 }
 
 // extraGuards checks the guards of one handler.
@@ -281,16 +281,10 @@ func (w *wirer) checkOptions(what string, d *declaration, h *Handler) {
 	if !decodable(d.payload) {
 		w.mistake("%s has the payload type %s, which no JSON can be; take a struct", what, d.payload)
 	}
-	if d.key != nil && d.key.payload != d.payload {
-		w.mistake("%s: the function of handlers.Key takes a %s, the payload is a %s; let it take the payload's type", what, d.key.payload, d.payload)
-	}
-	if d.key != nil && kind == guards.KindVersion {
-		w.mistake("%s is ordered by version but finds its entity with handlers.Key; a version counts the event's own entity: order it by guards.Timestamp()", what)
-	}
-	if d.key != nil && kind == guards.KindVector {
-		w.mistake("%s is ordered by vector but finds its entity with handlers.Key; a vector says what was seen of the event's own entity: order it by guards.Timestamp() or guards.Lamport()", what)
-	}
-	if h.staleCreates(kind) {
+	w.checkKeys(what, d, kind)
+	if kind == guards.KindOnce {
+		w.checkOnce(what, h)
+	} else if h.staleCreates(kind) {
 		w.mistake("%s is a Modify under %s that Creates; a creating event that comes late would be discarded and lost: use handlers.Set", what, kind)
 	}
 	if d.creates && d.onMissing != missingUnsaid {
@@ -309,7 +303,7 @@ func (h *Handler) staleCreates(kind guards.Kind) bool {
 func (w *wirer) oneKind(what string, h *Handler) {
 	m, kind := h.Model, h.Stamper.Kind()
 	switch {
-	case kind == guards.KindNone || kind == m.Kind:
+	case !kind.Clocked() || kind == m.Kind:
 	case m.Kind == guards.KindNone:
 		m.Kind = kind
 	default:

@@ -241,7 +241,7 @@ func (w *work) modify(u *Unit, rw *rowWork, s guards.State) error {
 			col.Value(base.Entity).Set(col.Value(entity))
 		}
 	}
-	if h.Stamper.Kind() != guards.KindNone {
+	if h.Stamper.Kind().Clocked() {
 		for _, col := range h.Model.ModifyColumns {
 			base.Clocks.Stamps[col.Index] = s.Stamp
 		}

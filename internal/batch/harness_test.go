@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"testing"
 	"time"
 
@@ -45,7 +46,7 @@ type facts struct {
 
 var base = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
-// ev is an event of a test: type, entity, seconds after base, id.
+// ev is an event of a test: type, entity, seconds after base, id, which may be source/id.
 type ev struct {
 	typ, key string
 	at       int
@@ -67,6 +68,9 @@ func (c codec) Decode(r *event.Record, e *event.Event) error {
 	}
 	v := c.events[n]
 	e.ID, e.Source, e.Type, e.Key = v.id, "src", v.typ, v.key
+	if source, id, ok := strings.Cut(v.id, "/"); ok {
+		e.Source, e.ID = source, id
+	}
 	e.OccurredAt = base.Add(time.Duration(v.at) * time.Second)
 	e.Version, e.HasVersion = int64(v.at), true
 	e.Lamport, e.HasLamport = int64(v.at), true
@@ -90,6 +94,7 @@ type memory struct {
 	rows    map[string]map[string]*store.Row
 	parked  map[string]*store.Parked
 	letters map[string]*dlq.Letter
+	ids     map[store.IDKey]store.ID
 	memos   map[store.MemoKey]*store.Memo
 	verdict []batch.Judged
 	led     ledger.State
@@ -103,7 +108,7 @@ func newMemory(t testing.TB, reg *handlers.Registry) *memory {
 	m := &memory{
 		t: t, events: &codec{}, layouts: batch.Layouts{}, now: base.Add(time.Hour),
 		rows: map[string]map[string]*store.Row{}, parked: map[string]*store.Parked{}, letters: map[string]*dlq.Letter{},
-		memos: map[store.MemoKey]*store.Memo{},
+		ids: map[store.IDKey]store.ID{}, memos: map[store.MemoKey]*store.Memo{},
 	}
 	for _, model := range w.Models {
 		gens := map[string]int32{}
@@ -151,7 +156,7 @@ func (m *memory) judgeAt(rs []*event.Record) *batch.Outcome {
 	for _, r := range rs {
 		items = append(items, m.prepare.Prepare(r))
 	}
-	out, err := m.judge.Live(context.Background(), items, m.layouts, m.load(), m.led, m.now)
+	out, err := m.judge.Live(context.Background(), items, m.layouts, m.recall(items...), m.led, m.now)
 	require.NoError(m.t, err)
 	m.commit(out)
 	return out
@@ -160,18 +165,39 @@ func (m *memory) judgeAt(rs []*event.Record) *batch.Outcome {
 // sweep judges everything that is parked.
 func (m *memory) sweep() *batch.Outcome {
 	var units []*batch.Unit
+	var items []*batch.Item
 	for place := int64(0); place < 100; place++ {
 		for _, p := range m.parked {
 			if p.Place == place {
 				row := *p
-				units = append(units, m.prepare.PrepareParked(&row))
+				u := m.prepare.PrepareParked(&row)
+				units, items = append(units, u), append(items, u.Item)
 			}
 		}
 	}
-	out, err := m.judge.Waiting(context.Background(), units, m.layouts, m.load(), m.now, func(p *store.Parked) bool { return !p.Due.After(m.now) })
+	out, err := m.judge.Waiting(context.Background(), units, m.layouts, m.recall(items...), m.now, func(p *store.Parked) bool { return !p.Due.After(m.now) })
 	require.NoError(m.t, err)
 	m.commit(out)
 	return out
+}
+
+// recall is load with the ids and memos that the items ask for, and no others.
+func (m *memory) recall(items ...*batch.Item) *store.Loaded {
+	l := m.load()
+	l.IDs, l.Memos = map[store.IDKey]*store.ID{}, map[store.MemoKey]*store.Memo{}
+	want := batch.Gather("g", items, m.layouts, nil)
+	for _, k := range want.IDs {
+		if id, ok := m.ids[k]; ok {
+			id.Known = true
+			l.IDs[k] = &id
+		}
+	}
+	for _, k := range want.Memos {
+		if memo, ok := m.memos[k]; ok {
+			l.Memos[k] = memo
+		}
+	}
+	return l
 }
 
 func (m *memory) load() *store.Loaded {
@@ -232,6 +258,11 @@ func (m *memory) commit(out *batch.Outcome) {
 		stored := *memo
 		stored.Rev++
 		m.memos[memo.MemoKey] = &stored
+	}
+	for _, id := range b.IDs {
+		_, there := m.ids[id.IDKey]
+		require.Equal(m.t, id.Known, there, "id %v", id.IDKey)
+		m.ids[id.IDKey] = *id
 	}
 	if b.Ledger != nil {
 		m.led = *b.Ledger

@@ -31,12 +31,18 @@ type Unit struct {
 	Item    *Item
 	Handler *handlers.Handler
 	Payload any
-	// Key is the entity's canonical key; empty when there is none, and then Err says why.
-	Key string
-	Err error
+	// Key is the entity's canonical key; empty when there is none, and then Err says why,
+	// unless nobody is set: the handler's Keys named no entity.
+	Key    string
+	Err    error
+	nobody bool
+	// misnamed is what was said for a key and is none.
+	misnamed string
 	// ID is the unit's id, made when it is first asked for.
 	id string
 
+	// idKey names the id under Once, once it was asked for.
+	idKey store.IDKey
 	// brokenKey is the Key that Break took away.
 	brokenKey string
 	// stamp is the event's, once it was asked for.
@@ -105,7 +111,7 @@ func (p *Preparer) Prepare(r *event.Record) *Item {
 	}
 	it.Units = make([]*Unit, 0, len(hs))
 	for _, h := range hs {
-		it.Units = append(it.Units, prepareUnit(it, h))
+		it.Units = appendUnits(it.Units, it, h)
 	}
 	return it
 }
@@ -128,7 +134,7 @@ func (p *Preparer) PrepareParked(row *store.Parked) *Unit {
 		u.Err = fmt.Errorf("no handler %q is registered for %q any more; register it again under this name (handlers.Name), or discard the letter", row.Handler, e.Type)
 		return u
 	}
-	fresh := prepareUnit(it, h)
+	fresh := unitOf(it, h, row.Entity)
 	fresh.Parked, fresh.id = row, row.ID
 	it.Units[0] = fresh
 	return fresh
@@ -138,25 +144,6 @@ func (p *Preparer) witness(e *event.Event) {
 	if e.HasLamport && p.Witness != nil {
 		p.Witness(e.Lamport)
 	}
-}
-
-func prepareUnit(it *Item, h *handlers.Handler) (u *Unit) {
-	u = &Unit{Item: it, Handler: h}
-	defer func() {
-		// The payload's UnmarshalJSON and the key function are the user's.
-		if r := recover(); r != nil {
-			u.Err = &panicError{value: r, stack: string(debug.Stack())}
-		}
-	}()
-	u.Payload, u.Err = h.Decode(it.Event)
-	if u.Err != nil {
-		if h.OwnKey() { // the entity is known, and its later events may have to wait
-			_, u.Key, _ = h.Model.ParseKey(it.Event.Key)
-		}
-		return u
-	}
-	_, u.Key, u.Err = h.Model.ParseKey(h.KeyText(it.Event, u.Payload))
-	return u
 }
 
 // stampOf is the unit's stamp. Every event is its entity's own until events are derived
@@ -225,6 +212,7 @@ func Gather(group string, items []*Item, layouts Layouts, firstSight func(offset
 			}
 		}
 	}
+	wantIDs(w, items)
 	return w
 }
 

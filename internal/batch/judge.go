@@ -68,6 +68,7 @@ type work struct {
 	now     time.Time
 	rows    map[*handlers.Model]map[string]*rowWork
 	vectors map[store.MemoKey]*versions
+	ids     map[store.IDKey]*idWork
 	out     *Outcome
 }
 
@@ -164,6 +165,7 @@ func (w *work) finish() (*Outcome, error) {
 	slices.SortFunc(b.Insert, inOrder)
 	slices.SortFunc(b.Update, inOrder)
 	slices.SortFunc(b.Absent, func(a, b store.AbsentKey) int { return strings.Compare(a.Key, b.Key) })
+	b.IDs = append(b.IDs, w.changedIDs()...)
 	return w.out, nil
 }
 
@@ -356,8 +358,12 @@ func (w *work) ask(gs []guards.Guard, it *Item, s *guards.State) bool {
 	return true
 }
 
-// isDuplicate reports whether the unit's row carries the event's own stamp.
+// isDuplicate reports whether the unit's row carries the event's own stamp, or its id is
+// known.
 func (w *work) isDuplicate(u *Unit) bool {
+	if k, once := u.onceKey(); once {
+		return w.knows(k)
+	}
 	if u.Err != nil || u.Handler.Stamper.Kind() == guards.KindNone {
 		return false
 	}
@@ -393,7 +399,7 @@ func (w *work) unitID(u *Unit) string {
 		if u.Handler != nil {
 			name = u.Handler.Name
 		}
-		u.id = dlq.UnitID(u.Item.Record.Coordinates, w.Group, name, u.Key+u.brokenKey)
+		u.id = dlq.UnitID(u.Item.Record.Coordinates, w.Group, name, u.Key+u.brokenKey+u.misnamed)
 	}
 	return u.id
 }

@@ -34,6 +34,7 @@ func (w *work) verdict(it *Item, u *Unit, v guards.Verdict) {
 
 // settle records a verdict that ends the unit, and lets go of its parked row.
 func (w *work) settle(u *Unit, rw *rowWork, v guards.Verdict) {
+	w.hold(u, false)
 	w.verdict(u.Item, u, v)
 	w.release(u, rw)
 }
@@ -88,6 +89,7 @@ func (w *work) park(u *Unit, rw *rowWork, cause store.Cause, delay time.Duration
 		w.make(rw)
 	}
 	w.throughRow(u, rw)
+	w.hold(u, true)
 	rw.queue.Parked = append(rw.queue.Parked, store.QueueEntry{ID: p.ID, Handler: p.Handler, Cause: cause, Place: p.Place, Due: p.Due})
 	w.out.Batch.Park = append(w.out.Batch.Park, p)
 	w.verdict(u.Item, u, v)
@@ -138,6 +140,7 @@ func (w *work) recordLetter(it *Item, v guards.Verdict, f *failure) {
 
 // unitLetter makes a letter of one unit; rw is nil when the unit has no entity.
 func (w *work) unitLetter(u *Unit, rw *rowWork, v guards.Verdict, f *failure) {
+	w.hold(u, true)
 	l := w.letter(u.Item, v, f)
 	l.ID = w.unitID(u)
 	if u.Handler != nil {

@@ -20,6 +20,13 @@ func (w *work) live(u *Unit, s guards.State) error {
 		w.verdict(u.Item, u, guards.Verdict{Action: guards.Discard, Reason: guards.Redelivered})
 		return nil
 	}
+	if u.nobody {
+		w.verdict(u.Item, u, guards.Verdict{Action: guards.Discard, Reason: guards.NoEntity, Detail: "the payload names no entity of " + u.Handler.Model.Name})
+		return nil
+	}
+	if goes, err := w.once(u, s); err != nil || !goes {
+		return err
+	}
 	if u.Err != nil {
 		w.unitLetter(u, w.known(u), poison(u.Err), &failure{err: u.Err})
 		return nil
@@ -34,6 +41,7 @@ func (w *work) live(u *Unit, s guards.State) error {
 
 // waiting judges a parked unit.
 func (w *work) waiting(u *Unit, due bool) error {
+	w.ownID(u)
 	if u.Err != nil {
 		w.unitLetter(u, w.known(u), poison(u.Err), &failure{err: u.Err})
 		return nil
@@ -108,7 +116,7 @@ func (w *work) judge(u *Unit, rw *rowWork, s guards.State) error {
 		s.Clock = rw.row.Clocks.NewestOf(columns)
 	}
 	if h.Verb == handlers.VerbModify && h.Vectors() != nil {
-		if s.Seen, err = w.seen(u, rw); err != nil {
+		if s.Vector, err = w.seen(u, rw); err != nil {
 			w.failed(u, rw, &failure{err: err})
 			return nil
 		}

@@ -49,7 +49,7 @@ func NewLayout(m *handlers.Model, gens map[string]int32, current int32) *Layout 
 
 // IsClocked reports whether a column carries a stamp.
 func IsClocked(c *handlers.Column) bool {
-	return c.Owner != nil && c.Owner.Verb != handlers.VerbProject && !isNone(c.Owner)
+	return c.Owner != nil && c.Owner.Verb != handlers.VerbProject && !isUnordered(c.Owner)
 }
 
 // Names returns the names of a model that need a generation: its clocked columns and

@@ -192,7 +192,7 @@ func (s *sweeper) once(ctx context.Context, keys [][]*store.Parked, due func(*st
 	return nil
 }
 
-// retain lets the verdict journal forget what is too old.
+// retain lets the verdict journal and the memories of ids forget what is too old.
 func (s *sweeper) retain(ctx context.Context) {
 	now := s.m.Clock.Now()
 	if now.Before(s.retention) {
@@ -202,7 +202,29 @@ func (s *sweeper) retain(ctx context.Context) {
 	for ctx.Err() == nil {
 		n, err := s.m.Store.Retain(ctx, now.Add(-s.m.KeepVerdicts), retainPortion)
 		if err != nil || n < retainPortion {
-			return
+			break
 		}
 	}
+	for _, memory := range batch.Memories(s.m.Judge.Wiring) {
+		n, err := s.forget(ctx, memory, now)
+		if err != nil {
+			s.m.log(Debug, "ids are left to the next round", "scope", memory.Scope, "error", err)
+			return
+		}
+		if n > 0 {
+			s.m.log(Debug, "forgot ids behind the horizon", "scope", memory.Scope, "ids", n)
+		}
+	}
+}
+
+// forget drops the ids of a scope that event time has left behind by more than the memory's
+// span. How far it has come is what the slowest of the partitions says that are being read:
+// a partition with a backlog would else find its events older than what the others have
+// made the memory forget. One in which nothing has moved for as long holds up nobody.
+func (s *sweeper) forget(ctx context.Context, memory batch.Memory, now time.Time) (int64, error) {
+	reached, ok, err := s.m.Store.Reached(ctx, s.m.Group, now.Add(-memory.For))
+	if err != nil || !ok {
+		return 0, err
+	}
+	return s.m.Store.Forget(ctx, s.m.Group, memory.Scope, memory.ForgetsUpTo(reached, now), retainPortion)
 }

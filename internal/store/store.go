@@ -87,6 +87,15 @@ type Store interface {
 	// Retain deletes verdicts older than before, in small ordered portions, and
 	// returns how many there were.
 	Retain(ctx context.Context, before time.Time, portion int) (int64, error)
+	// Reached returns the lowest watermark among the partitions that the group has moved in
+	// since then, in microseconds: what every partition that is being read has come to, one
+	// with a backlog too. ok is false when none has moved.
+	Reached(ctx context.Context, group string, since time.Time) (at int64, ok bool, err error)
+	// Forget drops the scope's ids that are not held, up to and at an event time, oldest
+	// first and in small portions, and returns how many there were. In the transaction of
+	// each portion the scope's horizon moves to the newest id that it drops, never back
+	// (R8): an id that is not found has a horizon beyond it.
+	Forget(ctx context.Context, group, scope string, upTo int64, portion int) (int64, error)
 	// Counts returns how many events are parked by cause, letters open by reason, and
 	// placeholders by model, for the group. It reads the models' tables whole: ask seldom.
 	Counts(ctx context.Context, group string, models []*handlers.Model) (*Counts, error)

@@ -21,21 +21,37 @@ func (s *Store) loadMemory(ctx context.Context, p *pipe, want *store.Want, l *st
 			return nil
 		}, []byte(want.Group), a[0].bytes(), a[1].bytes(), a[2].bytes())
 	}
-	if memos := want.Memos; len(memos) > 0 {
-		l.Memos = make(map[store.MemoKey]*store.Memo, len(memos))
-		st := s.fixed.memos
-		if lock {
-			st = s.fixed.lockMemos
-			memos = slices.SortedFunc(slices.Values(memos), compareMemos)
-		}
-		var a [3]array
-		texts(&a, len(memos), func(i int) [3]string { return [3]string{string(memos[i].Kind), memos[i].Scope, memos[i].Entity} })
-		p.add(ctx, st, func(cells [][]byte) error {
-			k := memos[int(readInt(cells[0]))-1]
-			l.Memos[k] = &store.Memo{MemoKey: k, Rev: readInt(cells[1]), Body: string(cells[2])}
-			return nil
-		}, []byte(want.Group), a[0].bytes(), a[1].bytes(), a[2].bytes())
+	l.Memos = make(map[store.MemoKey]*store.Memo, len(want.Memos))
+	if !lock {
+		s.loadMemos(ctx, p, s.fixed.memos, want.Group, want.Memos, l)
+		return
 	}
+	// A horizon is no batch's to change, and shared by all entities of its scope: to lock it
+	// would make lanes wait for each other.
+	horizons, others := []store.MemoKey{}, []store.MemoKey{}
+	for _, k := range want.Memos {
+		if k.Kind == store.MemoHorizon {
+			horizons = append(horizons, k)
+		} else {
+			others = append(others, k)
+		}
+	}
+	slices.SortFunc(others, compareMemos)
+	s.loadMemos(ctx, p, s.fixed.lockMemos, want.Group, others, l)
+	s.loadMemos(ctx, p, s.fixed.memos, want.Group, horizons, l)
+}
+
+func (s *Store) loadMemos(ctx context.Context, p *pipe, st *statement, group string, memos []store.MemoKey, l *store.Loaded) {
+	if len(memos) == 0 {
+		return
+	}
+	var a [3]array
+	texts(&a, len(memos), func(i int) [3]string { return [3]string{string(memos[i].Kind), memos[i].Scope, memos[i].Entity} })
+	p.add(ctx, st, func(cells [][]byte) error {
+		k := memos[int(readInt(cells[0]))-1]
+		l.Memos[k] = &store.Memo{MemoKey: k, Rev: readInt(cells[1]), Body: string(cells[2])}
+		return nil
+	}, []byte(group), a[0].bytes(), a[1].bytes(), a[2].bytes())
 }
 
 // texts fills three arrays of n texts each.

@@ -48,6 +48,7 @@ func New(db *gorm.DB) (*Store, error) {
 		Begin:      "BEGIN ISOLATION LEVEL READ COMMITTED",
 		ForUpdate:  " FOR UPDATE",
 		SkipLocked: " FOR UPDATE SKIP LOCKED",
+		RowID:      "ctid",
 		Now:        "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint",
 		Marks:      "json_to_recordset($1::json) AS m(id text, rev bigint)",
 		Rebind:     func(q string) string { return q },

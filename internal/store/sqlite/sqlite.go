@@ -40,6 +40,7 @@ func New(db *gorm.DB) (*Store, error) {
 	s := &Store{claimed: map[string]*model{}}
 	s.Plain = tables.Plain{DB: db, Pool: pool, Dialect: &tables.Dialect{
 		Begin:    begin,
+		RowID:    "rowid",
 		Now:      "CAST(unixepoch('now', 'subsec') * 1000000 AS integer)",
 		Marks:    "(SELECT value ->> 'id' AS id, value ->> 'rev' AS rev FROM json_each($1)) AS m",
 		Rebind:   func(q string) string { return parameter.ReplaceAllString(q, "?$1") },

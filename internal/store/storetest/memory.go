@@ -12,6 +12,10 @@ func memoryCases() []testCase {
 	return []testCase{
 		{"memos are made once and change by revision", memos},
 		{"ids are remembered once, held or not", ids},
+		{"ids are forgotten with their horizon", forget},
+		{"sweepers that forget at once agree", forgetTogether},
+		{"a locked batch holds up no other's horizon", horizonUnlocked},
+		{"what has been reached is what the slowest says", reached},
 	}
 }
 

@@ -18,6 +18,8 @@ type Dialect struct {
 	// ForUpdate and SkipLocked end a SELECT; empty where one writer has the whole
 	// database to itself.
 	ForUpdate, SkipLocked string
+	// RowID is where a row lies, good for the statement that asks.
+	RowID string
 	// Now is the database's clock in microseconds.
 	Now string
 	// Marks is a FROM item named m with columns id and rev, made of a JSON list
