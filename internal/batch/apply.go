@@ -189,7 +189,7 @@ func union(a, b []*handlers.Column) []*handlers.Column {
 
 // setExistence brings a row to life or ends it (R13).
 func setExistence(row *store.Row, e *event.Event, deleted bool) {
-	row.State = guards.Live
+	row.State = guards.Alive
 	if deleted {
 		row.State = guards.Deleted
 	}

@@ -220,7 +220,7 @@ func (w *work) make(rw *rowWork) {
 		Clocks: layout.New(), State: guards.Placeholder, Born: w.now,
 	}
 	if rw.model.Existence == nil {
-		rw.row.State = guards.Live // nobody creates these rows, so none is early
+		rw.row.State = guards.Alive // nobody creates these rows, so none is early
 	}
 	rw.dirty = true
 }
