@@ -351,7 +351,8 @@ func (w *work) isDuplicate(u *Unit) bool {
 	if u.Handler.Verb == handlers.VerbModify {
 		return rw.row.Clocks.NewestOf(rw.model.ModifyColumns) == stamp
 	}
-	for _, c := range u.Handler.Writes {
+	// A delete leaves its stamp on all of them, whatever its handler declares (R13).
+	for _, c := range rw.model.SetColumns {
 		if rw.row.Clocks.Stamps[c.Index] == stamp {
 			return true
 		}
