@@ -54,7 +54,7 @@ func New(db *gorm.DB, config *Config) (*Consumer, error) {
 	} else if cfg.Handlers != nil {
 		w, err := cfg.Handlers.Wire(db.NamingStrategy)
 		wiring = w
-		errs = append(errs, err)
+		errs = append(errs, err, cfg.checkTombstones(w))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, fmt.Errorf("evenkeel: the consumer can't be made:\n%w", err)

@@ -12,6 +12,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"github.com/evenkeel-go/evenkeel/event"
+	"github.com/evenkeel-go/evenkeel/handlers"
 	"github.com/evenkeel-go/evenkeel/internal/broker/confluent"
 )
 
@@ -172,6 +173,23 @@ func (c *Config) validate() error {
 		case VerdictHook, BatchHook, LetterHook, PartitionHook, AlarmHook:
 		default:
 			bad(fmt.Sprintf("Hooks[%d]", i), fmt.Sprintf("%T", h), "a type with one of the methods OnVerdict, OnBatch, OnLetter, OnPartition, OnAlarm", "check the method's parameter type")
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// checkTombstones finds handlers for tombstones of topics that are not read.
+func (c *Config) checkTombstones(w *handlers.Wiring) error {
+	if w == nil {
+		return nil
+	}
+	var errs []error
+	for _, t := range w.TombstoneTopics() {
+		if !slices.Contains(c.Topics, t) {
+			errs = append(errs, &FieldError{
+				Field: "Handlers", Found: fmt.Sprintf("a handler for the tombstones of the topic %q", t), Expected: "a topic that this consumer reads",
+				Mend: "name one of Config.Topics in event.TombstoneType",
+			})
 		}
 	}
 	return errors.Join(errs...)

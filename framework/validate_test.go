@@ -1,14 +1,17 @@
 package framework
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"gorm.io/gorm/schema"
 
 	"github.com/evenkeel-go/evenkeel/event"
+	"github.com/evenkeel-go/evenkeel/guards"
 	"github.com/evenkeel-go/evenkeel/handlers"
 )
 
@@ -178,4 +181,22 @@ func TestRetryDelay(t *testing.T) {
 	require.Zero(t, d)
 	_, more = Retry{Attempts: 1}.delay(1)
 	require.False(t, more)
+}
+
+func TestTombstonesOfTopicsThatAreNotRead(t *testing.T) {
+	t.Parallel()
+	type thing struct {
+		ID string `gorm:"primaryKey"`
+		guards.Guarded
+	}
+	cfg := good()
+	for _, topic := range []string{"orders", "order"} {
+		handlers.Set(cfg.Handlers, event.TombstoneType(topic), func(context.Context, *handlers.Delivery[struct{}, thing]) error { return nil }, handlers.Name(topic), handlers.Writes())
+	}
+	w, err := cfg.Handlers.Wire(schema.NamingStrategy{})
+	require.NoError(t, err)
+	require.NoError(t, cfg.checkTombstones(nil))
+	err = cfg.checkTombstones(w)
+	require.Equal(t, []string{"Handlers: a topic that this consumer reads"}, faults(t, err))
+	require.ErrorContains(t, err, `tombstones of the topic "order"`)
 }

@@ -274,6 +274,7 @@ func (w *wirer) checkOptions(what string, d *declaration, h *Handler) {
 	if h.Stamper != nil {
 		kind = h.Stamper.Kind()
 	}
+	w.tombstone(what, d, kind)
 	if d.key != nil && d.key.payload != d.payload {
 		w.mistake("%s: the function of handlers.Key takes a %s, the payload is a %s; let it take the payload's type", what, d.key.payload, d.payload)
 	}
