@@ -227,8 +227,11 @@ func ExampleMigrationSQL() {
 	fmt.Println(err)
 	// Output:
 	// evenkeel_dead_letters
+	// evenkeel_ids
 	// evenkeel_ledger
+	// evenkeel_memos
 	// evenkeel_models
+	// evenkeel_origins
 	// evenkeel_parked
 	// evenkeel_schema
 	// evenkeel_topics
