@@ -89,6 +89,10 @@ func TestEnums(t *testing.T) {
 		"KindNone":      {KindNone.String(), "none"},
 		"KindTimestamp": {KindTimestamp.String(), "timestamp"},
 		"KindVersion":   {KindVersion.String(), "version"},
+		"KindSequence":  {KindSequence.String(), "sequence"},
+		"KindOnce":      {KindOnce.String(), "once"},
+		"KindLamport":   {KindLamport.String(), "lamport"},
+		"KindVector":    {KindVector.String(), "vector"},
 		"":              {Kind(0).String(), "unknown"},
 	})
 	words(t, "Phase", map[string][2]string{
@@ -122,6 +126,7 @@ func TestEnums(t *testing.T) {
 		"Rejected":         {string(Rejected), "rejected"},
 		"Exhausted":        {string(Exhausted), "exhausted"},
 		"Constraint":       {string(Constraint), "constraint"},
+		"Orphaned":         {string(Orphaned), "orphaned"},
 	})
 }
 

@@ -73,6 +73,9 @@ const (
 	Exhausted Reason = "exhausted"
 	// Constraint: the database refused the row.
 	Constraint Reason = "constraint"
+	// Orphaned: the placeholder that it wrote was not completed in time and was removed.
+	// As a discard: its effect is gone by the policy to delete such placeholders.
+	Orphaned Reason = "orphaned"
 )
 
 // Comparison holds the numbers that a guard compared, so that a person can check it.

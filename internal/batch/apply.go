@@ -157,6 +157,7 @@ func (w *work) merge(u *Unit, rw *rowWork, stamp event.Stamp) {
 	switch {
 	case won > 0:
 		rw.dirty = true
+		w.wrote(u, rw)
 	case equal > 0:
 		v = guards.Verdict{Action: guards.Discard, Reason: guards.Duplicate, Numbers: compared(h, stamp, stamp)}
 	case len(masked) > 0 || !beatenBy.IsZero():
@@ -236,6 +237,7 @@ func (w *work) modify(u *Unit, rw *rowWork, s guards.State) error {
 		return nil
 	}
 	rw.row, rw.dirty = base, true
+	w.wrote(u, rw)
 	for _, col := range h.Writes {
 		if !slices.Contains(c.Kept, col.GoName()) {
 			col.Value(base.Entity).Set(col.Value(entity))

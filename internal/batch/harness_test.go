@@ -81,6 +81,8 @@ type memory struct {
 	rows    map[string]map[string]*store.Row
 	parked  map[string]*store.Parked
 	letters map[string]*dlq.Letter
+	memos   map[store.MemoKey]*store.Memo
+	origins map[store.OriginKey][]*store.Origin
 	verdict []batch.Judged
 	led     ledger.State
 	now     time.Time
@@ -93,6 +95,7 @@ func newMemory(t testing.TB, reg *handlers.Registry) *memory {
 	m := &memory{
 		t: t, events: &codec{}, layouts: batch.Layouts{}, now: base.Add(time.Hour),
 		rows: map[string]map[string]*store.Row{}, parked: map[string]*store.Parked{}, letters: map[string]*dlq.Letter{},
+		memos: map[store.MemoKey]*store.Memo{}, origins: map[store.OriginKey][]*store.Origin{},
 	}
 	for _, model := range w.Models {
 		gens := map[string]int32{}
@@ -164,7 +167,7 @@ func (m *memory) sweep() *batch.Outcome {
 }
 
 func (m *memory) load() *store.Loaded {
-	l := &store.Loaded{Rows: m.rows, Queues: map[string]map[string]*store.Queue{}, Units: map[string]bool{}}
+	l := &store.Loaded{Rows: m.rows, Memos: m.memos, Queues: map[string]map[string]*store.Queue{}, Units: map[string]bool{}}
 	queue := func(table, key string) *store.Queue {
 		if l.Queues[table] == nil {
 			l.Queues[table] = map[string]*store.Queue{}
@@ -204,7 +207,9 @@ func (m *memory) commit(out *batch.Outcome) {
 		decoded, err := r.Layout.Decode(r.Layout.Encode(r.Clocks), r.State)
 		require.NoError(m.t, err)
 		require.Equal(m.t, r.Clocks, decoded, "%+v", r.Layout.Encode(r.Clocks))
-		stored.Rev++
+		if stored.Rev++; r.Rev == 0 {
+			stored.Rev = b.Now.UnixMicro()
+		}
 		m.rows[r.Model.Table][r.Key] = &stored
 	}
 	for _, p := range append(append([]*store.Parked{}, b.Park...), b.Repark...) {
@@ -216,6 +221,18 @@ func (m *memory) commit(out *batch.Outcome) {
 	for _, l := range b.Letters {
 		require.Nil(m.t, m.letters[l.ID], "a second letter %s", l.ID)
 		m.letters[l.ID] = l
+	}
+	for _, r := range b.Delete {
+		delete(m.rows[r.Model.Table], r.Key)
+	}
+	for _, memo := range b.Memos {
+		m.memos[memo.MemoKey] = memo
+	}
+	for _, o := range b.Origins {
+		m.origins[o.OriginKey] = append(m.origins[o.OriginKey], o)
+	}
+	for _, k := range b.Forget {
+		delete(m.origins, k)
 	}
 	if b.Ledger != nil {
 		m.led = *b.Ledger

@@ -206,6 +206,7 @@ func Gather(group string, items []*Item, layouts Layouts, firstSight func(offset
 				i = len(w.Rows)
 				at[m] = i
 				seen[m] = make(map[string]bool, len(items))
+				wantHorizon(w, m, layouts)
 				w.Rows = append(w.Rows, store.WantRows{Model: m, Layout: layouts[m], Keys: make([]string, 0, len(items))})
 			}
 			if needsQueue(u.Handler) || m.Awaited {

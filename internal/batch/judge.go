@@ -31,6 +31,9 @@ type Judge struct {
 	MissingFor      time.Duration
 	MaxParkedPerKey int
 	ServiceVersion  string
+	// KeepOrigins stores the events that write placeholders, so that they can become
+	// letters when nothing completes them.
+	KeepOrigins bool
 }
 
 // Judged is one verdict, for hooks and metrics.
@@ -66,6 +69,8 @@ type work struct {
 	now     time.Time
 	rows    map[*handlers.Model]map[string]*rowWork
 	out     *Outcome
+
+	horizons map[*handlers.Model]horizon
 }
 
 // rowWork is a row as the batch leaves it so far.
@@ -81,6 +86,8 @@ type rowWork struct {
 	absent bool
 	queue  *store.Queue
 	parked int // as loaded
+
+	writers []*Unit // see wrote
 }
 
 // Live judges the records of one partition, in the order of their offsets, and moves the
@@ -137,6 +144,7 @@ func (w *work) finish() (*Outcome, error) {
 			case !rw.shown:
 				continue
 			}
+			w.keepOrigins(rw)
 			if rw.loaded {
 				b.Update = append(b.Update, rw.row)
 				continue

@@ -107,7 +107,10 @@ func (w *work) judge(u *Unit, rw *rowWork, s guards.State) error {
 		}
 		s.Clock = rw.row.Clocks.NewestOf(columns)
 	}
-	v := judgeAll(h.Guards, u.Item.Event, &s)
+	v := w.behindHorizon(u, rw, &s)
+	if v.Passed() {
+		v = judgeAll(h.Guards, u.Item.Event, &s)
+	}
 	if v.Passed() && h.Verb == handlers.VerbModify {
 		v = judgeAll([]guards.Guard{h.Stamper}, u.Item.Event, &s)
 	}
