@@ -36,5 +36,12 @@ var behaviours = []behaviour{
 	{name: "B12 tombstones", what: "null values with and without headers"},
 	{name: "B13", what: "Run returns within its bound, with a stuck handler too, and leaves no goroutine"},
 	{name: "B14", what: "1,000,000 events of backlog in front of a slow database: memory stays where it was"},
+	{name: "C01", what: "placeholders are listed, and reported while they are old, once per change of state", semantic: true},
+	{name: "C01 swept", what: "old placeholders go by policy, what made them is recorded or becomes letters, and a rewind repeats nothing", semantic: true},
+	{name: "C01 race", what: "a sweep and the completing event can't both win", semantic: true},
+	{name: "C01 missing", what: "each answer to a missing row does what it says", semantic: true},
+	{name: "C11", what: "deletes and re-creations in any order give one row", semantic: true},
+	{name: "C11 tombstones", what: "a topic's tombstones are events where they have a handler", semantic: true},
+	{name: "C11 purge", what: "tombstones are purged behind a horizon that holds from then on", semantic: true},
 	{name: "B15", what: "mistakes in wiring, configuration, schema and topics are reported at start, all together, with their mends"},
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/evenkeel-go/evenkeel/dlq"
 	"github.com/evenkeel-go/evenkeel/guards"
 	"github.com/evenkeel-go/evenkeel/handlers"
 	"github.com/evenkeel-go/evenkeel/internal/batch"
@@ -63,6 +64,46 @@ func TestBehindTheHorizon(t *testing.T) {
 	require.Equal(t, []string{"discard/redelivered", "discard/duplicate", "discard/redelivered"}, m.reasons())
 	require.Nil(t, m.rows["tickets"]["t1"])
 	require.Len(t, m.letters, 1)
+}
+
+// TestARowThatIsMadeAgainRemembersTheHorizon: a tombstone would have masked what is older
+// than the delete, on the row that was made again, too.
+func TestARowThatIsMadeAgainRemembersTheHorizon(t *testing.T) {
+	t.Parallel()
+	reg := tickets()
+	type plain struct {
+		ID    string `gorm:"primaryKey"`
+		Count int
+		guards.Guarded
+	}
+	handlers.Set(reg, "opened", func(context.Context, *handlers.Delivery[struct{}, plain]) error { return nil }, handlers.Creates(), handlers.Writes())
+	handlers.Modify(reg, "counted", func(_ context.Context, d *handlers.Delivery[struct{}, plain]) error { d.Entity.Count++; return nil }, guards.Timestamp(), handlers.Writes("Count"))
+	m := newMemory(t, reg)
+	m.horizon("tickets", 10)
+	m.horizon("plains", 10)
+	counted := func(at int) ev { return ev{typ: "counted", key: "t1", at: at, id: "c"} }
+	m.run(m.log(opened(12, "b")))
+	m.reasons()
+	row := func() *ticket { return m.rows["tickets"]["t1"].Entity.Interface().(*ticket) }
+
+	rs := m.log(assigned(5, "ann"), opened(9, "a"), closed(7, "x"), counted(10))
+	m.run(rs)
+	require.Equal(t, []string{"dead-letter/late", "discard/superseded", "discard/superseded", "dead-letter/late", "dead-letter/late"}, m.reasons(),
+		"the creation is overtaken by one that is known, of the delete nobody knows what it would have zeroed")
+	for _, l := range m.letters {
+		require.Equal(t, "horizon", l.Verdict.Numbers.What)
+		require.Equal(t, base.Add(10*time.Second).UnixMicro(), l.Verdict.Numbers.Against)
+	}
+	m.letters = nil // they were dealt with
+	m.led.Next = rs[0].Offset
+	m.judgeAt(rs)
+	require.Equal(t, []string{"discard/redelivered", "discard/superseded", "discard/superseded", "discard/redelivered", "discard/redelivered"}, m.reasons())
+	require.Equal(t, ticket{ID: "t1", Title: "b"}, *row())
+
+	m.letters = map[string]*dlq.Letter{}
+	m.run(m.log(assigned(11, "bob"), assigned(5, "late"), counted(11)))
+	require.Equal(t, []string{"apply/applied", "discard/superseded", "apply/applied"}, m.reasons(), "above the horizon, and below an event that is known")
+	require.Equal(t, "bob", row().Owner)
 }
 
 // TestAnEventThatWaitedBehindTheHorizonIsKept: it was admitted, so it must not vanish.

@@ -227,6 +227,7 @@ func (w *work) make(rw *rowWork) {
 		Model: rw.model, Layout: layout, Key: rw.key, Entity: rw.model.New(key),
 		Clocks: layout.New(), State: guards.Placeholder, Born: w.now,
 	}
+	w.markPurged(rw.row)
 	if rw.model.Existence == nil {
 		rw.row.State = guards.Alive // nobody creates these rows, so none is early
 	}

@@ -90,7 +90,7 @@ func (w *work) lost(o *Orphans, row *store.Row) {
 	v := w.orphaned(o, row, guards.Discard)
 	seen := map[event.Stamp]bool{}
 	for _, s := range row.Clocks.Stamps {
-		if s.IsZero() || seen[s] {
+		if s.IsZero() || isPurged(s) || seen[s] {
 			continue
 		}
 		seen[s] = true
