@@ -106,7 +106,7 @@ func TestC01OldPlaceholdersAreSweptByPolicy(t *testing.T) {
 		require.NoError(t, w.db.Exec("CREATE INDEX orders_early ON orders (ek_born, id) WHERE ek_state = 1").Error)
 		began := time.Now().Add(-time.Hour)
 		const wait = 300 * time.Millisecond
-		gone := func(m *member, key string) {
+		gone := func(key string) {
 			t.Helper()
 			w.eventually(20*time.Second, func() bool { return len(w.placeholders()) == 0 }, func() string { return fmt.Sprint("placeholders ", w.placeholders()) })
 			require.NotContains(t, all(w, func(o *Order) string { return o.ID }), key)
@@ -115,7 +115,7 @@ func TestC01OldPlaceholdersAreSweptByPolicy(t *testing.T) {
 		m := w.start(age(wait, framework.PlaceholderDelete))
 		w.tell(0, early("o-1", "order.paid", began), early("o-1", "order.noted", began.Add(time.Second)), early("o-2", "order.paid", began), early("o-2", "order.placed", began))
 		w.drain(1)
-		gone(m, "o-1")
+		gone("o-1")
 		w.eventually(10*time.Second, func() bool { return m.consumer.Stats().PlaceholdersSwept == 1 }, func() string { return fmt.Sprintf("%+v", m.consumer.Stats()) })
 		for _, id := range []string{"o-1 order.paid", "o-1 order.noted"} {
 			require.Equal(t, map[string]int{"orphaned": 1}, w.judgements(id))
@@ -127,7 +127,7 @@ func TestC01OldPlaceholdersAreSweptByPolicy(t *testing.T) {
 		m = w.start(age(wait, framework.PlaceholderDeadLetter))
 		w.tell(0, early("o-3", "order.paid", began), early("o-3", "order.noted", began.Add(time.Second)), early("o-4", "order.shipped", began), early("o-4", "order.placed", began))
 		w.drain(1)
-		gone(m, "o-3")
+		gone("o-3")
 		copies, letters := w.copies(2)
 		require.Len(t, copies, 2)
 		for i, id := range []string{"o-3 order.paid", "o-3 order.noted"} {

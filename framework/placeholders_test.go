@@ -70,7 +70,8 @@ func TestPlaceholders(t *testing.T) {
 			require.Len(t, list(framework.PlaceholderFilter{Table: "crates", Before: time.UnixMicro(1002)}), 4)
 
 			seen := 0
-			for range framework.Placeholders(t.Context(), db, framework.PlaceholderFilter{}) {
+			for _, err := range framework.Placeholders(t.Context(), db, framework.PlaceholderFilter{}) {
+				require.NoError(t, err)
 				if seen++; seen == 3 {
 					break
 				}

@@ -57,24 +57,25 @@ func (c *Config) upkeepNotes(ctx context.Context, st store.Store, models []*hand
 		if at < 0 || m.Existence == nil {
 			continue
 		}
-		looked := map[guards.Existence]string{guards.Placeholder: "placeholders"}
+		type look struct {
+			state guards.Existence
+			what  string
+		}
+		looks := []look{{guards.Placeholder, "placeholders"}}
 		if c.PurgeDeletedAfter > 0 {
 			if runtime.Purges(m) {
-				looked[guards.Deleted] = "tombstones"
+				looks = append(looks, look{guards.Deleted, "tombstones"})
 			} else {
 				notes = append(notes, fmt.Sprintf("tombstones of %s are not purged: that takes a model whose existence belongs to Set handlers under guards.Timestamp()", m.Name))
 			}
 		}
-		for _, state := range []guards.Existence{guards.Placeholder, guards.Deleted} {
-			if looked[state] == "" {
-				continue
-			}
-			create, err := st.MissingIndex(ctx, tables[at], state)
+		for _, l := range looks {
+			create, err := st.MissingIndex(ctx, tables[at], l.state)
 			if err != nil {
 				return nil, err
 			}
 			if create != "" {
-				notes = append(notes, fmt.Sprintf("table %s is read whole to find its %s, so they are looked for seldom; once it is large, run: %s", m.Table, looked[state], create))
+				notes = append(notes, fmt.Sprintf("table %s is read whole to find its %s, so they are looked for seldom; once it is large, run: %s", m.Table, l.what, create))
 			}
 		}
 	}

@@ -89,7 +89,7 @@ func TestWhatWroteAPlaceholderBecomesLetters(t *testing.T) {
 
 	// Redelivered records find their letters; the same events by the normal rules make
 	// the same row.
-	all := append(first, second...)
+	all := slices.Concat(first, second)
 	m.led.Next = 0
 	m.judgeAt(all[:1])
 	require.Equal(t, []string{"discard/redelivered"}, m.reasons())
@@ -126,12 +126,32 @@ func TestAPlaceholderWithAnUnknownWriterStays(t *testing.T) {
 	}
 }
 
+// TestOriginsOfAnEarlierLife are no origins of the placeholder that stands there now.
+func TestOriginsOfAnEarlierLife(t *testing.T) {
+	t.Parallel()
+	m := newMemory(t, tickets())
+	m.judge.KeepOrigins = true
+	m.run(m.log(assigned(1, "ann")))
+	delete(m.rows["tickets"], "t1") // the policy was another one for a while
+	m.now = m.now.Add(time.Hour)
+	m.run(m.log(assigned(2, "bob")))
+	require.Equal(t, []string{"t1 1", "t1 1"}, m.lives())
+	out := m.sweepOrphans() // the new one is too young
+	require.Empty(t, out.Batch.Letters)
+	require.Len(t, out.Batch.Forget, 1)
+	require.Equal(t, []string{"t1 1"}, m.lives())
+	m.now = m.now.Add(time.Hour)
+	m.sweepOrphans()
+	require.Len(t, m.letters, 1)
+	require.Empty(t, m.lives())
+}
+
 // TestASweepOfAModify: a Modify handler that failed at first has only touched the row,
 // and while something waits under the key nothing is swept.
 func TestASweepOfAModify(t *testing.T) {
 	t.Parallel()
 	reg := handlers.NewRegistry()
-	handlers.Set(reg, "opened", func(_ context.Context, d *ticketDelivery) error { return nil }, handlers.Creates(), handlers.Writes("Title"))
+	handlers.Set(reg, "opened", func(context.Context, *ticketDelivery) error { return nil }, handlers.Creates(), handlers.Writes("Title"))
 	fails := 2
 	handlers.Modify(reg, "assigned", func(_ context.Context, d *ticketDelivery) error {
 		if fails--; fails >= 0 {

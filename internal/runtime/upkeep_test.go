@@ -33,9 +33,9 @@ type oldRows struct {
 	memo    *store.Memo
 	pinned  string // the database refuses to remove this row
 
-	claims, asked, counted int
-	pages                  []guards.Existence
-	commits                []*store.Batch
+	claims, counted int
+	pages           []guards.Existence
+	commits         []*store.Batch
 }
 
 func (o *oldRows) Tables(context.Context, string) ([]store.Table, error) {

@@ -131,7 +131,11 @@ func agedPages(b *bench) {
 
 func agedIndex(b *bench) {
 	t := b.t
-	for state, order := range map[guards.Existence]string{guards.Placeholder: "ek_born", guards.Deleted: "ek_time"} {
+	for _, c := range []struct {
+		state guards.Existence
+		order string
+	}{{guards.Placeholder, "ek_born"}, {guards.Deleted, "ek_time"}} {
+		state, order := c.state, c.order
 		sql, err := b.s.MissingIndex(t.Context(), b.table("orders"), state)
 		require.NoError(t, err)
 		require.Contains(t, sql, fmt.Sprintf(`ON "orders" (%s, "id") WHERE ek_state = %d;`, order, state))

@@ -3,6 +3,7 @@ package tables
 import (
 	"context"
 	"database/sql"
+	"fmt"
 
 	"github.com/evenkeel-go/evenkeel/dlq"
 	"github.com/evenkeel-go/evenkeel/guards"
@@ -38,7 +39,7 @@ func (p *Plain) Counts(ctx context.Context, group string, models []*handlers.Mod
 		}
 		for _, m := range models {
 			var n int64
-			row := conn.QueryRowContext(ctx, "SELECT count(*) FROM "+Quote(m.Table)+" WHERE "+agedState(guards.Placeholder))
+			row := conn.QueryRowContext(ctx, fmt.Sprintf("SELECT count(*) FROM %s WHERE %s", Quote(m.Table), agedState(guards.Placeholder)))
 			if err := row.Scan(&n); err != nil {
 				return p.Dialect.Classify(err)
 			}
