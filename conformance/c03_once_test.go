@@ -98,7 +98,7 @@ func TestC03AProducersDuplicatesCountOnce(t *testing.T) {
 		require.Empty(t, w.letters())
 		require.Equal(t, map[string]int{"duplicate": 2}, w.judgements("e-7"))
 		for _, c := range all(w, func(c *Counter) string { return c.ID }) {
-			require.Equal(t, guards.Live, c.EkState, "rows that nobody creates are live")
+			require.Equal(t, guards.Alive, c.EkState, "rows that nobody creates are live")
 			require.Zero(t, c.EkTime, "and carry no stamp")
 		}
 	})

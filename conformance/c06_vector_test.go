@@ -197,7 +197,7 @@ func TestC06ConcurrentVersionsAreMergedAlikeInEveryOrder(t *testing.T) {
 			row := rows[key]
 			require.Equal(t, items, row.Items, key)
 			require.Equal(t, versions, row.Versions, key)
-			require.Equal(t, guards.Live, row.EkState, key)
+			require.Equal(t, guards.Alive, row.EkState, key)
 			require.Equal(t, newest.sum(), row.EkTime, key)
 			require.Equal(t, event.Tie(true, "shop", newest.id), string(row.EkTie), key)
 			require.Equal(t, strings.Join(newest.items, " "), ranked[key].Word, key+" by the sum")

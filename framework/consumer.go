@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -57,7 +58,7 @@ func New(db *gorm.DB, config *Config) (*Consumer, error) {
 	} else if cfg.Handlers != nil {
 		w, err := cfg.Handlers.Wire(db.NamingStrategy)
 		wiring = w
-		errs = append(errs, err)
+		errs = append(errs, err, cfg.checkWiring(w))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, fmt.Errorf("evenkeel: the consumer can't be made:\n%w", err)
@@ -100,7 +101,11 @@ func assemble(ctx context.Context, db *gorm.DB, cfg Config, wiring *handlers.Wir
 	if c.consumer, err = confluent.NewConsumer(settings, c.clock, c.spawn, c.clientLog); err != nil {
 		return nil, err
 	}
-	for _, note := range wiring.Notes {
+	notes, err := cfg.upkeepNotes(ctx, st, wiring.Models)
+	if err != nil {
+		return nil, err
+	}
+	for _, note := range append(slices.Clone(wiring.Notes), notes...) {
 		c.log(runtime.Info, note)
 	}
 	host, err := os.Hostname()
@@ -115,6 +120,7 @@ func assemble(ctx context.Context, db *gorm.DB, cfg Config, wiring *handlers.Wir
 			Wiring: wiring, Group: cfg.Group, Classify: classify.Handler, Delay: cfg.Retry.delay,
 			MissingFor: cfg.MissingFor, MaxParkedPerKey: cfg.MaxParkedPerKey, ServiceVersion: cfg.ServiceVersion,
 			DeadLetterUnhandled: cfg.DeadLetterUnhandled,
+			KeepOrigins:         cfg.PlaceholderPolicy == PlaceholderDeadLetter,
 		},
 		Prepare: &batch.Preparer{Wiring: wiring, Codec: func(topic string) event.Codec {
 			if codec, ok := cfg.Codecs[topic]; ok {
@@ -125,6 +131,7 @@ func assemble(ctx context.Context, db *gorm.DB, cfg Config, wiring *handlers.Wir
 		Models: wiring.Models, Layouts: byModel,
 		StartLatest: cfg.Start == StartLatest, BatchSize: cfg.BatchSize, MaxBytes: cfg.MaxBytes,
 		MaxUnpublished: cfg.MaxUnpublished, SweepInterval: cfg.SweepInterval, KeepVerdicts: cfg.KeepVerdicts,
+		PlaceholderAge: cfg.PlaceholderAge, PlaceholderPolicy: placeholderPolicies[cfg.PlaceholderPolicy], PurgeAfter: cfg.PurgeDeletedAfter,
 		RevokeTimeout: cfg.RevokeTimeout, ShutdownTimeout: cfg.ShutdownTimeout, HardStop: HardStop - closing,
 		Log: c.log, Observe: c.observer,
 	})

@@ -231,6 +231,7 @@ func ExampleMigrationSQL() {
 	// evenkeel_ledger
 	// evenkeel_memos
 	// evenkeel_models
+	// evenkeel_origins
 	// evenkeel_parked
 	// evenkeel_schema
 	// evenkeel_topics

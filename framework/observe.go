@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/evenkeel-go/evenkeel/dlq"
+	"github.com/evenkeel-go/evenkeel/guards"
 	"github.com/evenkeel-go/evenkeel/internal/batch"
 	"github.com/evenkeel-go/evenkeel/internal/broker"
 	"github.com/evenkeel-go/evenkeel/internal/ledger"
@@ -174,4 +175,32 @@ func (o *observer) Conflict(p broker.Partition) {
 	o.stats.Conflicts++
 	o.mu.Unlock()
 	o.count("evenkeel_conflicts_total", 1, labels(p)...)
+}
+
+func (o *observer) Placeholders(p runtime.OldPlaceholders) {
+	defer o.recovered()
+	if o.metrics != nil {
+		o.metrics.Gauge("evenkeel_placeholders_old", float64(p.Count), "table", p.Table)
+	}
+	found := OldPlaceholders{Table: p.Table, Model: p.Model, Count: p.Count}
+	if p.Oldest != nil {
+		found.OldestKey, found.OldestBorn = p.Oldest.Key, p.Oldest.Born
+	}
+	for _, h := range o.hooks {
+		if h, ok := h.(PlaceholderHook); ok {
+			h.OnPlaceholders(found)
+		}
+	}
+}
+
+func (o *observer) Removed(table string, state guards.Existence, n int) {
+	defer o.recovered()
+	name, sum := "evenkeel_placeholders_swept_total", &o.stats.PlaceholdersSwept
+	if state == guards.Deleted {
+		name, sum = "evenkeel_tombstones_purged_total", &o.stats.TombstonesPurged
+	}
+	o.mu.Lock()
+	*sum += int64(n)
+	o.mu.Unlock()
+	o.count(name, int64(n), "table", table)
 }

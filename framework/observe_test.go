@@ -19,6 +19,7 @@ import (
 	"github.com/evenkeel-go/evenkeel/internal/broker"
 	"github.com/evenkeel-go/evenkeel/internal/ledger"
 	"github.com/evenkeel-go/evenkeel/internal/runtime"
+	"github.com/evenkeel-go/evenkeel/internal/store"
 )
 
 // register adds up what it gets, by name and labels.
@@ -59,6 +60,26 @@ func (h *heard) OnPartition(p Partition) {
 }
 
 func (h *heard) OnAlarm(a Alarm) { h.add("alarm %s/%d %s: %s", a.Topic, a.Partition, a.Kind, a.Detail) }
+
+func (h *heard) OnPlaceholders(p OldPlaceholders) {
+	h.add("placeholders of %s (%s): %d, %q born %d", p.Table, p.Model, p.Count, p.OldestKey, p.OldestBorn.UnixMicro())
+}
+
+func TestObserverOfRowsThatStandLong(t *testing.T) {
+	t.Parallel()
+	metrics, hook := newRegister(), &heard{}
+	o := newObserver(metrics, []any{hook, onlyAlarms{}}, nil)
+	o.Removed("orders", guards.Placeholder, 3)
+	o.Removed("orders", guards.Deleted, 2)
+	o.Placeholders(runtime.OldPlaceholders{Table: "orders", Model: "Order", Count: 7, Oldest: &store.Aged{Key: "o-1", Born: time.UnixMicro(5)}})
+	require.Equal(t, map[string]float64{"evenkeel_placeholders_old table,orders": 7}, metrics.gauge)
+	o.Placeholders(runtime.OldPlaceholders{Table: "orders", Model: "Order"})
+	require.Zero(t, metrics.gauge["evenkeel_placeholders_old table,orders"])
+	require.Equal(t, map[string]int64{"evenkeel_placeholders_swept_total table,orders": 3, "evenkeel_tombstones_purged_total table,orders": 2}, metrics.sums)
+	require.EqualValues(t, 3, o.snapshot().PlaceholdersSwept)
+	require.EqualValues(t, 2, o.snapshot().TombstonesPurged)
+	require.Equal(t, []string{`placeholders of orders (Order): 7, "o-1" born 5`, fmt.Sprintf(`placeholders of orders (Order): 0, "" born %d`, time.Time{}.UnixMicro())}, hook.lines)
+}
 
 func TestObserver(t *testing.T) {
 	t.Parallel()

@@ -46,6 +46,8 @@ func (c Config) WithDefaults() Config {
 	set(&c.MaxBytes, 256<<20)
 	set(&c.MaxUnpublished, 10_000)
 	set(&c.SweepInterval, time.Second)
+	set(&c.PlaceholderAge, time.Hour)
+	set(&c.PlaceholderPolicy, PlaceholderKeep)
 	set(&c.KeepVerdicts, 7*24*time.Hour)
 	set(&c.RevokeTimeout, 3*time.Second)
 	set(&c.ShutdownTimeout, 20*time.Second)
@@ -147,6 +149,9 @@ func (c *Config) validate() error {
 	if c.Start != StartEarliest && c.Start != StartLatest {
 		bad("Start", quote(string(c.Start)), "StartEarliest or StartLatest", "")
 	}
+	if _, ok := placeholderPolicies[c.PlaceholderPolicy]; !ok {
+		bad("PlaceholderPolicy", quote(string(c.PlaceholderPolicy)), "PlaceholderKeep, PlaceholderDelete or PlaceholderDeadLetter", "")
+	}
 	for _, d := range []struct {
 		field string
 		value time.Duration
@@ -155,6 +160,8 @@ func (c *Config) validate() error {
 		{"Retry.Max", c.Retry.Max},
 		{"MissingFor", c.MissingFor},
 		{"SweepInterval", c.SweepInterval},
+		{"PlaceholderAge", c.PlaceholderAge},
+		{"PurgeDeletedAfter", c.PurgeDeletedAfter},
 		{"KeepVerdicts", c.KeepVerdicts},
 		{"RevokeTimeout", c.RevokeTimeout},
 		{"ShutdownTimeout", c.ShutdownTimeout},
@@ -183,9 +190,9 @@ func (c *Config) validate() error {
 	}
 	for i, h := range c.Hooks {
 		switch h.(type) {
-		case VerdictHook, BatchHook, LetterHook, PartitionHook, AlarmHook:
+		case VerdictHook, BatchHook, LetterHook, PartitionHook, AlarmHook, PlaceholderHook:
 		default:
-			bad(fmt.Sprintf("Hooks[%d]", i), fmt.Sprintf("%T", h), "a type with one of the methods OnVerdict, OnBatch, OnLetter, OnPartition, OnAlarm", "check the method's parameter type")
+			bad(fmt.Sprintf("Hooks[%d]", i), fmt.Sprintf("%T", h), "a type with one of the methods OnVerdict, OnBatch, OnLetter, OnPartition, OnAlarm, OnPlaceholders", "check the method's parameter type")
 		}
 	}
 	return errors.Join(errs...)

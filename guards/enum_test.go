@@ -104,7 +104,7 @@ func TestEnums(t *testing.T) {
 	words(t, "Existence", map[string][2]string{
 		"Foreign":     {Foreign.String(), "foreign"},
 		"Placeholder": {Placeholder.String(), "placeholder"},
-		"Live":        {Live.String(), "live"},
+		"Alive":       {Alive.String(), "live"},
 		"Deleted":     {Deleted.String(), "deleted"},
 		"Missing":     {Missing.String(), "missing"},
 		"":            {Existence(9).String(), "unknown"},
@@ -128,6 +128,7 @@ func TestEnums(t *testing.T) {
 		"Exhausted":        {string(Exhausted), "exhausted"},
 		"Constraint":       {string(Constraint), "constraint"},
 		"Conflict":         {string(Conflict), "conflict"},
+		"Orphaned":         {string(Orphaned), "orphaned"},
 	})
 }
 
@@ -140,7 +141,7 @@ func TestStoredNumbers(t *testing.T) {
 			t.Errorf("%s is %d", a, a)
 		}
 	}
-	for i, e := range []Existence{Missing, Foreign, Placeholder, Live, Deleted} {
+	for i, e := range []Existence{Missing, Foreign, Placeholder, Alive, Deleted} {
 		if int(e) != i-1 {
 			t.Errorf("%s is %d", e, e)
 		}

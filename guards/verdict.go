@@ -81,6 +81,9 @@ const (
 	// Conflict: it contradicts another event that counts already, and the order can't
 	// tell which of them should.
 	Conflict Reason = "conflict"
+	// Orphaned: the placeholder that it wrote was not completed in time and was removed.
+	// As a discard: its effect is gone by the policy to delete such placeholders.
+	Orphaned Reason = "orphaned"
 )
 
 // Comparison holds the numbers that a guard compared, so that a person can check it.

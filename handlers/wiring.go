@@ -281,6 +281,7 @@ func (w *wirer) checkOptions(what string, d *declaration, h *Handler) {
 	if !decodable(d.payload) {
 		w.mistake("%s has the payload type %s, which no JSON can be; take a struct", what, d.payload)
 	}
+	w.tombstone(what, d, kind)
 	w.checkKeys(what, d, kind)
 	if kind == guards.KindOnce {
 		w.checkOnce(what, h)

@@ -33,7 +33,7 @@ func TestCompletedBeforeCreated(t *testing.T) {
 		require.Equal(t, "completed", o.Status, "%v", order)
 		require.Equal(t, "Ada", o.Customer, "%v", order)
 		require.True(t, at.Equal(*o.PlacedAt), "%v", order)
-		require.Equal(t, guards.Live, o.EkState, "%v", order)
+		require.Equal(t, guards.Alive, o.EkState, "%v", order)
 	}
 
 	// Its creating event has not come yet.

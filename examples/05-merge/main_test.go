@@ -39,6 +39,6 @@ func TestThreeSystemsMakeOneRow(t *testing.T) {
 		require.EqualValues(t, 4200, d.Amount)
 		require.NotNil(t, d.PaidAt)
 		require.NotNil(t, d.ShippedAt)
-		require.Equal(t, guards.Live, d.EkState)
+		require.Equal(t, guards.Alive, d.EkState)
 	}
 }

@@ -96,6 +96,7 @@ type memory struct {
 	letters map[string]*dlq.Letter
 	ids     map[store.IDKey]store.ID
 	memos   map[store.MemoKey]*store.Memo
+	origins map[store.OriginKey][]*store.Origin
 	verdict []batch.Judged
 	led     ledger.State
 	now     time.Time
@@ -108,7 +109,7 @@ func newMemory(t testing.TB, reg *handlers.Registry) *memory {
 	m := &memory{
 		t: t, events: &codec{}, layouts: batch.Layouts{}, now: base.Add(time.Hour),
 		rows: map[string]map[string]*store.Row{}, parked: map[string]*store.Parked{}, letters: map[string]*dlq.Letter{},
-		ids: map[store.IDKey]store.ID{}, memos: map[store.MemoKey]*store.Memo{},
+		ids: map[store.IDKey]store.ID{}, memos: map[store.MemoKey]*store.Memo{}, origins: map[store.OriginKey][]*store.Origin{},
 	}
 	for _, model := range w.Models {
 		gens := map[string]int32{}
@@ -241,7 +242,9 @@ func (m *memory) commit(out *batch.Outcome) {
 		decoded, err := r.Layout.Decode(r.Layout.Encode(r.Clocks), r.State)
 		require.NoError(m.t, err)
 		require.Equal(m.t, r.Clocks, decoded, "%+v", r.Layout.Encode(r.Clocks))
-		stored.Rev++
+		if stored.Rev++; r.Rev == 0 {
+			stored.Rev = b.Now.UnixMicro()
+		}
 		m.rows[r.Model.Table][r.Key] = &stored
 	}
 	for _, p := range append(append([]*store.Parked{}, b.Park...), b.Repark...) {
@@ -263,6 +266,15 @@ func (m *memory) commit(out *batch.Outcome) {
 		_, there := m.ids[id.IDKey]
 		require.Equal(m.t, id.Known, there, "id %v", id.IDKey)
 		m.ids[id.IDKey] = *id
+	}
+	for _, r := range b.Delete {
+		delete(m.rows[r.Model.Table], r.Key)
+	}
+	for _, o := range b.Origins {
+		m.origins[o.OriginKey] = append(m.origins[o.OriginKey], o)
+	}
+	for _, k := range b.Forget {
+		delete(m.origins, k)
 	}
 	if b.Ledger != nil {
 		m.led = *b.Ledger

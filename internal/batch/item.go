@@ -92,11 +92,11 @@ type Preparer struct {
 // Prepare decodes a record and finds its units.
 func (p *Preparer) Prepare(r *event.Record) *Item {
 	it := &Item{Record: r}
-	if r.IsCompactionMarker() {
+	if r.IsCompactionMarker() && len(p.Wiring.Handlers(event.TombstoneType(r.Topic))) == 0 {
 		return it
 	}
 	e := &event.Event{Record: r}
-	codec := p.Codec(r.Topic)
+	codec := p.codecOf(r)
 	it.Codec = codec.Name()
 	if err := decode(codec, r, e); err != nil {
 		it.Err = err
@@ -116,13 +116,21 @@ func (p *Preparer) Prepare(r *event.Record) *Item {
 	return it
 }
 
+// codecOf returns the codec that a record is for: a tombstone is none of the topic's.
+func (p *Preparer) codecOf(r *event.Record) event.Codec {
+	if r.IsCompactionMarker() {
+		return event.Tombstones()
+	}
+	return p.Codec(r.Topic)
+}
+
 // PrepareParked prepares the one unit of a parked row.
 func (p *Preparer) PrepareParked(row *store.Parked) *Unit {
 	it := &Item{Record: row.Record}
 	e := &event.Event{Record: row.Record}
 	u := &Unit{Item: it, Key: row.Entity, Parked: row, id: row.ID}
 	it.Units = []*Unit{u}
-	if err := decode(p.Codec(row.Record.Topic), row.Record, e); err != nil {
+	if err := decode(p.codecOf(row.Record), row.Record, e); err != nil {
 		it.Err, u.Err = err, err
 		return u
 	}
@@ -201,6 +209,7 @@ func Gather(group string, items []*Item, layouts Layouts, firstSight func(offset
 				i = len(w.Rows)
 				at[m] = i
 				seen[m] = make(map[string]bool, len(items))
+				wantHorizon(w, m, layouts)
 				w.Rows = append(w.Rows, store.WantRows{Model: m, Layout: layouts[m], Keys: make([]string, 0, len(items))})
 			}
 			if needsQueue(u.Handler) || m.Awaited {

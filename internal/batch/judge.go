@@ -33,6 +33,9 @@ type Judge struct {
 	ServiceVersion  string
 	// DeadLetterUnhandled makes letters of events that no handler is registered for.
 	DeadLetterUnhandled bool
+	// KeepOrigins stores the events that write placeholders, so that they can become
+	// letters when nothing completes them.
+	KeepOrigins bool
 }
 
 // Judged is one verdict, for hooks and metrics.
@@ -70,6 +73,8 @@ type work struct {
 	vectors map[store.MemoKey]*versions
 	ids     map[store.IDKey]*idWork
 	out     *Outcome
+
+	horizons map[*handlers.Model]horizon
 }
 
 // rowWork is a row as the batch leaves it so far.
@@ -85,6 +90,8 @@ type rowWork struct {
 	absent bool
 	queue  *store.Queue
 	parked int // as loaded
+
+	writers []*Unit // see wrote
 }
 
 // Live judges the records of one partition, in the order of their offsets, and moves the
@@ -141,6 +148,7 @@ func (w *work) finish() (*Outcome, error) {
 			case !rw.shown:
 				continue
 			}
+			w.keepOrigins(rw)
 			if rw.loaded {
 				b.Update = append(b.Update, rw.row)
 				continue
@@ -227,8 +235,9 @@ func (w *work) make(rw *rowWork) {
 		Model: rw.model, Layout: layout, Key: rw.key, Entity: rw.model.New(key),
 		Clocks: layout.New(), State: guards.Placeholder, Born: w.now,
 	}
+	w.markPurged(rw.row)
 	if rw.model.Existence == nil {
-		rw.row.State = guards.Live // nobody creates these rows, so none is early
+		rw.row.State = guards.Alive // nobody creates these rows, so none is early
 	}
 	rw.dirty = true
 }
@@ -381,7 +390,8 @@ func (w *work) isDuplicate(u *Unit) bool {
 	if u.Handler.Verb == handlers.VerbModify {
 		return rw.row.Clocks.NewestOf(rw.model.ModifyColumns) == stamp
 	}
-	for _, c := range u.Handler.Writes {
+	// A delete leaves its stamp on all of them, whatever its handler declares (R13).
+	for _, c := range rw.model.SetColumns {
 		if rw.row.Clocks.Stamps[c.Index] == stamp {
 			return true
 		}

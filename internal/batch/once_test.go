@@ -51,8 +51,8 @@ func (m *memory) heldIDs() (held, all int) {
 	return held, len(m.ids)
 }
 
-// horizon forgets what is not held up to a second after base, as a sweeper does.
-func (m *memory) horizon(scope string, upTo int) {
+// forget forgets what is not held up to a second after base, as a sweeper does.
+func (m *memory) forget(scope string, upTo int) {
 	at := base.Add(time.Duration(upTo) * time.Second)
 	for k, id := range m.ids {
 		if k.Scope == scope && !id.Held && !id.At.After(at) {
@@ -122,7 +122,7 @@ func TestATakenIDStaysTaken(t *testing.T) {
 			held, all := m.heldIDs()
 			require.Equal(t, []int{c.held, 3}, []int{held, all})
 
-			m.horizon(countScope, 60)
+			m.forget(countScope, 60)
 			_, all = m.heldIDs()
 			require.Equal(t, c.held, all)
 			m.run(m.log(adds("o1", 5, "a", 1)))
@@ -155,7 +155,7 @@ func TestARetryOwnsItsID(t *testing.T) {
 				says := map[string]string{"a": "fail"}
 				m := newMemory(t, onceRegistry(says))
 				m.run(m.log(adds("o1", 5, "a", 1), adds("o1", 9, "b", 10)))
-				m.horizon(countScope, 60)
+				m.forget(countScope, 60)
 				if gone { // by somebody's hand
 					clear(m.ids)
 				}
@@ -190,7 +190,7 @@ func TestARetryOwnsItsID(t *testing.T) {
 }
 
 // TestBehindTheHorizon is R8: nothing there is guessed.
-func TestBehindTheHorizon(t *testing.T) {
+func TestOnceBehindTheHorizon(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		rule   string
@@ -208,7 +208,7 @@ func TestBehindTheHorizon(t *testing.T) {
 		t.Run(c.rule, func(t *testing.T) {
 			t.Parallel()
 			m := newMemory(t, onceRegistry(nil))
-			m.horizon(countScope, 60)
+			m.forget(countScope, 60)
 			if c.again {
 				m.led.High = 10
 			}
@@ -237,9 +237,9 @@ func TestIDsAreForgottenByEventTime(t *testing.T) {
 	m := newMemory(t, onceRegistry(nil))
 	a := adds("o1", 60, "a", 1)
 	m.run(m.log(a))
-	m.horizon(countScope, 59)
+	m.forget(countScope, 59)
 	m.run(m.log(a))
-	m.horizon(countScope, 60)
+	m.forget(countScope, 60)
 	m.run(m.log(a))
 	require.Equal(t, []string{"apply/applied", "discard/duplicate", "dead-letter/late"}, m.reasons())
 }
@@ -303,7 +303,7 @@ func TestOnceLeavesClocksAlone(t *testing.T) {
 	require.Equal(t, clocks, m.rows["orders"]["o1"].Clocks)
 	require.Len(t, out.Batch.Update, 1)
 	require.Equal(t, &order{ID: "o1", Customer: "ann", Count: 11, Limit: 7}, withoutGuarded(m.order("o1")))
-	require.Equal(t, guards.Live, m.rows["orders"]["o1"].State)
+	require.Equal(t, guards.Alive, m.rows["orders"]["o1"].State)
 }
 
 func withoutGuarded(o *order) *order {

@@ -55,7 +55,7 @@ func (w *work) resolve(u *Unit, rw *rowWork) error {
 		if row.State == guards.Placeholder && !made {
 			placeholder = -1
 		}
-		if row.State != guards.Live {
+		if row.State != guards.Alive {
 			w.wake(rw)
 			setExistence(row, u.Item.Event, false)
 		}

@@ -121,9 +121,14 @@ func (w *work) judge(u *Unit, rw *rowWork, s guards.State) error {
 			return nil
 		}
 	}
-	v := judgeAll(h.Guards, u.Item.Event, &s)
+	v := w.behindHorizon(u, rw, &s)
+	if v.Passed() {
+		v = judgeAll(h.Guards, u.Item.Event, &s)
+	}
 	if v.Passed() && h.Verb == handlers.VerbModify {
-		v = judgeAll([]guards.Guard{h.Stamper}, u.Item.Event, &s)
+		if v = judgeAll([]guards.Guard{h.Stamper}, u.Item.Event, &s); !v.Passed() && isPurged(s.Clock) {
+			v = purged(u, &s, stamp.Time, s.Clock.Time)
+		}
 	}
 	switch v.Action {
 	case guards.Apply:

@@ -114,7 +114,7 @@ func TestR14TheRowIsWhatTheResolverMakesOfTheMaximalSiblings(t *testing.T) {
 				first = row
 			}
 			require.Equal(t, first.Clocks, row.Clocks, "seed %d", seed)
-			require.Equal(t, guards.Live, row.State)
+			require.Equal(t, guards.Alive, row.State)
 			for _, memo := range m.memos {
 				body = cmpOr(body, memo.Body)
 				require.Equal(t, body, memo.Body, "seed %d", seed)
@@ -201,7 +201,7 @@ func TestVerdictsOfAResolve(t *testing.T) {
 		"apply/applied", "apply/applied", "discard/duplicate", "apply/applied", "discard/superseded", "apply/applied", "discard/duplicate", "apply/applied",
 	}, m.reasons())
 	require.Equal(t, "4:c4:a=2,b=1", m.order("o1").Customer)
-	require.Equal(t, guards.Live, m.rows["orders"]["o1"].State, "nobody creates these rows, so none is early")
+	require.Equal(t, guards.Alive, m.rows["orders"]["o1"].State, "nobody creates these rows, so none is early")
 
 	m.run(m.log(saved("5", "")))
 	require.Equal(t, []string{"dead-letter/poison"}, m.reasons())
@@ -306,7 +306,7 @@ func TestAResolveCreates(t *testing.T) {
 	require.Equal(t, []string{"apply/applied", "park/missing", "apply/applied"}, m.reasons())
 	require.Equal(t, []int{1, 0, -1}, []int{out.Verdicts[0].Placeholder, out.Verdicts[1].Placeholder, out.Verdicts[2].Placeholder})
 	require.Len(t, out.Batch.Wake, 1)
-	require.Equal(t, guards.Live, m.rows["orders"]["o1"].State)
+	require.Equal(t, guards.Alive, m.rows["orders"]["o1"].State)
 	m.now = m.now.Add(time.Hour)
 	m.sweep()
 	require.Equal(t, "1", m.order("o1").Status)

@@ -21,6 +21,9 @@ type Layout struct {
 	Current int32
 	// Exists is the place of existence.
 	Exists int
+	// Purged: tombstones of the table have been purged, or are about to be, so that a
+	// missing row may be one that was deleted (R13).
+	Purged bool
 }
 
 // NewLayout lays out a model: gens holds the generation of each name that is known for

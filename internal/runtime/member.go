@@ -69,7 +69,7 @@ func (m *Member) Run(ctx context.Context) error {
 	committer := spawn("committer", func() { m.commits(background) })
 	identifying := spawn("identities", func() { m.identities(background) })
 	relaying := spawn("relay", func() { m.relay.run(background) })
-	sweeping := spawn("sweeper", func() { (&sweeper{m: m}).run(soft, hard) })
+	sweeping := spawn("sweeper", func() { (&sweeper{m: m, upkeep: upkeep{m: m}}).run(soft, hard) })
 
 	err := m.poll(ctx)
 	stopSweeping()

@@ -16,6 +16,7 @@ type sweeper struct {
 	m         *Member
 	retention time.Time
 	failed    bool
+	upkeep    upkeep
 }
 
 const (
@@ -59,6 +60,7 @@ func (s *sweeper) run(soft, hard context.Context) {
 			}
 		}
 		s.retain(soft)
+		s.upkeep.round(soft)
 	}
 }
 

@@ -5,14 +5,14 @@ import (
 	"strconv"
 )
 
-// MemoHorizon is the kind of memo that says up to which event time, in microseconds, a
+// KindHorizon is the kind of memo that says up to which event time, in microseconds, a
 // scope's ids are forgotten (R8).
-const MemoHorizon MemoKind = "horizon"
+const KindHorizon MemoKind = "horizon"
 
 // HorizonOf names the horizon of a scope of ids.
-func HorizonOf(scope string) MemoKey { return MemoKey{Kind: MemoHorizon, Scope: scope} }
+func HorizonOf(scope string) MemoKey { return MemoKey{Kind: KindHorizon, Scope: scope} }
 
-// Horizon reads a memo of kind MemoHorizon.
+// Horizon reads a memo of kind KindHorizon.
 func (m *Memo) Horizon() (int64, error) {
 	at, err := strconv.ParseInt(m.Body, 10, 64)
 	if err != nil {

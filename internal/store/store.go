@@ -84,6 +84,8 @@ type Store interface {
 	// the others are not due yet and not claimed.
 	Due(ctx context.Context, group string, now time.Time, d time.Duration, limit, perKey int) ([]*Parked, error)
 
+	Upkeep
+
 	// Retain deletes verdicts older than before, in small ordered portions, and
 	// returns how many there were.
 	Retain(ctx context.Context, before time.Time, portion int) (int64, error)
@@ -97,7 +99,8 @@ type Store interface {
 	// (R8): an id that is not found has a horizon beyond it.
 	Forget(ctx context.Context, group, scope string, upTo int64, portion int) (int64, error)
 	// Counts returns how many events are parked by cause, letters open by reason, and
-	// placeholders by model, for the group. It reads the models' tables whole: ask seldom.
+	// placeholders by model, for the group. Where a table has no index for its placeholders
+	// it is read whole: ask seldom.
 	Counts(ctx context.Context, group string, models []*handlers.Model) (*Counts, error)
 	// Now is the database's clock, for telling a skewed one.
 	Now(ctx context.Context) (time.Time, error)
@@ -224,6 +227,12 @@ type Batch struct {
 	// Insert are rows to make: a row that is there already is a conflict. Update are
 	// rows that were loaded: one whose revision has changed is a conflict (R15).
 	Insert, Update []*Row
+	// Delete are rows that were loaded and go for good; one whose revision has changed is
+	// a conflict.
+	Delete []*Row
+	// Origins are events that wrote placeholders. Forget removes those of the given ones.
+	Origins []*Origin
+	Forget  []OriginKey
 	// Absent are keys whose rows were seen to be missing and whose queues were seen to
 	// hold so many parked rows, where a unit was parked or judged on that ground
 	// without making a row (R9); anything else is a conflict. The check comes before the

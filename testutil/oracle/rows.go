@@ -34,7 +34,7 @@ func (p *Prediction) predictRow(t *Table, key string, all []*entry) error {
 	}
 	row := &Row{Fields: map[string]any{}, State: guards.Placeholder, Clocks: map[string]Stamp{}}
 	if t.NoCreator {
-		row.State = guards.Live
+		row.State = guards.Alive
 	}
 	for _, f := range slices.Concat(t.Set, t.Modify) {
 		row.Fields[f], row.Clocks[f] = nil, Stamp{}
@@ -148,7 +148,7 @@ func (p *Prediction) mergeSets(t *Table, key string, row *Row, units []*entry) e
 	for f, e := range winner {
 		row.Clocks[f] = e.stamp
 		if f == Exists {
-			row.State = guards.Live
+			row.State = guards.Alive
 			if e.unit.Deletes {
 				row.State = guards.Deleted
 			}
@@ -194,7 +194,7 @@ func (p *Prediction) applyModifies(t *Table, key string, row *Row, units []*entr
 			u.Change(row.Fields)
 		}
 		if u.Creates || u.Deletes {
-			row.State = guards.Live
+			row.State = guards.Alive
 			if u.Deletes {
 				row.State = guards.Deleted
 			}

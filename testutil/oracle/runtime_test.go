@@ -275,7 +275,7 @@ func agree(t *testing.T, types []string, strays float64, seed uint64) {
 	require.Greater(t, report.Right, 30)
 	require.Zero(t, report.Skipped)
 	require.Greater(t, report.Letters, 50)
-	for _, state := range []guards.Existence{guards.Live, guards.Deleted} {
+	for _, state := range []guards.Existence{guards.Alive, guards.Deleted} {
 		found := false
 		for _, row := range rows {
 			found = found || row.State == state

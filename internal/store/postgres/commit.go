@@ -106,6 +106,9 @@ func (s *Store) write(ctx context.Context, p *pipe, b *store.Batch) error {
 	if err := w.rows(b.Update, false); err != nil { //nolint:contextcheck // GORM's accessors do no I/O
 		return err
 	}
+	if err := w.aged(); err != nil {
+		return err
+	}
 	if len(b.Memos) > 0 {
 		all := sorted(b.Memos, func(x, y *store.Memo) int { return compareMemos(x.MemoKey, y.MemoKey) })
 		addFields(w, s.fixed.putMemos, tables.Memos(), all, int8Param(int64(len(all))), []byte(b.Group), w.now)

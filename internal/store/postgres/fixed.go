@@ -19,6 +19,7 @@ type fixed struct {
 	wake                     *statement
 	ids, memos, lockMemos    *statement
 	putIDs, putMemos         *statement
+	origins, forget          *statement
 	ledger                   *statement
 }
 
@@ -65,6 +66,7 @@ WHERE p.grp = $2 AND p.tbl = u.tbl AND p.entity = u.entity AND p.cause = 'missin
 			[]uint32{i8, i8, i8, txt, txt, i8, txt, txt, txt, i8, i8, i8, i8}, nil),
 	}
 	f.memory()
+	f.aged()
 	f.letters = newStatement(insertAll("evenkeel_dead_letters", tables.Letters(), []string{"swept"}, []string{"$1"})+tables.LetterConflict(),
 		append([]uint32{pgtype.BoolOID}, arrays(tables.Letters())...), nil)
 	f.park = newStatement(insertAll("evenkeel_parked", tables.Parkeds(), nil, nil)+tables.ParkedConflict(), arrays(tables.Parkeds()), nil)

@@ -30,7 +30,7 @@ func (s *Store) loadMemory(ctx context.Context, p *pipe, want *store.Want, l *st
 	// would make lanes wait for each other.
 	horizons, others := []store.MemoKey{}, []store.MemoKey{}
 	for _, k := range want.Memos {
-		if k.Kind == store.MemoHorizon {
+		if k.Kind == store.KindHorizon {
 			horizons = append(horizons, k)
 		} else {
 			others = append(others, k)

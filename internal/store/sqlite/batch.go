@@ -227,6 +227,9 @@ func (s *Store) write(ctx context.Context, q tables.Querier, b *store.Batch) err
 	if err := s.rows(w, b); err != nil { //nolint:contextcheck // GORM's accessors do no I/O
 		return err
 	}
+	if err := w.aged(s, b); err != nil {
+		return err
+	}
 	if err := w.memory(b); err != nil {
 		return err
 	}

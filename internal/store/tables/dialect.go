@@ -36,6 +36,10 @@ type Dialect struct {
 	Local bool
 	// Table reads a table's columns; ok is false when there is no such table.
 	Table func(ctx context.Context, q Querier, table string) (columns map[string]Info, ok bool, err error)
+	// Indexes reads the definitions of the indexes of the table whose quoted name is $1.
+	Indexes string
+	// CreateIndex begins the statement that makes an index beside running services.
+	CreateIndex string
 	// EkTypes are the types of guards.Guarded's columns, with their defaults.
 	EkTypes map[string]string
 	// Prepare is called at the end of a claim with the columns that Table returned, so

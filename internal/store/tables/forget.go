@@ -54,7 +54,7 @@ func (p *Plain) Forget(ctx context.Context, group, scope string, upTo int64, por
 				return err
 			}
 			move := moveHorizon + p.Dialect.Now + ", " + p.Dialect.Now + raiseHorizon
-			_, err = p.exec(ctx, q, move, group, string(store.MemoHorizon), scope, strconv.FormatInt(newest, 10))
+			_, err = p.exec(ctx, q, move, group, string(store.KindHorizon), scope, strconv.FormatInt(newest, 10))
 			return err
 		})
 		total += n
