@@ -89,7 +89,16 @@ func TestEnums(t *testing.T) {
 		"KindNone":      {KindNone.String(), "none"},
 		"KindTimestamp": {KindTimestamp.String(), "timestamp"},
 		"KindVersion":   {KindVersion.String(), "version"},
+		"KindSequence":  {KindSequence.String(), "sequence"},
+		"KindOnce":      {KindOnce.String(), "once"},
+		"KindLamport":   {KindLamport.String(), "lamport"},
+		"KindVector":    {KindVector.String(), "vector"},
 		"":              {Kind(0).String(), "unknown"},
+	})
+	words(t, "GapPolicy", map[string][2]string{
+		"GapDeadLetter": {GapDeadLetter.String(), "dead-letter"},
+		"GapSkip":       {GapSkip.String(), "skip"},
+		"":              {GapPolicy(9).String(), "GapPolicy(9)"},
 	})
 	words(t, "Phase", map[string][2]string{
 		"PhaseDecode":    {PhaseDecode.String(), "decode"},
@@ -115,6 +124,8 @@ func TestEnums(t *testing.T) {
 		"Refused":          {string(Refused), "refused"},
 		"Retry":            {string(Retry), "retry"},
 		"Behind":           {string(Behind), "behind"},
+		"Gap":              {string(Gap), "gap"},
+		"Conflict":         {string(Conflict), "conflict"},
 		"MissingRow":       {string(MissingRow), "missing"},
 		"Late":             {string(Late), "late"},
 		"Future":           {string(Future), "future"},

@@ -32,6 +32,8 @@ type State struct {
 	Duplicate bool
 	// Existence is what the row is, Missing when there is none.
 	Existence Existence
+	// Standing is where the event's number stands in its stream, under [Sequence].
+	Standing Standing
 	// Stamp is the event's; Clock the newest stamp on the columns that its handler
 	// writes, zero when they were never written.
 	Stamp, Clock event.Stamp
@@ -114,6 +116,10 @@ func (k Kind) String() string {
 	}
 	return "unknown"
 }
+
+// Clocked reports whether events under this kind leave their stamp on the columns that
+// they write. Where they don't, something else remembers them: the ledger, or the stream.
+func (k Kind) Clocked() bool { return k != KindNone && k != KindSequence && k != KindOnce }
 
 // Stamper is a guard that also says which stamp orders the events.
 type Stamper interface {

@@ -58,6 +58,9 @@ const (
 	// Behind: an earlier event of the same entity waits, and order counts. As a
 	// letter: too many wait already.
 	Behind Reason = "behind"
+	// Gap: the numbers before this one have not come yet. As a letter: they did not come
+	// within the bounds, or the stream went on without this one.
+	Gap Reason = "gap"
 	// MissingRow: the entity's row is not there, and the handler said what then.
 	MissingRow Reason = "missing"
 
@@ -71,17 +74,19 @@ const (
 	Rejected Reason = "rejected"
 	// Exhausted: tried as often as the schedule allows.
 	Exhausted Reason = "exhausted"
+	// Conflict: the stream has seen this number with another source or id.
+	Conflict Reason = "conflict"
 	// Constraint: the database refused the row.
 	Constraint Reason = "constraint"
 )
 
 // Comparison holds the numbers that a guard compared, so that a person can check it.
 type Comparison struct {
-	// What names them, e.g. "timestamp", "version", "watermark", "clock".
+	// What names them, e.g. "timestamp", "version", "sequence", "watermark", "clock".
 	What string
 	// Event is the event's number, Against the one that it was compared with, Bound
 	// what was allowed between them. Times are microseconds since 1970 and bounds
-	// microseconds, unless What is "version".
+	// microseconds, unless What is "version" or "sequence".
 	Event, Against, Bound int64
 	// EventTie and AgainstTie are set where the numbers were equal and the tie decided.
 	EventTie, AgainstTie string
@@ -96,7 +101,7 @@ func (c Comparison) String() string {
 		return ""
 	}
 	show := func(n int64) string {
-		if c.What == "version" {
+		if c.What == "version" || c.What == "sequence" {
 			return strconv.FormatInt(n, 10)
 		}
 		return time.UnixMicro(n).UTC().Format("2006-01-02T15:04:05.999999Z")

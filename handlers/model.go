@@ -53,6 +53,8 @@ type Model struct {
 type Owner struct {
 	Verb Verb
 	Kind guards.Kind // with VerbModify
+	// Stream tells two sequences apart, which know no order among each other.
+	Stream *Stream
 }
 
 // String says it for error messages.
@@ -61,6 +63,9 @@ func (o Owner) String() string {
 	case VerbSet:
 		return "Set"
 	case VerbModify:
+		if o.Stream != nil && o.Stream.Stream != "" {
+			return "Modify under the sequence " + o.Stream.Stream
+		}
 		return "Modify under " + o.Kind.String()
 	case VerbProject:
 		return "a projection"

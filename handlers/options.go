@@ -24,6 +24,7 @@ type declaration struct {
 	hasWrites bool
 	creates   bool
 	external  bool
+	baseline  bool
 	onMissing OnMissingPolicy
 	key       *keyFunc
 	missing   []string // what was nil

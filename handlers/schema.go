@@ -120,7 +120,7 @@ func (m *Model) finish() {
 		switch {
 		case c.Owner.Verb == VerbSet:
 			m.SetColumns = append(m.SetColumns, c)
-		case c.Owner.Verb == VerbModify && c.Owner.Kind != guards.KindNone:
+		case c.Owner.Verb == VerbModify && c.Owner.Kind.Clocked():
 			m.ModifyColumns = append(m.ModifyColumns, c)
 		}
 	}

@@ -41,7 +41,7 @@ func (r *Registry) Wire(namer schema.Namer) (*Wiring, error) {
 		return nil, errNoNamer
 	}
 	w := &wirer{
-		Wiring: Wiring{handlers: map[string][]*Handler{}, orderKept: map[string]bool{}},
+		Wiring: Wiring{handlers: map[string][]*Handler{}, orderKept: map[string]bool{}, streamed: map[string]bool{}},
 		cache:  &schemaCache{namer: namer},
 		models: map[reflect.Type]*Model{},
 		made:   map[*declaration]*Handler{},
@@ -75,6 +75,7 @@ type wirer struct {
 	models   map[reflect.Type]*Model // nil for a type that is no model
 	rowPhase []guards.Guard
 	made     map[*declaration]*Handler
+	streams  []*Stream
 	// at is the place of the declaration that is being checked.
 	at              int
 	mistakes, notes remarks
@@ -152,7 +153,7 @@ func (w *wirer) projection(d *declaration) {
 	for _, missing := range d.missing {
 		w.mistake("%s: %s is nil", what, missing)
 	}
-	if d.creates || d.external || d.key != nil || d.onMissing != missingUnsaid || d.by != nil || len(d.extra) > 0 || d.name != "" {
+	if d.creates || d.external || d.key != nil || d.onMissing != missingUnsaid || d.by != nil || len(d.extra) > 0 || d.name != "" || d.baseline {
 		w.mistake("%s has an option that only handlers take; a projection takes Writes alone", what)
 	}
 	if len(d.writes) == 0 {
@@ -203,6 +204,7 @@ func (w *wirer) handler(d *declaration) {
 		w.columns(what, m, d.writes)
 		return
 	}
+	w.stream(what, d, h)
 	w.oneKind(what, h)
 	w.claim(what, d, h)
 	for _, other := range w.handlers[d.eventType] {
@@ -218,6 +220,9 @@ func (w *wirer) handler(d *declaration) {
 	if h.OrderKept() {
 		w.orderKept[h.Name] = true
 	}
+	if h.Stream != nil {
+		w.streamed[h.Name] = true
+	}
 }
 
 func (w *wirer) stamperOf(what string, d *declaration) guards.Stamper {
@@ -228,6 +233,10 @@ func (w *wirer) stamperOf(what string, d *declaration) guards.Stamper {
 			s = d.by
 			if s.Kind() == guards.KindNone {
 				w.mistake("%s is a Set under guards.None; a Set needs a stamp to merge by", what)
+				return nil
+			}
+			if s.Kind() == guards.KindSequence {
+				w.mistake("%s is a Set under guards.Sequence; a Set merges in any order and needs no numbers without gaps: use guards.Version(), or handlers.Modify", what)
 				return nil
 			}
 		}
@@ -248,7 +257,7 @@ func (w *wirer) stamperOf(what string, d *declaration) guards.Stamper {
 }
 
 func knownKind(k guards.Kind) bool {
-	return k == guards.KindNone || k == guards.KindTimestamp || k == guards.KindVersion
+	return k == guards.KindNone || k == guards.KindTimestamp || k == guards.KindVersion || k == guards.KindSequence
 }
 
 // extraGuards checks the guards of one handler.
@@ -293,13 +302,13 @@ func (w *wirer) checkOptions(what string, d *declaration, h *Handler) {
 
 // staleCreates: a staleness check would throw a late creating event away.
 func (h *Handler) staleCreates(kind guards.Kind) bool {
-	return h.Creates && h.Verb == VerbModify && kind != guards.KindNone
+	return h.Creates && h.Verb == VerbModify && kind.Clocked()
 }
 
 func (w *wirer) oneKind(what string, h *Handler) {
 	m, kind := h.Model, h.Stamper.Kind()
 	switch {
-	case kind == guards.KindNone || kind == m.Kind:
+	case !kind.Clocked() || kind == m.Kind:
 	case m.Kind == guards.KindNone:
 		m.Kind = kind
 	default:

@@ -64,7 +64,7 @@ func (w *wirer) claim(what string, d *declaration, h *Handler) {
 	m := h.Model
 	owner := Owner{Verb: h.Verb}
 	if h.Verb == VerbModify {
-		owner.Kind = h.Stamper.Kind()
+		owner.Kind, owner.Stream = h.Stamper.Kind(), h.Stream
 	}
 	mend := "split the column, or use one verb and guard for all its writers"
 	switch {

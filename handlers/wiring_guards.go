@@ -80,5 +80,8 @@ func (w *wirer) ordering(s guards.Stamper) {
 	if s.Kind() == guards.KindNone {
 		w.mistake("NewRegistry got guards.None; Set handlers need a stamp: give None to the Modify handlers that mean it")
 	}
+	if s.Kind() == guards.KindSequence {
+		w.mistake("NewRegistry got guards.Sequence; Set handlers merge in any order and need no numbers without gaps: give Sequence to the Modify handlers that mean it")
+	}
 	w.Stamper = s
 }

@@ -4,7 +4,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/evenkeel-go/evenkeel/guards"
 	"github.com/evenkeel-go/evenkeel/handlers"
 )
 
@@ -77,5 +76,5 @@ func sortedNames(gens map[string]int32) []string {
 }
 
 func isNone(o *handlers.Owner) bool {
-	return o.Verb == handlers.VerbModify && o.Kind == guards.KindNone
+	return o.Verb == handlers.VerbModify && !o.Kind.Clocked()
 }
