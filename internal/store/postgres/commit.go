@@ -106,16 +106,7 @@ func (s *Store) write(ctx context.Context, p *pipe, b *store.Batch) error {
 	if err := w.rows(b.Update, false); err != nil { //nolint:contextcheck // GORM's accessors do no I/O
 		return err
 	}
-	if len(b.Memos) > 0 {
-		all := sorted(b.Memos, func(x, y *store.Memo) int { return compareMemos(x.MemoKey, y.MemoKey) })
-		addFields(w, s.fixed.putMemos, tables.Memos(), all, int8Param(int64(len(all))), []byte(b.Group), w.now)
-	}
-	if len(b.IDs) > 0 {
-		all := sorted(b.IDs, func(x, y *store.ID) int {
-			return cmp.Or(strings.Compare(x.Scope, y.Scope), strings.Compare(x.Entity, y.Entity), strings.Compare(x.ID, y.ID))
-		})
-		addFields(w, s.fixed.putIDs, tables.IDs(), all, int8Param(int64(len(all))), []byte(b.Group))
-	}
+	w.remember()
 	if len(b.Release) > 0 {
 		n, ids, revs := w.marks(b.Release)
 		p.add(ctx, s.fixed.release, nil, n, ids, revs)
@@ -139,6 +130,7 @@ func (s *Store) write(ctx context.Context, p *pipe, b *store.Batch) error {
 		}
 		p.add(ctx, s.fixed.wake, nil, w.now, []byte(b.Group), ta.bytes(), ea.bytes())
 	}
+	w.wakeStreams(b.WakeStreams)
 	if len(b.Letters) > 0 {
 		swept := []byte{0}
 		if b.Ledger == nil {
@@ -376,7 +368,11 @@ func (w *writer) marks(ms []store.Mark) (n, ids, revs []byte) {
 
 // addFields queues a statement whose parameters are lead and then an array per field.
 func addFields[T any](w *writer, st *statement, fields []tables.Field[T], rows []*T, lead ...[]byte) {
-	params := lead
+	w.p.add(w.ctx, st, nil, fieldArrays(lead, fields, rows)...)
+}
+
+// fieldArrays adds an array per field to params.
+func fieldArrays[T any](params [][]byte, fields []tables.Field[T], rows []*T) [][]byte {
 	for i := range fields {
 		f := &fields[i]
 		a := new(array)
@@ -403,7 +399,7 @@ func addFields[T any](w *writer, st *statement, fields []tables.Field[T], rows [
 		}
 		params = append(params, a.bytes())
 	}
-	w.p.add(w.ctx, st, nil, params...)
+	return params
 }
 
 func compareMemos(a, b store.MemoKey) int {
