@@ -100,6 +100,12 @@ func assemble(ctx context.Context, db *gorm.DB, cfg Config, wiring *handlers.Wir
 	if err != nil {
 		host = "unknown host"
 	}
+	prepare := &batch.Preparer{Wiring: wiring, Codec: func(topic string) event.Codec {
+		if codec, ok := cfg.Codecs[topic]; ok {
+			return codec
+		}
+		return cfg.Codec
+	}}
 	c.member = runtime.New(runtime.Options{
 		Group: cfg.Group, Topics: cfg.Topics, Owner: fmt.Sprintf("%s pid %d", host, os.Getpid()),
 		Store: st, Consumer: c.consumer, Clock: c.clock, Spawn: c.spawn,
@@ -107,14 +113,10 @@ func assemble(ctx context.Context, db *gorm.DB, cfg Config, wiring *handlers.Wir
 		Judge: &batch.Judge{
 			Wiring: wiring, Group: cfg.Group, Classify: classify.Handler, Delay: cfg.Retry.delay,
 			MissingFor: cfg.MissingFor, MaxParkedPerKey: cfg.MaxParkedPerKey, ServiceVersion: cfg.ServiceVersion,
+			Prepare: prepare,
 		},
-		Prepare: &batch.Preparer{Wiring: wiring, Codec: func(topic string) event.Codec {
-			if codec, ok := cfg.Codecs[topic]; ok {
-				return codec
-			}
-			return cfg.Codec
-		}},
-		Models: wiring.Models, Layouts: byModel,
+		Prepare: prepare,
+		Models:  wiring.Models, Layouts: byModel,
 		StartLatest: cfg.Start == StartLatest, BatchSize: cfg.BatchSize, MaxBytes: cfg.MaxBytes,
 		MaxUnpublished: cfg.MaxUnpublished, SweepInterval: cfg.SweepInterval, KeepVerdicts: cfg.KeepVerdicts,
 		RevokeTimeout: cfg.RevokeTimeout, ShutdownTimeout: cfg.ShutdownTimeout, HardStop: HardStop - closing,

@@ -227,7 +227,9 @@ func ExampleMigrationSQL() {
 	fmt.Println(err)
 	// Output:
 	// evenkeel_dead_letters
+	// evenkeel_ids
 	// evenkeel_ledger
+	// evenkeel_memos
 	// evenkeel_models
 	// evenkeel_parked
 	// evenkeel_schema

@@ -27,7 +27,7 @@ var _ runtime.Observer = (*observer)(nil)
 
 func newObserver(m Metrics, hooks []any, log Logger) *observer {
 	return &observer{metrics: m, hooks: hooks, log: log, stats: Stats{
-		Verdicts: map[string]int64{}, Letters: map[string]int64{}, Alarms: map[string]int64{},
+		Verdicts: map[string]int64{}, Letters: map[string]int64{}, Alarms: map[string]int64{}, Gaps: map[string]int64{},
 	}}
 }
 
@@ -36,6 +36,7 @@ func (o *observer) snapshot() Stats {
 	defer o.mu.Unlock()
 	s := o.stats
 	s.Verdicts, s.Letters, s.Alarms = maps.Clone(s.Verdicts), maps.Clone(s.Letters), maps.Clone(s.Alarms)
+	s.Gaps = maps.Clone(s.Gaps)
 	return s
 }
 
@@ -170,4 +171,21 @@ func (o *observer) Conflict(p broker.Partition) {
 	o.stats.Conflicts++
 	o.mu.Unlock()
 	o.count("evenkeel_conflicts_total", 1, labels(p)...)
+}
+
+func (o *observer) Gap(g batch.Gap) {
+	defer o.recovered()
+	bound := "time"
+	if g.Full {
+		bound = "count"
+	}
+	o.mu.Lock()
+	o.stats.Gaps[g.Policy.String()+"/"+bound]++
+	o.mu.Unlock()
+	o.count("evenkeel_gaps_total", 1, "policy", g.Policy.String(), "bound", bound)
+	for _, h := range o.hooks {
+		if h, ok := h.(GapHook); ok {
+			h.OnGap(Gap(g))
+		}
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -54,6 +55,9 @@ type ev struct {
 // codec reads an ev that sits in the record by its number in Value.
 type codec struct{ events []ev }
 
+// noNumber is the data of an event without one.
+const noNumber = "null"
+
 var errPoison = errors.New("not an event")
 
 func (codec) Name() string { return "test" }
@@ -66,7 +70,7 @@ func (c codec) Decode(r *event.Record, e *event.Event) error {
 	v := c.events[n]
 	e.ID, e.Source, e.Type, e.Key = v.id, "src", v.typ, v.key
 	e.OccurredAt = base.Add(time.Duration(v.at) * time.Second)
-	e.Version, e.HasVersion = int64(v.at), true
+	e.Version, e.HasVersion = int64(v.at), v.data != noNumber
 	e.Data = []byte(v.data)
 	return nil
 }
@@ -81,9 +85,15 @@ type memory struct {
 	rows    map[string]map[string]*store.Row
 	parked  map[string]*store.Parked
 	letters map[string]*dlq.Letter
-	verdict []batch.Judged
-	led     ledger.State
-	now     time.Time
+	ids     map[store.IDKey]*store.ID
+	memos   map[store.MemoKey]*store.Memo
+	gaps    []batch.Gap
+	// rowsAtOnce is store.StreamRows where a test wants fewer; woken counts streams that
+	// were made due.
+	rowsAtOnce, woken int
+	verdict           []batch.Judged
+	led               ledger.State
+	now               time.Time
 }
 
 func newMemory(t testing.TB, reg *handlers.Registry) *memory {
@@ -93,6 +103,7 @@ func newMemory(t testing.TB, reg *handlers.Registry) *memory {
 	m := &memory{
 		t: t, events: &codec{}, layouts: batch.Layouts{}, now: base.Add(time.Hour),
 		rows: map[string]map[string]*store.Row{}, parked: map[string]*store.Parked{}, letters: map[string]*dlq.Letter{},
+		ids: map[store.IDKey]*store.ID{}, memos: map[store.MemoKey]*store.Memo{},
 	}
 	for _, model := range w.Models {
 		gens := map[string]int32{}
@@ -107,6 +118,7 @@ func newMemory(t testing.TB, reg *handlers.Registry) *memory {
 		Delay: func(attempt int) (time.Duration, bool) { return time.Second, attempt < 3 },
 	}
 	m.prepare = &batch.Preparer{Wiring: w, Codec: func(string) event.Codec { return m.events }}
+	m.judge.Prepare = m.prepare
 	return m
 }
 
@@ -179,19 +191,22 @@ func (m *memory) load() *store.Loaded {
 			l.Units[p.ID] = true
 			if p.Place == place {
 				q := queue(p.Table, p.Entity)
-				q.Parked = append(q.Parked, store.QueueEntry{ID: p.ID, Handler: p.Handler, Cause: p.Cause, Place: p.Place, Due: p.Due})
-				q.LastPlace = max(q.LastPlace, p.Place)
+				q.Parked = append(q.Parked, store.QueueEntry{ID: p.ID, Handler: p.Handler, Cause: p.Cause, Place: p.Place, Due: p.Due, Stream: p.Stream})
+				if p.Stream == "" {
+					q.LastPlace = max(q.LastPlace, p.Place)
+				}
 			}
 		}
 	}
 	for _, x := range m.letters {
 		l.Units[x.ID] = true
-		if x.Blocking {
+		if x.Blocking && x.Stream == "" {
 			q := queue(x.Table, x.Entity)
 			q.Letters = append(q.Letters, store.QueueEntry{ID: x.ID, Handler: x.Handler, Place: x.Place})
 			q.LastPlace = max(q.LastPlace, x.Place)
 		}
 	}
+	m.loadStreams(l)
 	return l
 }
 
@@ -213,7 +228,8 @@ func (m *memory) commit(out *batch.Outcome) {
 	for _, mark := range b.Release {
 		delete(m.parked, mark.ID)
 	}
-	for _, l := range b.Letters {
+	m.commitStreams(out)
+	for _, l := range slices.Concat(b.Letters, b.SweptLetters) {
 		require.Nil(m.t, m.letters[l.ID], "a second letter %s", l.ID)
 		m.letters[l.ID] = l
 	}

@@ -31,6 +31,8 @@ type Judge struct {
 	MissingFor      time.Duration
 	MaxParkedPerKey int
 	ServiceVersion  string
+	// Prepare prepares what waits in streams.
+	Prepare *Preparer
 }
 
 // Judged is one verdict, for hooks and metrics.
@@ -47,6 +49,11 @@ type Judged struct {
 type Outcome struct {
 	Batch    *store.Batch
 	Verdicts []Judged
+	Gaps     []Gap
+	// Incomplete says that a unit parks whose key's queue was not loaded, so that nobody
+	// has asked whether too many wait there. The units know, and Gather asks for it: judge
+	// the batch again.
+	Incomplete bool
 }
 
 // When an order-keeping event is looked at again that finds its head still waiting, at the
@@ -66,6 +73,12 @@ type work struct {
 	now     time.Time
 	rows    map[*handlers.Model]map[string]*rowWork
 	out     *Outcome
+	// streams are those of the batch, inTurn in the order in which they came, taken where
+	// the numbers of the record under way stood in theirs.
+	streams map[store.StreamKey]*streamWork
+	inTurn  []*streamWork
+	taken   map[store.StreamKey]guards.Standing
+	more    bool // Outcome.Incomplete
 }
 
 // rowWork is a row as the batch leaves it so far.
@@ -90,7 +103,7 @@ func (j *Judge) Live(ctx context.Context, items []*Item, layouts Layouts, loaded
 	w := j.start(ctx, layouts, loaded, now, len(items))
 	w.led = &state
 	for _, it := range items {
-		if err := w.record(it); err != nil {
+		if err := w.numbered(it); err != nil {
 			return nil, err
 		}
 		state.Advance(it.Record.Offset + 1)
@@ -104,7 +117,19 @@ func (j *Judge) Live(ctx context.Context, items []*Item, layouts Layouts, loaded
 func (j *Judge) Waiting(ctx context.Context, units []*Unit, layouts Layouts, loaded *store.Loaded, now time.Time, due func(*store.Parked) bool) (*Outcome, error) {
 	w := j.start(ctx, layouts, loaded, now, len(units))
 	for _, u := range units {
+		if _, ok := u.streamKey(); ok {
+			if err := w.open(u.Item); err != nil {
+				return nil, err
+			}
+			w.streamOf(u).claim(u, due(u.Parked))
+			continue
+		}
 		if err := w.waiting(u, due(u.Parked)); err != nil {
+			return nil, err
+		}
+	}
+	for _, sw := range w.inTurn {
+		if err := sw.sweep(); err != nil {
 			return nil, err
 		}
 	}
@@ -114,14 +139,19 @@ func (j *Judge) Waiting(ctx context.Context, units []*Unit, layouts Layouts, loa
 func (j *Judge) start(ctx context.Context, layouts Layouts, loaded *store.Loaded, now time.Time, n int) *work {
 	return &work{
 		Judge: j, ctx: ctx, layouts: layouts, loaded: loaded, now: now,
-		rows: make(map[*handlers.Model]map[string]*rowWork, len(layouts)),
-		out:  &Outcome{Batch: &store.Batch{Group: j.Group, Now: now}, Verdicts: make([]Judged, 0, n)},
+		rows:  make(map[*handlers.Model]map[string]*rowWork, len(layouts)),
+		taken: map[store.StreamKey]guards.Standing{},
+		out:   &Outcome{Batch: &store.Batch{Group: j.Group, Now: now}, Verdicts: make([]Judged, 0, n)},
 	}
 }
 
 // finish collects the rows. They go in key order, so that two lanes lock in one order.
 func (w *work) finish() (*Outcome, error) {
+	w.out.Incomplete = w.more
 	b := w.out.Batch
+	for _, sw := range w.inTurn {
+		sw.flush()
+	}
 	for _, byKey := range w.rows {
 		for _, rw := range byKey {
 			switch {
@@ -247,11 +277,13 @@ func (w *work) record(it *Item) error {
 		}
 	} else if v := judgeAll(w.Wiring.Decode, it.Event, &s); !v.Passed() {
 		// Nobody handles it, so nobody misses it; but it must not move the watermark.
+		w.take(it)
 		w.verdict(it, nil, guards.Verdict{Action: guards.Discard, Reason: guards.Unhandled, Numbers: v.Numbers})
 		return nil
 	}
 	w.led.Observe(it.Record.Offset, event.Micros(it.Event.OccurredAt))
 	if len(it.Units) == 0 {
+		w.take(it)
 		w.verdict(it, nil, guards.Verdict{Action: guards.Discard, Reason: guards.Unhandled})
 		return nil
 	}
@@ -263,9 +295,29 @@ func (w *work) record(it *Item) error {
 			return nil
 		}
 	}
+	w.take(it)
 	for _, u := range it.Units {
 		if err := w.live(u, s); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// numbered judges one record, and what it lets go in its streams.
+func (w *work) numbered(it *Item) error {
+	clear(w.taken)
+	if err := w.open(it); err != nil {
+		return err
+	}
+	if err := w.record(it); err != nil {
+		return err
+	}
+	for _, m := range it.streams {
+		if sw := w.streams[m.key]; !sw.alone {
+			if err := sw.follow(); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -325,6 +377,7 @@ func (w *work) ask(gs []guards.Guard, it *Item, s *guards.State) bool {
 	case guards.Apply:
 		return false
 	case guards.Discard:
+		w.take(it)
 		w.verdict(it, nil, v)
 	case guards.Park, guards.DeadLetter:
 		// A record can't wait, only its units can; so what a guard would park here
@@ -343,6 +396,14 @@ func (w *work) isDuplicate(u *Unit) bool {
 	stamp, err := u.stampOf()
 	if err != nil {
 		return false
+	}
+	if u.Handler.Stream != nil {
+		sw := w.streamOf(u)
+		if sw == nil {
+			return false
+		}
+		st := sw.standing(u.Item, false)
+		return st.Known && st.Same
 	}
 	rw := w.row(u)
 	if rw.row == nil {

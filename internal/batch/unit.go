@@ -20,6 +20,9 @@ func (w *work) live(u *Unit, s guards.State) error {
 		w.verdict(u.Item, u, guards.Verdict{Action: guards.Discard, Reason: guards.Redelivered})
 		return nil
 	}
+	if u.Handler.Stream != nil {
+		return w.liveNumbered(u, s)
+	}
 	if u.Err != nil {
 		w.unitLetter(u, w.known(u), poison(u.Err), &failure{err: u.Err})
 		return nil
@@ -72,7 +75,7 @@ func (w *work) mustWait(u *Unit, rw *rowWork, place int64) (again time.Duration,
 	}
 	none := u.Handler.Stamper.Kind() == guards.KindNone
 	for _, e := range rw.queue.Parked {
-		if e.Place < place && w.keepsOrder(e.Handler) && (none || e.Cause != store.CauseMissing) {
+		if e.Stream == "" && e.Place < place && w.keepsOrder(e.Handler) && (none || e.Cause != store.CauseMissing) {
 			return max(e.Due.Sub(w.now), wakeLater), true
 		}
 	}
@@ -108,7 +111,7 @@ func (w *work) judge(u *Unit, rw *rowWork, s guards.State) error {
 		s.Clock = rw.row.Clocks.NewestOf(columns)
 	}
 	v := judgeAll(h.Guards, u.Item.Event, &s)
-	if v.Passed() && h.Verb == handlers.VerbModify {
+	if v.Passed() && h.Verb == handlers.VerbModify && h.Stream == nil { // numbers were asked for before
 		v = judgeAll([]guards.Guard{h.Stamper}, u.Item.Event, &s)
 	}
 	switch v.Action {

@@ -22,6 +22,8 @@ type Member struct {
 	hard   context.Context //nolint:containedctx // the member's life
 	cancel context.CancelFunc
 	bytes  atomic.Int64
+	// reading is when a lane last began to read.
+	reading atomic.Pointer[time.Time]
 	// feed holds a token while something is polled and handed to its lane, or while a
 	// lane moves its partition's position: so nothing that was polled before a move is
 	// taken for what comes after it.

@@ -67,6 +67,7 @@ type Observer interface {
 	Letter(l *dlq.Letter)
 	Published(n int)
 	Conflict(p broker.Partition)
+	Gap(g batch.Gap)
 }
 
 // Batch is one committed batch.

@@ -46,6 +46,7 @@ func (quiet) Swept([]batch.Judged)                 {}
 func (quiet) Letter(*dlq.Letter)                   {}
 func (quiet) Published(int)                        {}
 func (quiet) Conflict(broker.Partition)            {}
+func (quiet) Gap(batch.Gap)                        {}
 
 type fakeStore struct {
 	store.Store

@@ -246,6 +246,9 @@ type Batch struct {
 	// next gap; the revisions grow.
 	WakeStreams []WakeStream
 	Letters     []*dlq.Letter
+	// SweptLetters are those of events that were parked before: no lane's offset waits for
+	// them. Without a Ledger all Letters are such.
+	SweptLetters []*dlq.Letter
 	// Marks mark letters as published.
 	Marks    []Mark
 	Verdicts []Verdict

@@ -40,7 +40,7 @@ const (
 
 // longest is how long the transaction of a batch may take, in the server's notation.
 func longest(b *store.Batch) string {
-	rows := len(b.Insert) + len(b.Update) + len(b.Park) + len(b.Letters) + len(b.Verdicts)
+	rows := len(b.Insert) + len(b.Update) + len(b.Park) + len(b.Letters) + len(b.SweptLetters) + len(b.Verdicts)
 	d := transactionTimeout + time.Duration(rows)*perRow
 	return strconv.FormatInt(min(d.Milliseconds(), math.MaxInt32), 10) + "ms"
 }
@@ -131,13 +131,8 @@ func (s *Store) write(ctx context.Context, p *pipe, b *store.Batch) error {
 		p.add(ctx, s.fixed.wake, nil, w.now, []byte(b.Group), ta.bytes(), ea.bytes())
 	}
 	w.wakeStreams(b.WakeStreams)
-	if len(b.Letters) > 0 {
-		swept := []byte{0}
-		if b.Ledger == nil {
-			swept[0] = 1
-		}
-		addFields(w, s.fixed.letters, tables.Letters(), sorted(b.Letters, func(x, y *dlq.Letter) int { return strings.Compare(x.ID, y.ID) }), swept)
-	}
+	w.letters(b.Letters, b.Ledger == nil)
+	w.letters(b.SweptLetters, true)
 	if len(b.Marks) > 0 {
 		_, ids, revs := w.marks(b.Marks)
 		p.add(ctx, s.fixed.publish, nil, w.now, ids, revs)
@@ -159,6 +154,17 @@ func (s *Store) write(ctx context.Context, p *pipe, b *store.Batch) error {
 			[]byte(l.Cluster), []byte(l.TopicID), []byte(l.Group), int8Param(int64(l.Partition)), int8Param(l.Epoch), int8Param(l.Rev))
 	}
 	return nil
+}
+
+func (w *writer) letters(letters []*dlq.Letter, swept bool) {
+	if len(letters) == 0 {
+		return
+	}
+	lead := []byte{0}
+	if swept {
+		lead[0] = 1
+	}
+	addFields(w, w.s.fixed.letters, tables.Letters(), sorted(letters, func(x, y *dlq.Letter) int { return strings.Compare(x.ID, y.ID) }), lead)
 }
 
 // writer queues one batch.

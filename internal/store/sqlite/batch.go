@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/evenkeel-go/evenkeel/dlq"
@@ -285,8 +286,9 @@ func (s *Store) write(ctx context.Context, q tables.Querier, b *store.Batch) err
 
 func (w *writer) letters(b *store.Batch) error {
 	letters := tables.Letters()
-	for _, l := range b.Letters {
-		if err := w.exec(insertOne[dlq.Letter]("evenkeel_dead_letters", letters, "swept")+tables.LetterConflict(), append(values(letters, l), b.Ledger == nil)...); err != nil {
+	for i, l := range slices.Concat(b.Letters, b.SweptLetters) {
+		swept := b.Ledger == nil || i >= len(b.Letters)
+		if err := w.exec(insertOne[dlq.Letter]("evenkeel_dead_letters", letters, "swept")+tables.LetterConflict(), append(values(letters, l), swept)...); err != nil {
 			return err
 		}
 	}
