@@ -36,5 +36,10 @@ var behaviours = []behaviour{
 	{name: "B12 tombstones", what: "null values with and without headers"},
 	{name: "B13", what: "Run returns within its bound, with a stuck handler too, and leaves no goroutine"},
 	{name: "B14", what: "1,000,000 events of backlog in front of a slow database: memory stays where it was"},
+	{name: "C02", semantic: true, what: "numbered events in any order, twice, on several partitions, apply once each and in order"},
+	{name: "C02 gaps", semantic: true, what: "a gap that stays is passed over, or becomes a letter, as its policy says; a backlog is no gap"},
+	{name: "C02 letters", semantic: true, what: "old numbers, conflicts and what fills a skipped number end as designed, and a rewind repeats nothing"},
+	{name: "C04", semantic: true, what: "a failing event and its letter hold the numbers after it, and nothing else; what the database refuses is its own failure"},
+	{name: "C04 cap", semantic: true, what: "no more than so many events wait under one key, whatever their handler"},
 	{name: "B15", what: "mistakes in wiring, configuration, schema and topics are reported at start, all together, with their mends"},
 }

@@ -169,9 +169,9 @@ func (c *Config) validate() error {
 	}
 	for i, h := range c.Hooks {
 		switch h.(type) {
-		case VerdictHook, BatchHook, LetterHook, PartitionHook, AlarmHook:
+		case VerdictHook, BatchHook, LetterHook, PartitionHook, AlarmHook, GapHook:
 		default:
-			bad(fmt.Sprintf("Hooks[%d]", i), fmt.Sprintf("%T", h), "a type with one of the methods OnVerdict, OnBatch, OnLetter, OnPartition, OnAlarm", "check the method's parameter type")
+			bad(fmt.Sprintf("Hooks[%d]", i), fmt.Sprintf("%T", h), "a type with one of the methods OnVerdict, OnBatch, OnLetter, OnPartition, OnAlarm, OnGap", "check the method's parameter type")
 		}
 	}
 	return errors.Join(errs...)

@@ -16,6 +16,10 @@ func (m *Member) gaps(gs []batch.Gap) {
 	}
 }
 
+// joinGrace is how long a member that has just begun gets to be given a partition, before
+// it judges gaps without having read anything.
+const joinGrace = 30 * time.Second
+
 // patient gives an event that waits for numbers before it the time that it has, anew where
 // this member has begun to read a partition since: what is missing may be in the backlog,
 // and a backlog is no gap.
@@ -24,6 +28,7 @@ func (s *sweeper) patient(p *store.Parked) *store.Parked {
 	if p.Cause != store.CauseGap || began == nil || p.Expires.IsZero() {
 		return p
 	}
+	// A sweeper runs its batch several times, and the row stays what was claimed.
 	again := *p
 	if e := began.Add(s.m.gapTimeout(p)); e.After(p.Expires) {
 		again.Expires = e
