@@ -455,6 +455,40 @@ func TestStreamWaitsForItsRow(t *testing.T) {
 	require.Empty(t, m.parked)
 }
 
+// TestTimeForTheRowBeginsWithTheTurn: the bound of the gap is not that of the row.
+func TestTimeForTheRowBeginsWithTheTurn(t *testing.T) {
+	t.Parallel()
+	reg := handlers.NewRegistry()
+	handlers.Set(reg, "made", created, handlers.Creates(), handlers.Writes("Note"))
+	handlers.Modify(reg, "count", func(context.Context, *delivery) error { return nil },
+		guards.Sequence(), handlers.Writes("Customer"), handlers.OnMissing(handlers.MissingPark))
+	m := newMemory(t, reg)
+	m.run(m.log(n(2)))
+	m.run(m.log(ev{"other", "o1", 1, "x", ""}))
+	require.Equal(t, []string{"2 missing"}, m.waiting())
+	sweepAfter(50*time.Minute)(m, nil)
+	require.Equal(t, []string{"2 missing"}, m.waiting(), "an hour is what it has")
+	require.Empty(t, m.letters)
+}
+
+// TestStreamsAndArrivalsDontMix: on one row, columns under None wait for what came before
+// under None, and those under Sequence for their numbers.
+func TestStreamsAndArrivalsDontMix(t *testing.T) {
+	t.Parallel()
+	broken := map[string]bool{"1": true}
+	reg := counterRegistry(guards.Sequence(), broken, map[string]int{})
+	handlers.Modify(reg, "limit", func(_ context.Context, d *delivery) error {
+		d.Entity.Limit++
+		return nil
+	}, guards.None(), handlers.Writes("Limit"))
+	m := newMemory(t, reg)
+	limit := func(id string) ev { return ev{"limit", "o1", 100, id, noNumber} }
+	m.run(m.log(n(1), n(3), limit("a")))
+	m.run(m.log(limit("b")))
+	require.Equal(t, 2, m.order("o1").Limit)
+	require.Equal(t, []string{"1 retry", "3 behind"}, m.waiting())
+}
+
 // TestSkippedStateIsKeptForPeople: what the memo's text says.
 func TestSkippedStateIsKeptForPeople(t *testing.T) {
 	t.Parallel()
