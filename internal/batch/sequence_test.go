@@ -174,6 +174,8 @@ func TestSequence(t *testing.T) {
 			"1", []string{"4 behind"}, []string{"3 gap"}, `{"next":2,"begun":true,"ahead":[[3,4]]}`},
 		{"no gap timer runs behind a blocking letter", nil, []step{come(ns(1, 3, 5)...), sweepAfter(timeout), sweepAfter(time.Hour), sweepAfter(time.Hour)},
 			"1", []string{"5 behind"}, []string{"3 gap"}, `{"next":2,"begun":true,"ahead":[[3,3],[5,5]]}`},
+		{"nor behind one that comes later", nil, []step{come(n(3)), come(ev{"count", "o1", 1, "x", "{"}), sweepAfter(timeout)},
+			"", []string{"3 behind"}, []string{"x poison"}, `{"next":2,"begun":true,"ahead":[[3,3]]}`},
 		{"what fills the gap before the letter is applied", nil, []step{come(ns(1, 3, 4)...), sweepAfter(timeout), come(n(2))},
 			"12", []string{"4 behind"}, []string{"3 gap"}, `{"next":5,"begun":true}`},
 		{"after the letter its time runs anew", nil, []step{come(ns(1, 3, 5)...), sweepAfter(timeout), resolved(), sweepAfter(time.Hour)},
@@ -208,6 +210,10 @@ func TestSequence(t *testing.T) {
 			"5!6", nil, nil, `{"next":7,"begun":true,"base":5,"has_base":true}`},
 		{"nor do letters before it", nil, []step{come(ev{"count", "o1", 1, "x", "{"}, n(2), ev{"whole", "o1", 5, "5", ""}, n(6))},
 			"5!6", nil, []string{"x poison"}, `{"next":7,"begun":true,"base":5,"has_base":true}`},
+		{"nor do they stop the time of later gaps", skip, []step{come(ev{"count", "o1", 1, "x", "{"}, ev{"whole", "o1", 5, "5", ""}, n(7)), sweepAfter(timeout)},
+			"5!7", nil, []string{"x poison"}, `{"next":8,"begun":true,"base":5,"has_base":true,"skipped":[[6,6]],"incomplete":true}`},
+		{"nor does what failed", nil, []step{breaks("1"), come(n(1), ev{"whole", "o1", 5, "5", ""}, n(7))},
+			"5!", []string{"1 retry", "7 gap"}, nil, `{"next":6,"begun":true,"base":5,"has_base":true,"ahead":[[7,7]]}`},
 		{"the stream is complete again", skip, []step{come(ns(1, 3)...), sweepAfter(timeout), come(ev{"whole", "o1", 5, "5", ""}, n(2))},
 			"5!", nil, nil, `{"next":6,"begun":true,"base":5,"has_base":true}`},
 		{"an old whole state is old", nil, []step{come(n(1), n(2), ev{"whole", "o1", 1, "w", ""})},
@@ -340,7 +346,8 @@ func TestGatherAsksForTheStream(t *testing.T) {
 func TestAloneTakesNothingAlong(t *testing.T) {
 	t.Parallel()
 	m := newMemory(t, counterRegistry(guards.Sequence(), nil, map[string]int{}))
-	m.run(m.log(ns(2, 3)...))
+	m.run(m.log(ns(2, 3, 4)...))
+	m.judge.MaxParkedPerKey = 100
 	r := m.log(n(1))[0]
 	r.Offset = m.led.Next
 	it := m.prepare.Prepare(r)
@@ -349,23 +356,29 @@ func TestAloneTakesNothingAlong(t *testing.T) {
 	require.NoError(t, err)
 	m.commit(out)
 	require.Equal(t, "1", m.order("o1").Customer)
-	require.Equal(t, []string{"2 gap", "3 gap"}, m.waiting())
+	require.Equal(t, []string{"2 gap", "3 gap", "4 gap"}, m.waiting())
 	require.Equal(t, 1, m.woken, "the sweeper takes them up at once")
 
-	var units []*batch.Unit
-	for i, p := range m.inPlaces() {
-		u := m.prepare.PrepareParked(p)
-		u.Item.Alone = true
-		if i == 0 {
-			u.Refused = errFlaky
+	sweep := func(refused error, places int64) {
+		var units []*batch.Unit
+		for i, p := range m.inPlaces() {
+			u := m.prepare.PrepareParked(p)
+			u.Item.Alone = true
+			if i == 0 {
+				u.Refused = refused
+			}
+			units = append(units, u)
 		}
-		units = append(units, u)
+		out, err := m.judge.Waiting(context.Background(), units, m.layouts, m.load(), m.now, func(p *store.Parked) bool { return p.Place <= places })
+		require.NoError(t, err)
+		m.commit(out)
 	}
-	out, err = m.judge.Waiting(context.Background(), units, m.layouts, m.load(), m.now, func(*store.Parked) bool { return true })
-	require.NoError(t, err)
-	m.commit(out)
-	require.Equal(t, []string{"2 retry", "3 behind"}, m.waiting(), "the culprit goes the way of failures, in its place")
-	require.Equal(t, "1", m.order("o1").Customer)
+	sweep(nil, 2)
+	require.Equal(t, "12", m.order("o1").Customer)
+	require.Equal(t, []string{"3 gap", "4 gap"}, m.waiting())
+	sweep(errFlaky, 4)
+	require.Equal(t, []string{"3 retry", "4 behind"}, m.waiting(), "the culprit goes the way of failures, in its place")
+	require.Equal(t, "12", m.order("o1").Customer)
 }
 
 // TestLetterOfAFollowerHoldsNoOffset is R10: its offset was passed when it was parked.
@@ -475,12 +488,13 @@ func TestTimeForTheRowBeginsWithTheTurn(t *testing.T) {
 // under None, and those under Sequence for their numbers.
 func TestStreamsAndArrivalsDontMix(t *testing.T) {
 	t.Parallel()
-	broken := map[string]bool{"1": true}
-	reg := counterRegistry(guards.Sequence(), broken, map[string]int{})
+	reg := handlers.NewRegistry()
+	handlers.Modify(reg, "count", func(context.Context, *delivery) error { return errFlaky },
+		guards.Sequence(), handlers.Writes("Count"), handlers.Name("one name"))
 	handlers.Modify(reg, "limit", func(_ context.Context, d *delivery) error {
 		d.Entity.Limit++
 		return nil
-	}, guards.None(), handlers.Writes("Limit"))
+	}, guards.None(), handlers.Writes("Limit"), handlers.Name("one name"))
 	m := newMemory(t, reg)
 	limit := func(id string) ev { return ev{"limit", "o1", 100, id, noNumber} }
 	m.run(m.log(n(1), n(3), limit("a")))
