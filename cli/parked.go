@@ -13,7 +13,7 @@ import (
 )
 
 // causes are what --cause takes.
-var causes = [...]string{"gap", "retry", "behind", "missing"}
+func causes() []string { return []string{"gap", "retry", "behind", "missing"} }
 
 func (a *app) parkedCommand() *cobra.Command {
 	var f framework.ParkedFilter
@@ -36,7 +36,7 @@ event is chosen the exit code is 4.`,
 	}
 	flags := c.Flags()
 	flags.StringVar(&f.Group, "group", "", "only of this consumer `group`")
-	flags.StringVar(&f.Cause, "cause", "", "only with this `cause`: "+strings.Join(causes[:], ", "))
+	flags.StringVar(&f.Cause, "cause", "", "only with this `cause`: "+strings.Join(causes(), ", "))
 	flags.StringVar(&f.Handler, "handler", "", "only of this handler `name`")
 	flags.StringVar(&f.Table, "table", "", "only for entities of this `table`")
 	flags.StringVar(&f.Entity, "entity", "", "only for the entity with this `key`")
@@ -45,8 +45,8 @@ event is chosen the exit code is 4.`,
 		if f.Limit < 1 {
 			return usage(c, "--limit is 1 or more, found %d", f.Limit)
 		}
-		if f.Cause != "" && !slices.Contains(causes[:], f.Cause) {
-			return usage(c, "--cause is one of %s, found %q", strings.Join(causes[:], ", "), f.Cause)
+		if f.Cause != "" && !slices.Contains(causes(), f.Cause) {
+			return usage(c, "--cause is one of %s, found %q", strings.Join(causes(), ", "), f.Cause)
 		}
 		return a.parked(c, f)
 	}
