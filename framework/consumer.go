@@ -112,6 +112,12 @@ func assemble(ctx context.Context, db *gorm.DB, cfg Config, wiring *handlers.Wir
 	if err != nil {
 		host = "unknown host"
 	}
+	prepare := &batch.Preparer{Wiring: wiring, Codec: func(topic string) event.Codec {
+		if codec, ok := cfg.Codecs[topic]; ok {
+			return codec
+		}
+		return cfg.Codec
+	}, Witness: c.lamport.Witness}
 	c.member = runtime.New(runtime.Options{
 		Group: cfg.Group, Topics: cfg.Topics, Owner: fmt.Sprintf("%s pid %d", host, os.Getpid()),
 		Store: st, Consumer: c.consumer, Clock: c.clock, Spawn: c.spawn,
@@ -121,14 +127,10 @@ func assemble(ctx context.Context, db *gorm.DB, cfg Config, wiring *handlers.Wir
 			MissingFor: cfg.MissingFor, MaxParkedPerKey: cfg.MaxParkedPerKey, ServiceVersion: cfg.ServiceVersion,
 			DeadLetterUnhandled: cfg.DeadLetterUnhandled,
 			KeepOrigins:         cfg.PlaceholderPolicy == PlaceholderDeadLetter,
+			Prepare:             prepare,
 		},
-		Prepare: &batch.Preparer{Wiring: wiring, Codec: func(topic string) event.Codec {
-			if codec, ok := cfg.Codecs[topic]; ok {
-				return codec
-			}
-			return cfg.Codec
-		}, Witness: c.lamport.Witness},
-		Models: wiring.Models, Layouts: byModel,
+		Prepare: prepare,
+		Models:  wiring.Models, Layouts: byModel,
 		StartLatest: cfg.Start == StartLatest, BatchSize: cfg.BatchSize, MaxBytes: cfg.MaxBytes,
 		MaxUnpublished: cfg.MaxUnpublished, SweepInterval: cfg.SweepInterval, KeepVerdicts: cfg.KeepVerdicts,
 		PlaceholderAge: cfg.PlaceholderAge, PlaceholderPolicy: placeholderPolicies[cfg.PlaceholderPolicy], PurgeAfter: cfg.PurgeDeletedAfter,

@@ -34,6 +34,10 @@ type AlarmHook interface{ OnAlarm(Alarm) }
 // has no index for them; the start-up log has its SQL.
 type PlaceholderHook interface{ OnPlaceholders(OldPlaceholders) }
 
+// GapHook hears of gaps under guards.Sequence that have reached a bound: nobody has sent
+// the missing numbers, or they were lost on the way.
+type GapHook interface{ OnGap(Gap) }
+
 // Verdict is what became of one unit, or of a whole record where Handler is empty.
 type Verdict struct {
 	// Event is nil for a record that could not be decoded.
@@ -66,6 +70,18 @@ type Partition struct {
 	Assigned, Lost bool
 	// Next is where an assigned partition starts.
 	Next int64
+}
+
+// Gap is a gap in an entity's numbers that stayed longer than guards.GapTimeout, or before
+// which more events wait than guards.MaxGap allows.
+type Gap struct {
+	Stream, Entity string
+	// Missing is the first number that did not come, Waiting the first that waits for it.
+	Missing, Waiting int64
+	// Policy is what was done about it.
+	Policy guards.GapPolicy
+	// Full says that too many waited; otherwise they waited too long.
+	Full bool
 }
 
 // Alarm is something that people should look at.

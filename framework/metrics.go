@@ -7,6 +7,7 @@ package framework
 // evenkeel_verdicts_total (labels action and reason), evenkeel_letters_total (reason),
 // evenkeel_letters_published_total, evenkeel_conflicts_total, evenkeel_alarms_total (kind),
 // evenkeel_placeholders_swept_total and evenkeel_tombstones_purged_total (table),
+// evenkeel_gaps_total (policy, and bound: time or count),
 // all with topic and partition where they belong to one; the gauges, every few seconds,
 // evenkeel_lag (records behind the log's end, by topic and partition) and
 // evenkeel_queued_bytes and evenkeel_paused (1 while a partition that holds enough in

@@ -31,7 +31,7 @@ var _ runtime.Observer = (*observer)(nil)
 func newObserver(m Metrics, hooks []any, log Logger) *observer {
 	letters := &letterLog{log: log, clock: seam.System(), seen: map[string]*letterLine{}}
 	return &observer{metrics: m, hooks: hooks, log: log, letters: letters, stats: Stats{
-		Verdicts: map[string]int64{}, Letters: map[string]int64{}, Alarms: map[string]int64{},
+		Verdicts: map[string]int64{}, Letters: map[string]int64{}, Alarms: map[string]int64{}, Gaps: map[string]int64{},
 	}}
 }
 
@@ -40,6 +40,7 @@ func (o *observer) snapshot() Stats {
 	defer o.mu.Unlock()
 	s := o.stats
 	s.Verdicts, s.Letters, s.Alarms = maps.Clone(s.Verdicts), maps.Clone(s.Letters), maps.Clone(s.Alarms)
+	s.Gaps = maps.Clone(s.Gaps)
 	return s
 }
 
@@ -203,4 +204,21 @@ func (o *observer) Removed(table string, state guards.Existence, n int) {
 	*sum += int64(n)
 	o.mu.Unlock()
 	o.count(name, int64(n), "table", table)
+}
+
+func (o *observer) Gap(g batch.Gap) {
+	defer o.recovered()
+	bound := "time"
+	if g.Full {
+		bound = "count"
+	}
+	o.mu.Lock()
+	o.stats.Gaps[g.Policy.String()+"/"+bound]++
+	o.mu.Unlock()
+	o.count("evenkeel_gaps_total", 1, "policy", g.Policy.String(), "bound", bound)
+	for _, h := range o.hooks {
+		if h, ok := h.(GapHook); ok {
+			h.OnGap(Gap(g))
+		}
+	}
 }

@@ -21,6 +21,9 @@ type Stats struct {
 	// PlaceholdersSwept and TombstonesPurged count rows that this member has removed.
 	PlaceholdersSwept, TombstonesPurged int64
 	Alarms                              map[string]int64
+	// Gaps counts gaps under guards.Sequence that reached a bound, by "policy/bound", e.g.
+	// "dead-letter/time" or "skip/count".
+	Gaps map[string]int64
 	// Partitions are those assigned at present, in order.
 	Partitions []PartitionStats
 	// Away names the parts that can't be reached at present: "the broker", "the

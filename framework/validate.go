@@ -190,9 +190,9 @@ func (c *Config) validate() error {
 	}
 	for i, h := range c.Hooks {
 		switch h.(type) {
-		case VerdictHook, BatchHook, LetterHook, PartitionHook, AlarmHook, PlaceholderHook:
+		case VerdictHook, BatchHook, LetterHook, PartitionHook, AlarmHook, PlaceholderHook, GapHook:
 		default:
-			bad(fmt.Sprintf("Hooks[%d]", i), fmt.Sprintf("%T", h), "a type with one of the methods OnVerdict, OnBatch, OnLetter, OnPartition, OnAlarm, OnPlaceholders", "check the method's parameter type")
+			bad(fmt.Sprintf("Hooks[%d]", i), fmt.Sprintf("%T", h), "a type with one of the methods OnVerdict, OnBatch, OnLetter, OnPartition, OnAlarm, OnPlaceholders, OnGap", "check the method's parameter type")
 		}
 	}
 	return errors.Join(errs...)

@@ -95,6 +95,11 @@ func TestEnums(t *testing.T) {
 		"KindVector":    {KindVector.String(), "vector"},
 		"":              {Kind(0).String(), "unknown"},
 	})
+	words(t, "GapPolicy", map[string][2]string{
+		"GapDeadLetter": {GapDeadLetter.String(), "dead-letter"},
+		"GapSkip":       {GapSkip.String(), "skip"},
+		"":              {GapPolicy(9).String(), "GapPolicy(9)"},
+	})
 	words(t, "Phase", map[string][2]string{
 		"PhaseDecode":    {PhaseDecode.String(), "decode"},
 		"PhaseAdmission": {PhaseAdmission.String(), "admission"},
@@ -120,6 +125,8 @@ func TestEnums(t *testing.T) {
 		"Refused":          {string(Refused), "refused"},
 		"Retry":            {string(Retry), "retry"},
 		"Behind":           {string(Behind), "behind"},
+		"Gap":              {string(Gap), "gap"},
+		"Conflict":         {string(Conflict), "conflict"},
 		"MissingRow":       {string(MissingRow), "missing"},
 		"Late":             {string(Late), "late"},
 		"Future":           {string(Future), "future"},
@@ -127,7 +134,6 @@ func TestEnums(t *testing.T) {
 		"Rejected":         {string(Rejected), "rejected"},
 		"Exhausted":        {string(Exhausted), "exhausted"},
 		"Constraint":       {string(Constraint), "constraint"},
-		"Conflict":         {string(Conflict), "conflict"},
 		"Orphaned":         {string(Orphaned), "orphaned"},
 	})
 }

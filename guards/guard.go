@@ -39,6 +39,8 @@ type State struct {
 	HasHorizon bool
 	// Existence is what the row is, Missing when there is none.
 	Existence Existence
+	// Standing is where the event's number stands in its stream, under [Sequence].
+	Standing Standing
 	// Stamp is the event's; Clock the newest stamp on the columns that its handler
 	// writes, zero when they were never written.
 	Stamp, Clock event.Stamp
@@ -125,8 +127,9 @@ func (k Kind) String() string {
 	return "unknown"
 }
 
-// Clocked reports whether the columns under such a guard remember the event's stamp.
-func (k Kind) Clocked() bool { return k != KindNone && k != KindOnce }
+// Clocked reports whether events under this kind leave their stamp on the columns that
+// they write. Where they don't, something else remembers them: the ledger, or the stream.
+func (k Kind) Clocked() bool { return k != KindNone && k != KindSequence && k != KindOnce }
 
 // Stamper is a guard that also says which stamp orders the events.
 type Stamper interface {

@@ -62,6 +62,9 @@ const (
 	// Behind: an earlier event of the same entity waits, and order counts. As a
 	// letter: too many wait already.
 	Behind Reason = "behind"
+	// Gap: the numbers before this one have not come yet. As a letter: they did not come
+	// within the bounds, or the stream went on without this one.
+	Gap Reason = "gap"
 	// MissingRow: the entity's row is not there, and the handler said what then.
 	MissingRow Reason = "missing"
 
@@ -79,7 +82,8 @@ const (
 	// Constraint: the database refused the row.
 	Constraint Reason = "constraint"
 	// Conflict: it contradicts another event that counts already, and the order can't
-	// tell which of them should.
+	// tell which of them should: another version that neither has seen, or the same number
+	// of a stream with another source or id.
 	Conflict Reason = "conflict"
 	// Orphaned: the placeholder that it wrote was not completed in time and was removed.
 	// As a discard: its effect is gone by the policy to delete such placeholders.
@@ -88,12 +92,12 @@ const (
 
 // Comparison holds the numbers that a guard compared, so that a person can check it.
 type Comparison struct {
-	// What names them, e.g. "timestamp", "version", "watermark", "horizon"; "vector" are
-	// the sums of two vector clocks.
+	// What names them, e.g. "timestamp", "version", "sequence", "watermark", "horizon";
+	// "vector" are the sums of two vector clocks.
 	What string
 	// Event is the event's number, Against the one that it was compared with, Bound
 	// what was allowed between them. Times are microseconds since 1970 and bounds
-	// microseconds, unless What is "version", "lamport" or "vector".
+	// microseconds, unless What is "version", "sequence", "lamport" or "vector".
 	Event, Against, Bound int64
 	// EventTie and AgainstTie are set where the numbers were equal and the tie decided.
 	EventTie, AgainstTie string
@@ -108,7 +112,7 @@ func (c Comparison) String() string {
 		return ""
 	}
 	show := func(n int64) string {
-		if c.What == "version" || c.What == "lamport" || c.What == "vector" {
+		if c.What == "version" || c.What == "sequence" || c.What == "lamport" || c.What == "vector" {
 			return strconv.FormatInt(n, 10)
 		}
 		return time.UnixMicro(n).UTC().Format("2006-01-02T15:04:05.999999Z")

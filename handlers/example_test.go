@@ -209,6 +209,24 @@ func ExampleKeys() {
 	// [pen ink pen] ink 1
 }
 
+// The restatement carries the whole order, so the numbers go on after its own.
+func ExampleBaseline() {
+	reg := handlers.NewRegistry()
+	restated := func(_ context.Context, d *handlers.Delivery[Item, Order]) error {
+		d.Entity.Total = d.Payload.Price
+		return nil
+	}
+	handlers.Modify(reg, "item.added", itemAdded, guards.Sequence(), handlers.Writes("Total"))
+	handlers.Modify(reg, "order.restated", restated, guards.Sequence(), handlers.Writes("Total"), handlers.Baseline())
+	for _, typ := range []string{"item.added", "order.restated"} {
+		h := wire(reg).Handlers(typ)[0]
+		fmt.Println(h.Name, h.Stream.NameOn("orders"), h.Baseline)
+	}
+	// Output:
+	// item.added→Order orders false
+	// order.restated→Order orders true
+}
+
 func ExampleOnMissing() {
 	reg := handlers.NewRegistry()
 	handlers.Modify(reg, "item.added", itemAdded, guards.Timestamp(), handlers.Writes("Total"),

@@ -37,6 +37,10 @@ type Handler struct {
 	Creates   bool
 	External  bool
 	OnMissing OnMissingPolicy
+	// Stream is what the handler's events are numbered in, nil without guards.Sequence;
+	// Baseline says that the event carries the whole state.
+	Stream   *Stream
+	Baseline bool
 
 	mayWrite []bool // by Column.Index
 	key      *keyFunc
@@ -54,10 +58,10 @@ func (h *Handler) Run(ctx context.Context, c *Call) error { return h.run(ctx, c)
 // MayWrite reports whether the column is among the handler's Writes.
 func (h *Handler) MayWrite(c *Column) bool { return h.mayWrite[c.Index] }
 
-// OrderKept reports whether an event under this handler waits for earlier events of its
-// entity that are parked (R9).
+// OrderKept reports whether an event under this handler waits for events of its entity that
+// came earlier and are parked (R9). One with a Stream waits for its number instead.
 func (h *Handler) OrderKept() bool {
-	return h.Verb == VerbModify && h.Stamper.Kind() != guards.KindOnce
+	return h.Verb == VerbModify && h.Stamper.Kind() != guards.KindOnce && h.Stream == nil
 }
 
 // Wiring is a registry that was checked: what the runtime works with.
@@ -67,11 +71,14 @@ type Wiring struct {
 	Decode, Admission []guards.Guard
 	// Stamper is the registry's own ordering.
 	Stamper guards.Stamper
+	// TopicStream is the stream that takes its name from the topic, nil without one.
+	TopicStream *Stream
 	// Notes are remarks for the start-up log.
 	Notes []string
 
 	handlers  map[string][]*Handler
 	orderKept map[string]bool
+	streamed  map[string]bool
 }
 
 // Handlers returns the handlers of an event type, in the order of their registration.

@@ -56,6 +56,8 @@ type Owner struct {
 	Kind guards.Kind // with VerbModify
 	// Event is the event type with VerbResolve: each resolver owns its columns alone.
 	Event string
+	// Stream tells two sequences apart, which know no order among each other.
+	Stream *Stream
 }
 
 // String says it for error messages.
@@ -64,6 +66,9 @@ func (o Owner) String() string {
 	case VerbSet:
 		return "Set"
 	case VerbModify:
+		if o.Stream != nil && o.Stream.Stream != "" {
+			return "Modify under the sequence " + o.Stream.Stream
+		}
 		return "Modify under " + o.Kind.String()
 	case VerbProject:
 		return "a projection"

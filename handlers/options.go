@@ -24,6 +24,7 @@ type declaration struct {
 	hasWrites bool
 	creates   bool
 	external  bool
+	baseline  bool
 	onMissing OnMissingPolicy
 	keys      []*keyFunc // one at most, or it is a mistake
 	missing   []string   // what was nil

@@ -41,7 +41,7 @@ func (r *Registry) Wire(namer schema.Namer) (*Wiring, error) {
 		return nil, errNoNamer
 	}
 	w := &wirer{
-		Wiring: Wiring{handlers: map[string][]*Handler{}, orderKept: map[string]bool{}},
+		Wiring: Wiring{handlers: map[string][]*Handler{}, orderKept: map[string]bool{}, streamed: map[string]bool{}},
 		cache:  &schemaCache{namer: namer},
 		models: map[reflect.Type]*Model{},
 		made:   map[*declaration]*Handler{},
@@ -75,6 +75,7 @@ type wirer struct {
 	models   map[reflect.Type]*Model // nil for a type that is no model
 	rowPhase []guards.Guard
 	made     map[*declaration]*Handler
+	streams  []*Stream
 	// at is the place of the declaration that is being checked.
 	at              int
 	mistakes, notes remarks
@@ -152,7 +153,7 @@ func (w *wirer) projection(d *declaration) {
 	for _, missing := range d.missing {
 		w.mistake("%s: %s is nil", what, missing)
 	}
-	if d.creates || d.external || len(d.keys) > 0 || d.onMissing != missingUnsaid || d.by != nil || len(d.extra) > 0 || d.name != "" {
+	if d.creates || d.external || len(d.keys) > 0 || d.onMissing != missingUnsaid || d.by != nil || len(d.extra) > 0 || d.name != "" || d.baseline {
 		w.mistake("%s has an option that only handlers take; a projection takes Writes alone", what)
 	}
 	if len(d.writes) == 0 {
@@ -203,6 +204,7 @@ func (w *wirer) handler(d *declaration) {
 		w.columns(what, m, d.writes)
 		return
 	}
+	w.stream(what, d, h)
 	w.oneKind(what, h)
 	w.claim(what, d, h)
 	w.vectors(what, h)
@@ -219,6 +221,9 @@ func (w *wirer) handler(d *declaration) {
 	if h.OrderKept() {
 		w.orderKept[h.Name] = true
 	}
+	if h.Stream != nil {
+		w.streamed[h.Name] = true
+	}
 }
 
 func (w *wirer) stamperOf(what string, d *declaration) guards.Stamper {
@@ -232,6 +237,10 @@ func (w *wirer) stamperOf(what string, d *declaration) guards.Stamper {
 			s = d.by
 			if name := unordered(s.Kind()); name != "" {
 				w.mistake("%s is a Set under %s; a Set needs a stamp to merge by", what, name)
+				return nil
+			}
+			if s.Kind() == guards.KindSequence {
+				w.mistake("%s is a Set under guards.Sequence; a Set merges in any order and needs no numbers without gaps: use guards.Version(), or handlers.Modify", what)
 				return nil
 			}
 		}
@@ -252,7 +261,11 @@ func (w *wirer) stamperOf(what string, d *declaration) guards.Stamper {
 }
 
 func knownKind(k guards.Kind) bool {
-	return k == guards.KindNone || k == guards.KindTimestamp || k == guards.KindVersion || k == guards.KindOnce || k == guards.KindLamport || k == guards.KindVector
+	switch k {
+	case guards.KindNone, guards.KindTimestamp, guards.KindVersion, guards.KindSequence, guards.KindOnce, guards.KindLamport, guards.KindVector:
+		return true
+	}
+	return false
 }
 
 // extraGuards checks the guards of one handler.
@@ -298,7 +311,7 @@ func (w *wirer) checkOptions(what string, d *declaration, h *Handler) {
 
 // staleCreates: a staleness check would throw a late creating event away.
 func (h *Handler) staleCreates(kind guards.Kind) bool {
-	return h.Creates && h.Verb == VerbModify && kind != guards.KindNone
+	return h.Creates && h.Verb == VerbModify && kind.Clocked()
 }
 
 func (w *wirer) oneKind(what string, h *Handler) {

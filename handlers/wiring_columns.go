@@ -65,7 +65,7 @@ func (w *wirer) claim(what string, d *declaration, h *Handler) {
 	owner := Owner{Verb: h.Verb}
 	switch h.Verb {
 	case VerbModify:
-		owner.Kind = h.Stamper.Kind()
+		owner.Kind, owner.Stream = h.Stamper.Kind(), h.Stream
 	case VerbResolve:
 		owner.Event = h.EventType
 	case VerbSet, VerbProject:

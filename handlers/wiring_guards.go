@@ -81,5 +81,8 @@ func (w *wirer) ordering(s guards.Stamper) {
 	if name := unordered(s.Kind()); name != "" {
 		w.mistake("NewRegistry got %s; Set handlers need a stamp: give %s to the Modify handlers that mean it", name, strings.TrimPrefix(name, "guards."))
 	}
+	if s.Kind() == guards.KindSequence {
+		w.mistake("NewRegistry got guards.Sequence; Set handlers merge in any order and need no numbers without gaps: give Sequence to the Modify handlers that mean it")
+	}
 	w.Stamper = s
 }

@@ -12,7 +12,7 @@ func unordered(k guards.Kind) string {
 	switch {
 	case k == guards.KindOnce:
 		return "guards.Once"
-	case !k.Clocked():
+	case k == guards.KindNone:
 		return "guards.None"
 	}
 	return ""

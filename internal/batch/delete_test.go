@@ -190,23 +190,6 @@ func expectTicket(set []ev) (want ticket, state guards.Existence) {
 	return want, state
 }
 
-func permute(set []ev, do func([]ev)) {
-	var walk func(int)
-	order := append([]ev{}, set...)
-	walk = func(k int) {
-		if k == len(order) {
-			do(order)
-			return
-		}
-		for i := k; i < len(order); i++ {
-			order[k], order[i] = order[i], order[k]
-			walk(k + 1)
-			order[k], order[i] = order[i], order[k]
-		}
-	}
-	walk(0)
-}
-
 // TestALateDuplicateOfADelete: a delete leaves its stamp on fields that its handler does
 // not declare, and the row remembers it by those as well (R2, R6).
 func TestALateDuplicateOfADelete(t *testing.T) {

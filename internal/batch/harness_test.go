@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -57,6 +58,9 @@ type ev struct {
 // codec reads an ev that sits in the record by its number in Value.
 type codec struct{ events []ev }
 
+// noNumber is the data of an event without one.
+const noNumber = "null"
+
 var errPoison = errors.New("not an event")
 
 func (codec) Name() string { return "test" }
@@ -72,7 +76,7 @@ func (c codec) Decode(r *event.Record, e *event.Event) error {
 		e.Source, e.ID = source, id
 	}
 	e.OccurredAt = base.Add(time.Duration(v.at) * time.Second)
-	e.Version, e.HasVersion = int64(v.at), true
+	e.Version, e.HasVersion = int64(v.at), v.data != noNumber
 	e.Lamport, e.HasLamport = int64(v.at), true
 	e.Data = []byte(cmp.Or(v.data, "{}"))
 	var more struct{ Vector string }
@@ -94,12 +98,16 @@ type memory struct {
 	rows    map[string]map[string]*store.Row
 	parked  map[string]*store.Parked
 	letters map[string]*dlq.Letter
-	ids     map[store.IDKey]store.ID
+	ids     map[store.IDKey]*store.ID
 	memos   map[store.MemoKey]*store.Memo
 	origins map[store.OriginKey][]*store.Origin
-	verdict []batch.Judged
-	led     ledger.State
-	now     time.Time
+	gaps    []batch.Gap
+	// rowsAtOnce is store.StreamRows where a test wants fewer; woken counts streams that
+	// were made due.
+	rowsAtOnce, woken int
+	verdict           []batch.Judged
+	led               ledger.State
+	now               time.Time
 }
 
 func newMemory(t testing.TB, reg *handlers.Registry) *memory {
@@ -109,7 +117,7 @@ func newMemory(t testing.TB, reg *handlers.Registry) *memory {
 	m := &memory{
 		t: t, events: &codec{}, layouts: batch.Layouts{}, now: base.Add(time.Hour),
 		rows: map[string]map[string]*store.Row{}, parked: map[string]*store.Parked{}, letters: map[string]*dlq.Letter{},
-		ids: map[store.IDKey]store.ID{}, memos: map[store.MemoKey]*store.Memo{}, origins: map[store.OriginKey][]*store.Origin{},
+		ids: map[store.IDKey]*store.ID{}, memos: map[store.MemoKey]*store.Memo{}, origins: map[store.OriginKey][]*store.Origin{},
 	}
 	for _, model := range w.Models {
 		gens := map[string]int32{}
@@ -124,6 +132,7 @@ func newMemory(t testing.TB, reg *handlers.Registry) *memory {
 		Delay: func(attempt int) (time.Duration, bool) { return time.Second, attempt < 3 },
 	}
 	m.prepare = &batch.Preparer{Wiring: w, Codec: func(string) event.Codec { return m.events }}
+	m.judge.Prepare = m.prepare
 	return m
 }
 
@@ -188,7 +197,8 @@ func (m *memory) recall(items ...*batch.Item) *store.Loaded {
 	l.IDs, l.Memos = map[store.IDKey]*store.ID{}, map[store.MemoKey]*store.Memo{}
 	want := batch.Gather("g", items, m.layouts, nil)
 	for _, k := range want.IDs {
-		if id, ok := m.ids[k]; ok {
+		if have := m.ids[k]; have != nil {
+			id := *have
 			id.Known = true
 			l.IDs[k] = &id
 		}
@@ -202,7 +212,7 @@ func (m *memory) recall(items ...*batch.Item) *store.Loaded {
 }
 
 func (m *memory) load() *store.Loaded {
-	l := &store.Loaded{Rows: m.rows, Queues: map[string]map[string]*store.Queue{}, Units: map[string]bool{}, Memos: m.memos}
+	l := &store.Loaded{Rows: m.rows, Queues: map[string]map[string]*store.Queue{}, Units: map[string]bool{}}
 	queue := func(table, key string) *store.Queue {
 		if l.Queues[table] == nil {
 			l.Queues[table] = map[string]*store.Queue{}
@@ -217,19 +227,22 @@ func (m *memory) load() *store.Loaded {
 			l.Units[p.ID] = true
 			if p.Place == place {
 				q := queue(p.Table, p.Entity)
-				q.Parked = append(q.Parked, store.QueueEntry{ID: p.ID, Handler: p.Handler, Cause: p.Cause, Place: p.Place, Due: p.Due})
-				q.LastPlace = max(q.LastPlace, p.Place)
+				q.Parked = append(q.Parked, store.QueueEntry{ID: p.ID, Handler: p.Handler, Cause: p.Cause, Place: p.Place, Due: p.Due, Stream: p.Stream})
+				if p.Stream == "" {
+					q.LastPlace = max(q.LastPlace, p.Place)
+				}
 			}
 		}
 	}
 	for _, x := range m.letters {
 		l.Units[x.ID] = true
-		if x.Blocking {
+		if x.Blocking && x.Stream == "" {
 			q := queue(x.Table, x.Entity)
 			q.Letters = append(q.Letters, store.QueueEntry{ID: x.ID, Handler: x.Handler, Place: x.Place})
 			q.LastPlace = max(q.LastPlace, x.Place)
 		}
 	}
+	m.loadStreams(l)
 	return l
 }
 
@@ -253,19 +266,10 @@ func (m *memory) commit(out *batch.Outcome) {
 	for _, mark := range b.Release {
 		delete(m.parked, mark.ID)
 	}
-	for _, l := range b.Letters {
+	m.commitStreams(out)
+	for _, l := range slices.Concat(b.Letters, b.SweptLetters) {
 		require.Nil(m.t, m.letters[l.ID], "a second letter %s", l.ID)
 		m.letters[l.ID] = l
-	}
-	for _, memo := range b.Memos {
-		stored := *memo
-		stored.Rev++
-		m.memos[memo.MemoKey] = &stored
-	}
-	for _, id := range b.IDs {
-		_, there := m.ids[id.IDKey]
-		require.Equal(m.t, id.Known, there, "id %v", id.IDKey)
-		m.ids[id.IDKey] = *id
 	}
 	for _, r := range b.Delete {
 		delete(m.rows[r.Model.Table], r.Key)
@@ -303,4 +307,22 @@ func shuffled[T any](rng *rand.Rand, in []T) []T {
 	out := append([]T{}, in...)
 	rng.Shuffle(len(out), func(i, j int) { out[i], out[j] = out[j], out[i] })
 	return out
+}
+
+// permute calls do with every order of the set.
+func permute[T any](set []T, do func([]T)) {
+	order := slices.Clone(set)
+	var from func(int)
+	from = func(k int) {
+		if k == len(order) {
+			do(order)
+			return
+		}
+		for i := k; i < len(order); i++ {
+			order[k], order[i] = order[i], order[k]
+			from(k + 1)
+			order[k], order[i] = order[i], order[k]
+		}
+	}
+	from(0)
 }

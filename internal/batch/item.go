@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"reflect"
 	"runtime/debug"
+	"strconv"
 
 	"github.com/evenkeel-go/evenkeel/event"
 	"github.com/evenkeel-go/evenkeel/handlers"
@@ -24,6 +25,11 @@ type Item struct {
 	// Codec is the name of the codec that was asked.
 	Codec string
 	Units []*Unit
+	// Alone keeps what waits for the item out of its transaction, when the database has
+	// refused them together (R18).
+	Alone bool
+
+	streams []membership
 }
 
 // Unit is an event under one handler for one entity.
@@ -40,6 +46,8 @@ type Unit struct {
 	misnamed string
 	// ID is the unit's id, made when it is first asked for.
 	id string
+	// queued: what waits under its key must be loaded, since it has to wait itself.
+	queued bool
 
 	// idKey names the id under Once, once it was asked for.
 	idKey store.IDKey
@@ -106,13 +114,13 @@ func (p *Preparer) Prepare(r *event.Record) *Item {
 	it.Event = e
 	p.witness(e)
 	hs := p.Wiring.Handlers(e.Type)
-	if len(hs) == 0 {
-		return it
+	if len(hs) > 0 {
+		it.Units = make([]*Unit, 0, len(hs))
 	}
-	it.Units = make([]*Unit, 0, len(hs))
 	for _, h := range hs {
 		it.Units = appendUnits(it.Units, it, h)
 	}
+	it.streams = p.memberships(it)
 	return it
 }
 
@@ -145,6 +153,9 @@ func (p *Preparer) PrepareParked(row *store.Parked) *Unit {
 	fresh := unitOf(it, h, row.Entity)
 	fresh.Parked, fresh.id = row, row.ID
 	it.Units[0] = fresh
+	if k, ok := fresh.streamKey(); ok {
+		it.streams = []membership{{stream: h.Stream, key: k}}
+	}
 	return fresh
 }
 
@@ -191,6 +202,24 @@ func Gather(group string, items []*Item, layouts Layouts, firstSight func(offset
 	at := map[*handlers.Model]int{}
 	seen := map[*handlers.Model]map[string]bool{}
 	memos := map[store.MemoKey]bool{}
+	row := func(m *handlers.Model, key string, parked bool) {
+		i, ok := at[m]
+		if !ok {
+			i = len(w.Rows)
+			at[m] = i
+			seen[m] = make(map[string]bool, len(items))
+			wantHorizon(w, m, layouts)
+			w.Rows = append(w.Rows, store.WantRows{Model: m, Layout: layouts[m], Keys: make([]string, 0, len(items))})
+		}
+		if parked || m.Awaited {
+			w.Rows[i].Parked = true
+		}
+		if !seen[m][key] {
+			seen[m][key] = true
+			w.Rows[i].Keys = append(w.Rows[i].Keys, key)
+		}
+	}
+	gatherStreams(w, items, row)
 	for _, it := range items {
 		if firstSight != nil && !firstSight(it.Record.Offset) {
 			w.Judged = append(w.Judged, it.Record.Coordinates)
@@ -203,22 +232,7 @@ func Gather(group string, items []*Item, layouts Layouts, firstSight func(offset
 				memos[k] = true
 				w.Memos = append(w.Memos, k)
 			}
-			m := u.Handler.Model
-			i, ok := at[m]
-			if !ok {
-				i = len(w.Rows)
-				at[m] = i
-				seen[m] = make(map[string]bool, len(items))
-				wantHorizon(w, m, layouts)
-				w.Rows = append(w.Rows, store.WantRows{Model: m, Layout: layouts[m], Keys: make([]string, 0, len(items))})
-			}
-			if needsQueue(u.Handler) || m.Awaited {
-				w.Rows[i].Parked = true
-			}
-			if !seen[m][u.Key] {
-				seen[m][u.Key] = true
-				w.Rows[i].Keys = append(w.Rows[i].Keys, u.Key)
-			}
+			row(u.Handler.Model, u.Key, needsQueue(u.Handler) || u.queued)
 		}
 	}
 	wantIDs(w, items)
@@ -227,4 +241,27 @@ func Gather(group string, items []*Item, layouts Layouts, firstSight func(offset
 
 func needsQueue(h *handlers.Handler) bool {
 	return h.OrderKept() || h.OnMissing == handlers.MissingPark
+}
+
+// gatherStreams asks for the streams that the items' numbers belong to, and for the rows of
+// what may follow in them.
+func gatherStreams(w *store.Want, items []*Item, row func(m *handlers.Model, key string, parked bool)) {
+	streams, ids := map[store.StreamKey]bool{}, map[store.IDKey]bool{}
+	for _, it := range items {
+		for _, m := range it.streams {
+			if !streams[m.key] {
+				streams[m.key] = true
+				w.Streams = append(w.Streams, m.key)
+				w.Memos = append(w.Memos, store.MemoKey{Kind: KindSequence, Scope: m.key.Stream, Entity: m.key.Entity})
+				for _, model := range m.stream.Models {
+					row(model, m.key.Entity, false)
+				}
+			}
+			id := store.IDKey{Scope: idScope(m.key.Stream), Entity: m.key.Entity, ID: strconv.FormatInt(it.Event.Version, 10)}
+			if !ids[id] {
+				ids[id] = true
+				w.IDs = append(w.IDs, id)
+			}
+		}
+	}
 }

@@ -36,6 +36,8 @@ type Judge struct {
 	// KeepOrigins stores the events that write placeholders, so that they can become
 	// letters when nothing completes them.
 	KeepOrigins bool
+	// Prepare prepares what waits in streams.
+	Prepare *Preparer
 }
 
 // Judged is one verdict, for hooks and metrics.
@@ -52,6 +54,11 @@ type Judged struct {
 type Outcome struct {
 	Batch    *store.Batch
 	Verdicts []Judged
+	Gaps     []Gap
+	// Incomplete says that a unit parks whose key's queue was not loaded, so that nobody
+	// has asked whether too many wait there. The units know, and Gather asks for it: judge
+	// the batch again.
+	Incomplete bool
 }
 
 // When an order-keeping event is looked at again that finds its head still waiting, at the
@@ -75,6 +82,12 @@ type work struct {
 	out     *Outcome
 
 	horizons map[*handlers.Model]horizon
+	// streams are those of the batch, inTurn in the order in which they came, taken where
+	// the numbers of the record under way stood in theirs.
+	streams map[store.StreamKey]*streamWork
+	inTurn  []*streamWork
+	taken   map[store.StreamKey]guards.Standing
+	more    bool // Outcome.Incomplete
 }
 
 // rowWork is a row as the batch leaves it so far.
@@ -101,7 +114,7 @@ func (j *Judge) Live(ctx context.Context, items []*Item, layouts Layouts, loaded
 	w := j.start(ctx, layouts, loaded, now, len(items))
 	w.led = &state
 	for _, it := range items {
-		if err := w.record(it); err != nil {
+		if err := w.numbered(it); err != nil {
 			return nil, err
 		}
 		state.Advance(it.Record.Offset + 1)
@@ -115,7 +128,19 @@ func (j *Judge) Live(ctx context.Context, items []*Item, layouts Layouts, loaded
 func (j *Judge) Waiting(ctx context.Context, units []*Unit, layouts Layouts, loaded *store.Loaded, now time.Time, due func(*store.Parked) bool) (*Outcome, error) {
 	w := j.start(ctx, layouts, loaded, now, len(units))
 	for _, u := range units {
+		if _, ok := u.streamKey(); ok {
+			if err := w.open(u.Item); err != nil {
+				return nil, err
+			}
+			w.streamOf(u).claim(u, due(u.Parked))
+			continue
+		}
 		if err := w.waiting(u, due(u.Parked)); err != nil {
+			return nil, err
+		}
+	}
+	for _, sw := range w.inTurn {
+		if err := sw.sweep(); err != nil {
 			return nil, err
 		}
 	}
@@ -125,14 +150,19 @@ func (j *Judge) Waiting(ctx context.Context, units []*Unit, layouts Layouts, loa
 func (j *Judge) start(ctx context.Context, layouts Layouts, loaded *store.Loaded, now time.Time, n int) *work {
 	return &work{
 		Judge: j, ctx: ctx, layouts: layouts, loaded: loaded, now: now,
-		rows: make(map[*handlers.Model]map[string]*rowWork, len(layouts)),
-		out:  &Outcome{Batch: &store.Batch{Group: j.Group, Now: now}, Verdicts: make([]Judged, 0, n)},
+		rows:  make(map[*handlers.Model]map[string]*rowWork, len(layouts)),
+		taken: map[store.StreamKey]guards.Standing{},
+		out:   &Outcome{Batch: &store.Batch{Group: j.Group, Now: now}, Verdicts: make([]Judged, 0, n)},
 	}
 }
 
 // finish collects the rows. They go in key order, so that two lanes lock in one order.
 func (w *work) finish() (*Outcome, error) {
+	w.out.Incomplete = w.more
 	b := w.out.Batch
+	for _, sw := range w.inTurn {
+		sw.flush()
+	}
 	for _, byKey := range w.rows {
 		for _, rw := range byKey {
 			switch {
@@ -264,6 +294,7 @@ func (w *work) record(it *Item) error {
 		}
 	} else if v := judgeAll(w.Wiring.Decode, it.Event, &s); !v.Passed() {
 		// Nobody handles it, so nobody misses it; but it must not move the watermark.
+		w.take(it)
 		w.unhandled(it, v.Numbers)
 		return nil
 	}
@@ -272,6 +303,7 @@ func (w *work) record(it *Item) error {
 		w.led.Witness(it.Event.Lamport)
 	}
 	if len(it.Units) == 0 {
+		w.take(it)
 		w.unhandled(it, guards.Comparison{})
 		return nil
 	}
@@ -283,6 +315,7 @@ func (w *work) record(it *Item) error {
 			return nil
 		}
 	}
+	w.take(it)
 	for _, u := range it.Units {
 		if err := w.live(u, s); err != nil {
 			return err
@@ -301,6 +334,25 @@ func (w *work) unhandled(it *Item, numbers guards.Comparison) {
 	v.Action = guards.DeadLetter
 	v.Detail = dlq.Text(fmt.Sprintf("no handler is registered for the type %q; register one, or leave Config.DeadLetterUnhandled out", it.Event.Type), dlq.MaxErrorBytes)
 	w.recordLetter(it, v, nil)
+}
+
+// numbered judges one record, and what it lets go in its streams.
+func (w *work) numbered(it *Item) error {
+	clear(w.taken)
+	if err := w.open(it); err != nil {
+		return err
+	}
+	if err := w.record(it); err != nil {
+		return err
+	}
+	for _, m := range it.streams {
+		if sw := w.streams[m.key]; !sw.alone {
+			if err := sw.follow(); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // reference is what MaxFuture compares with (R6).
@@ -357,6 +409,7 @@ func (w *work) ask(gs []guards.Guard, it *Item, s *guards.State) bool {
 	case guards.Apply:
 		return false
 	case guards.Discard:
+		w.take(it)
 		w.verdict(it, nil, v)
 	case guards.Park, guards.DeadLetter:
 		// A record can't wait, only its units can; so what a guard would park here
@@ -379,6 +432,14 @@ func (w *work) isDuplicate(u *Unit) bool {
 	stamp, err := u.stampOf()
 	if err != nil {
 		return false
+	}
+	if u.Handler.Stream != nil {
+		sw := w.streamOf(u)
+		if sw == nil {
+			return false
+		}
+		st := sw.standing(u.Item, false)
+		return st.Known && st.Same
 	}
 	rw := w.row(u)
 	if rw.row == nil {

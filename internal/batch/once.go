@@ -28,12 +28,23 @@ func (m Memory) ForgetsUpTo(reached int64, now time.Time) int64 {
 	return min(reached, event.Micros(now)) - m.For.Microseconds()
 }
 
-// Memories are the scopes of ids that a wiring keeps: one for each handler under Once (R8).
-func Memories(w *handlers.Wiring) []Memory {
+// Memories are the scopes of ids that a wiring keeps of events on the topics: one for each
+// handler under Once (R8), and one for each stream of numbers (R7), whose ids only tell a
+// duplicate from a conflict.
+func Memories(w *handlers.Wiring, topics []string) []Memory {
 	var ms []Memory
 	for _, h := range w.All() {
 		if d, ok := h.Memory(); ok {
 			ms = append(ms, Memory{Scope: onceScope(h), For: d})
+		}
+		if h.Stream == nil {
+			continue
+		}
+		for _, topic := range topics {
+			m := Memory{Scope: idScope(h.Stream.NameOn(topic)), For: guards.DefaultMemory}
+			if !slices.Contains(ms, m) {
+				ms = append(ms, m)
+			}
 		}
 	}
 	return ms

@@ -248,11 +248,24 @@ func TestIDsAreForgottenByEventTime(t *testing.T) {
 func TestMemoriesReachBackFromEventTime(t *testing.T) {
 	t.Parallel()
 	m := newMemory(t, onceRegistry(nil))
-	memories := batch.Memories(m.judge.Wiring)
+	memories := batch.Memories(m.judge.Wiring, []string{"orders"})
 	require.Equal(t, []batch.Memory{{Scope: countScope, For: guards.DefaultMemory}}, memories)
 	week, now := guards.DefaultMemory.Microseconds(), base.UnixMicro()
 	require.Equal(t, now-1-week, memories[0].ForgetsUpTo(now-1, base))
 	require.Equal(t, now-week, memories[0].ForgetsUpTo(now+1, base), "an event from the future makes it no shorter")
+}
+
+// TestStreamsAreForgotten: a stream's ids too are dropped when they are old, once per stream.
+func TestStreamsAreForgotten(t *testing.T) {
+	t.Parallel()
+	nothing := func(context.Context, *handlers.Delivery[struct{}, order]) error { return nil }
+	reg := handlers.NewRegistry()
+	handlers.Modify(reg, "a", nothing, guards.Sequence(), handlers.Writes("Count"))
+	handlers.Modify(reg, "b", nothing, guards.Sequence(), handlers.Writes("Count"))
+	handlers.Modify(reg, "c", nothing, guards.Sequence(guards.Stream("own")), handlers.Writes("Limit"))
+	require.Equal(t, []batch.Memory{
+		{Scope: "sequence:t1", For: guards.DefaultMemory}, {Scope: "sequence:t2", For: guards.DefaultMemory}, {Scope: "sequence:own", For: guards.DefaultMemory},
+	}, batch.Memories(newMemory(t, reg).judge.Wiring, []string{"t1", "t2"}))
 }
 
 // TestAHorizonThatNobodyCanRead stops the batch: to guess would apply events twice.

@@ -24,6 +24,9 @@ func (w *work) live(u *Unit, s guards.State) error {
 		w.verdict(u.Item, u, guards.Verdict{Action: guards.Discard, Reason: guards.NoEntity, Detail: "the payload names no entity of " + u.Handler.Model.Name})
 		return nil
 	}
+	if u.Handler.Stream != nil {
+		return w.liveNumbered(u, s)
+	}
 	if goes, err := w.once(u, s); err != nil || !goes {
 		return err
 	}
@@ -80,7 +83,7 @@ func (w *work) mustWait(u *Unit, rw *rowWork, place int64) (again time.Duration,
 	}
 	none := u.Handler.Stamper.Kind() == guards.KindNone
 	for _, e := range rw.queue.Parked {
-		if e.Place < place && w.keepsOrder(e.Handler) && (none || e.Cause != store.CauseMissing) {
+		if e.Stream == "" && e.Place < place && w.keepsOrder(e.Handler) && (none || e.Cause != store.CauseMissing) {
 			return max(e.Due.Sub(w.now), wakeLater), true
 		}
 	}
@@ -125,7 +128,7 @@ func (w *work) judge(u *Unit, rw *rowWork, s guards.State) error {
 	if v.Passed() {
 		v = judgeAll(h.Guards, u.Item.Event, &s)
 	}
-	if v.Passed() && h.Verb == handlers.VerbModify {
+	if v.Passed() && h.Verb == handlers.VerbModify && h.Stream == nil { // numbers were asked for before
 		if v = judgeAll([]guards.Guard{h.Stamper}, u.Item.Event, &s); !v.Passed() && isPurged(s.Clock) {
 			v = purged(u, &s, stamp.Time, s.Clock.Time)
 		}

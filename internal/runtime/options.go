@@ -77,6 +77,7 @@ type Observer interface {
 	Placeholders(o OldPlaceholders)
 	// Removed says that rows of a table were swept or purged, by what they were.
 	Removed(table string, state guards.Existence, n int)
+	Gap(g batch.Gap)
 }
 
 // Batch is one committed batch.

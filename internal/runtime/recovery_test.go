@@ -48,6 +48,7 @@ func (quiet) Published(int)                         {}
 func (quiet) Conflict(broker.Partition)             {}
 func (quiet) Placeholders(OldPlaceholders)          {}
 func (quiet) Removed(string, guards.Existence, int) {}
+func (quiet) Gap(batch.Gap)                         {}
 
 type fakeStore struct {
 	store.Store

@@ -79,7 +79,7 @@ func (s *sweeper) sweep(ctx context.Context) (int, error) {
 			claimed++
 		}
 	}
-	return claimed, s.judge(ctx, group(rows), due)
+	return claimed, s.judge(ctx, group(rows), due, false)
 }
 
 // group splits rows, which come in key order, by their keys.
@@ -94,11 +94,12 @@ func group(rows []*store.Parked) [][]*store.Parked {
 	return keys
 }
 
-// judge runs the keys as one batch, and in halves if the database refuses it (R18).
-func (s *sweeper) judge(ctx context.Context, keys [][]*store.Parked, due func(*store.Parked) bool) error {
+// judge runs the keys as one batch, and in halves if the database refuses it (R18); then
+// each event alone, without those that wait for it.
+func (s *sweeper) judge(ctx context.Context, keys [][]*store.Parked, due func(*store.Parked) bool, alone bool) error {
 	refused := map[string]error{}
 	for try := 1; try <= 20; try++ {
-		err := s.once(ctx, keys, due, refused, locks(try))
+		err := s.once(ctx, keys, due, refused, alone, locks(try))
 		if err == nil || ctx.Err() != nil {
 			return err
 		}
@@ -107,7 +108,11 @@ func (s *sweeper) judge(ctx context.Context, keys [][]*store.Parked, due func(*s
 		case stepSplit:
 			if first, rest := halves(keys); rest != nil {
 				// One bad half must not make the other wait for the lease.
-				return errors.Join(s.judge(ctx, first, due), s.judge(ctx, rest, due))
+				return errors.Join(s.judge(ctx, first, due, true), s.judge(ctx, rest, due, true))
+			}
+			if !alone {
+				alone = true
+				continue
 			}
 			if p := keys[0][0]; refused[p.ID] == nil {
 				refused[p.ID] = err
@@ -147,14 +152,15 @@ func halves(keys [][]*store.Parked) (first, rest [][]*store.Parked) {
 	return keys, nil
 }
 
-func (s *sweeper) once(ctx context.Context, keys [][]*store.Parked, due func(*store.Parked) bool, refused map[string]error, lock bool) error {
+func (s *sweeper) once(ctx context.Context, keys [][]*store.Parked, due func(*store.Parked) bool, refused map[string]error, alone, lock bool) error {
 	m := s.m
 	layouts := m.layouts()
 	var units []*batch.Unit
 	var items []*batch.Item
 	for _, key := range keys {
 		for _, p := range key {
-			u := m.Prepare.PrepareParked(p)
+			u := m.Prepare.PrepareParked(s.patient(p))
+			u.Item.Alone = alone
 			if err := refused[p.ID]; err != nil {
 				accuse(u, err)
 			}
@@ -191,6 +197,7 @@ func (s *sweeper) once(ctx context.Context, keys [][]*store.Parked, due func(*st
 	}
 	m.relay.enqueue(nil, out.Batch.Letters)
 	m.Observe.Swept(out.Verdicts)
+	m.gaps(out.Gaps)
 	return nil
 }
 
@@ -207,7 +214,7 @@ func (s *sweeper) retain(ctx context.Context) {
 			break
 		}
 	}
-	for _, memory := range batch.Memories(s.m.Judge.Wiring) {
+	for _, memory := range batch.Memories(s.m.Judge.Wiring, s.m.Topics) {
 		n, err := s.forget(ctx, memory, now)
 		if err != nil {
 			s.m.log(Debug, "ids are left to the next round", "scope", memory.Scope, "error", err)

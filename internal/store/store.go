@@ -121,10 +121,14 @@ type Want struct {
 	// Judged are the coordinates of records that are not at first sight: whether their
 	// units have letters or parked rows must be known (R6).
 	Judged []event.Coordinates
-	// IDs and Memos are asked for by key; none is repeated. Ids are read before memos: an
-	// id that is not there any more has a horizon which says so (R8).
+	// IDs and Memos are asked for by key; none is repeated. Both are seen at one
+	// moment: an id that is not there any more has a horizon which says so (R8), a number
+	// that a stream has taken has its id (R7).
 	IDs   []IDKey
 	Memos []MemoKey
+	// Streams asks for what waits in streams of numbers (R7); none is repeated. They are
+	// read after rows and memos.
+	Streams []StreamKey
 }
 
 // WantRows asks for rows of one model.
@@ -150,6 +154,8 @@ type Loaded struct {
 	// IDs and Memos hold those that are there.
 	IDs   map[IDKey]*ID
 	Memos map[MemoKey]*Memo
+	// Streams holds those in which something waits.
+	Streams map[StreamKey]*Stream
 }
 
 // Queue is what waits under one entity key.
@@ -158,7 +164,8 @@ type Queue struct {
 	Parked []QueueEntry
 	// Letters are the unresolved blocking letters in place order.
 	Letters []QueueEntry
-	// LastPlace is the highest place ever given out that is still known.
+	// LastPlace is the highest place ever given out that is still known. The places of a
+	// stream's entries are its numbers and don't count.
 	LastPlace int64
 }
 
@@ -169,6 +176,8 @@ type QueueEntry struct {
 	Cause   Cause
 	Place   int64
 	Due     time.Time
+	// Stream is set for what waits in a stream of numbers, and not for its entity.
+	Stream string
 }
 
 // Row is one entity's row.
@@ -189,6 +198,7 @@ type Cause string
 
 // The causes (R9).
 const (
+	CauseGap     Cause = "gap"
 	CauseRetry   Cause = "retry"
 	CauseBehind  Cause = "behind"
 	CauseMissing Cause = "missing"
@@ -202,13 +212,16 @@ type Parked struct {
 	// Entity is the canonical key.
 	Entity  string
 	Handler string
-	Cause   Cause
-	// Place orders what is parked under one key; smaller is earlier.
+	// Stream is the stream of numbers that the event waits in, empty for none (R7).
+	Stream string
+	Cause  Cause
+	// Place orders what is parked under one key; smaller is earlier. In a stream it is the
+	// number.
 	Place int64
 	// Rev grows with each change; whoever removes or changes the row names it.
 	Rev      int64
 	Due      time.Time
-	Expires  time.Time // when waiting for a missing row ends; zero: never by time
+	Expires  time.Time // when waiting for a row or a number ends; zero: never by time
 	Attempts int
 	// FirstFailed and LastFailed are zero for an event that has not run.
 	FirstFailed, LastFailed time.Time
@@ -250,8 +263,14 @@ type Batch struct {
 	Release []Mark
 	// Wake are keys whose events with cause missing become due now; their revisions
 	// grow.
-	Wake    []QueueKey
-	Letters []*dlq.Letter
+	Wake []QueueKey
+	// WakeStreams makes due now what waits in streams for numbers before it, up to the
+	// next gap; the revisions grow.
+	WakeStreams []WakeStream
+	Letters     []*dlq.Letter
+	// SweptLetters are those of events that were parked before: no lane's offset waits for
+	// them. Without a Ledger all Letters are such.
+	SweptLetters []*dlq.Letter
 	// Marks mark letters as published.
 	Marks    []Mark
 	Verdicts []Verdict

@@ -40,7 +40,7 @@ const (
 
 // longest is how long the transaction of a batch may take, in the server's notation.
 func longest(b *store.Batch) string {
-	rows := len(b.Insert) + len(b.Update) + len(b.Park) + len(b.Letters) + len(b.Verdicts)
+	rows := len(b.Insert) + len(b.Update) + len(b.Park) + len(b.Letters) + len(b.SweptLetters) + len(b.Verdicts)
 	d := transactionTimeout + time.Duration(rows)*perRow
 	return strconv.FormatInt(min(d.Milliseconds(), math.MaxInt32), 10) + "ms"
 }
@@ -109,16 +109,7 @@ func (s *Store) write(ctx context.Context, p *pipe, b *store.Batch) error {
 	if err := w.aged(); err != nil {
 		return err
 	}
-	if len(b.Memos) > 0 {
-		all := sorted(b.Memos, func(x, y *store.Memo) int { return compareMemos(x.MemoKey, y.MemoKey) })
-		addFields(w, s.fixed.putMemos, tables.Memos(), all, int8Param(int64(len(all))), []byte(b.Group), w.now)
-	}
-	if len(b.IDs) > 0 {
-		all := sorted(b.IDs, func(x, y *store.ID) int {
-			return cmp.Or(strings.Compare(x.Scope, y.Scope), strings.Compare(x.Entity, y.Entity), strings.Compare(x.ID, y.ID))
-		})
-		addFields(w, s.fixed.putIDs, tables.IDs(), all, int8Param(int64(len(all))), []byte(b.Group))
-	}
+	w.remember()
 	if len(b.Release) > 0 {
 		n, ids, revs := w.marks(b.Release)
 		p.add(ctx, s.fixed.release, nil, n, ids, revs)
@@ -142,13 +133,9 @@ func (s *Store) write(ctx context.Context, p *pipe, b *store.Batch) error {
 		}
 		p.add(ctx, s.fixed.wake, nil, w.now, []byte(b.Group), ta.bytes(), ea.bytes())
 	}
-	if len(b.Letters) > 0 {
-		swept := []byte{0}
-		if b.Ledger == nil {
-			swept[0] = 1
-		}
-		addFields(w, s.fixed.letters, tables.Letters(), sorted(b.Letters, func(x, y *dlq.Letter) int { return strings.Compare(x.ID, y.ID) }), swept)
-	}
+	w.wakeStreams(b.WakeStreams)
+	w.letters(b.Letters, b.Ledger == nil)
+	w.letters(b.SweptLetters, true)
 	if len(b.Marks) > 0 {
 		_, ids, revs := w.marks(b.Marks)
 		p.add(ctx, s.fixed.publish, nil, w.now, ids, revs)
@@ -170,6 +157,17 @@ func (s *Store) write(ctx context.Context, p *pipe, b *store.Batch) error {
 			[]byte(l.Cluster), []byte(l.TopicID), []byte(l.Group), int8Param(int64(l.Partition)), int8Param(l.Epoch), int8Param(l.Rev), int8Param(l.Lamport))
 	}
 	return nil
+}
+
+func (w *writer) letters(letters []*dlq.Letter, swept bool) {
+	if len(letters) == 0 {
+		return
+	}
+	lead := []byte{0}
+	if swept {
+		lead[0] = 1
+	}
+	addFields(w, w.s.fixed.letters, tables.Letters(), sorted(letters, func(x, y *dlq.Letter) int { return strings.Compare(x.ID, y.ID) }), lead)
 }
 
 // writer queues one batch.
@@ -386,7 +384,11 @@ func (w *writer) marks(ms []store.Mark) (n, ids, revs []byte) {
 
 // addFields queues a statement whose parameters are lead and then an array per field.
 func addFields[T any](w *writer, st *statement, fields []tables.Field[T], rows []*T, lead ...[]byte) {
-	params := lead
+	w.p.add(w.ctx, st, nil, fieldArrays(lead, fields, rows)...)
+}
+
+// fieldArrays adds an array per field to params.
+func fieldArrays[T any](params [][]byte, fields []tables.Field[T], rows []*T) [][]byte {
 	for i := range fields {
 		f := &fields[i]
 		a := new(array)
@@ -413,7 +415,7 @@ func addFields[T any](w *writer, st *statement, fields []tables.Field[T], rows [
 		}
 		params = append(params, a.bytes())
 	}
-	w.p.add(w.ctx, st, nil, params...)
+	return params
 }
 
 func compareMemos(a, b store.MemoKey) int {

@@ -78,6 +78,7 @@ func (s *Store) load(ctx context.Context, p *pipe, want *store.Want, lock bool) 
 	}
 	s.loadMemory(ctx, p, want, l, lock)
 	s.loadQueues(ctx, p, want, l)
+	s.loadStreams(ctx, p, want, l)
 	if len(want.Judged) > 0 {
 		l.Units = map[string]bool{}
 		s.loadUnits(ctx, p, want, l.Units)
@@ -199,8 +200,10 @@ func (s *Store) loadQueues(ctx context.Context, p *pipe, want *store.Want, l *st
 		if n := int(readInt(cells[0])) - 1; n != at {
 			at, q = n, &store.Queue{}
 		}
-		e := store.QueueEntry{ID: string(cells[2]), Handler: string(cells[3]), Cause: store.Cause(cells[4]), Place: readInt(cells[5])}
-		q.LastPlace = max(q.LastPlace, e.Place)
+		e := store.QueueEntry{ID: string(cells[2]), Handler: string(cells[3]), Cause: store.Cause(cells[4]), Place: readInt(cells[5]), Stream: string(cells[7])}
+		if e.Stream == "" {
+			q.LastPlace = max(q.LastPlace, e.Place)
+		}
 		switch readInt(cells[1]) {
 		case 0:
 			e.Due = time.UnixMicro(readInt(cells[6])).UTC()

@@ -28,6 +28,7 @@ func (b *bench) memory(want *store.Want) *store.Loaded {
 	require.NoError(b.t, err)
 	require.Equal(b.t, l.Memos, locked.Loaded().Memos, "under locks")
 	require.Equal(b.t, l.IDs, locked.Loaded().IDs, "under locks")
+	require.Equal(b.t, l.Streams, locked.Loaded().Streams, "under locks")
 	locked.Rollback()
 	return l
 }

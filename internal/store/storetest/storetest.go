@@ -40,7 +40,7 @@ type testCase struct {
 
 func cases() []testCase {
 	var all []testCase
-	for _, cs := range [][]testCase{rowCases(), claimCases(), ledgerCases(), parkedCases(), letterCases(), typeCases(), lockCases(), memoryCases(), agedCases()} {
+	for _, cs := range [][]testCase{rowCases(), claimCases(), ledgerCases(), parkedCases(), letterCases(), typeCases(), lockCases(), memoryCases(), agedCases(), streamCases()} {
 		all = append(all, cs...)
 	}
 	return all
