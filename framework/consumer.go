@@ -194,7 +194,7 @@ func (c *Consumer) Run(ctx context.Context) error {
 		c.spawn.Go("gauges", func() { c.gauges(stopGauges) })
 	}
 	c.log(runtime.Info, "consumer started; waiting for partitions", "group", c.cfg.Group, "topics", strings.Join(c.cfg.Topics, ","))
-	unwatch := context.AfterFunc(ctx, func() { //nolint:contextcheck // it says that the context has ended
+	unwatch := context.AfterFunc(ctx, func() {
 		c.log(runtime.Info, "consumer is stopping; work under way may finish", "group", c.cfg.Group, "within", c.cfg.ShutdownTimeout)
 	})
 	err := c.member.Run(ctx)

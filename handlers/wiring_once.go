@@ -9,10 +9,10 @@ import (
 
 // unordered names the guard of a kind that orders nothing; it is "" for the others.
 func unordered(k guards.Kind) string {
-	switch {
-	case k == guards.KindOnce:
+	if k == guards.KindOnce {
 		return "guards.Once"
-	case k == guards.KindNone:
+	}
+	if k == guards.KindNone {
 		return "guards.None"
 	}
 	return ""
