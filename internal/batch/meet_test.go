@@ -1,0 +1,92 @@
+package batch_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/evenkeel-go/evenkeel/guards"
+	"github.com/evenkeel-go/evenkeel/handlers"
+	"github.com/evenkeel-go/evenkeel/internal/batch"
+)
+
+// TestWhatAResolverWroteBecomesALetter: a placeholder of siblings has its origins, too, so
+// that none of them is lost when nothing completes it.
+func TestWhatAResolverWroteBecomesALetter(t *testing.T) {
+	t.Parallel()
+	reg := handlers.NewRegistry(guards.Vector())
+	handlers.Set(reg, "created", func(context.Context, *delivery) error { return nil }, handlers.Creates(), handlers.Writes("Note"))
+	handlers.Resolve(reg, "saved", joined, guards.Vector(), handlers.Writes("Customer", "Count"))
+	m := newMemory(t, reg)
+	m.judge.KeepOrigins = true
+	m.run(m.log(saved("a", "a=1"), saved("b", "b=1")))
+	require.Equal(t, guards.Placeholder, m.rows["orders"]["o1"].State)
+
+	m.now = m.now.Add(time.Hour)
+	o := &batch.Orphans{Model: m.model("orders"), Before: m.now, Age: time.Hour}
+	for life, origins := range m.origins {
+		l := batch.Life{OriginKey: life}
+		for _, origin := range origins {
+			l.Origins = append(l.Origins, m.prepare.PrepareOrigin(origin))
+		}
+		o.Lives = append(o.Lives, l)
+	}
+	m.commit(m.judge.Sweep(t.Context(), o, m.layouts, m.load(), m.now))
+	require.Nil(t, m.order("o1"))
+	require.Len(t, m.letters, 2, "both events lose their effect with the row")
+}
+
+// TestAFollowerBehindTheHorizonIsKept: an event that only waited for another of its batch is
+// at first sight all the same, and what a horizon refuses then is a letter (R13).
+func TestAFollowerBehindTheHorizonIsKept(t *testing.T) {
+	t.Parallel()
+	reg := handlers.NewRegistry(guards.Timestamp())
+	handlers.Set(reg, "created", created, handlers.Creates(), handlers.Writes("Customer"))
+	handlers.Modify(reg, "count", func(_ context.Context, d *delivery) error {
+		d.Entity.Count++
+		return nil
+	}, guards.Sequence(), handlers.Writes("Count"))
+	m := newMemory(t, reg)
+	m.horizon("orders", 10)
+	m.run(m.log(ns(2, 1)...))
+	require.Equal(t, []string{"dead-letter/late", "dead-letter/late"}, m.reasons())
+	require.Len(t, m.letters, 2)
+}
+
+// TestABrokenRowIsNotReadForItsStream: a row that can't be read must not be asked for by
+// those who might follow in its stream either, or its partition stands still (R18).
+func TestABrokenRowIsNotReadForItsStream(t *testing.T) {
+	t.Parallel()
+	reg := handlers.NewRegistry(guards.Timestamp())
+	handlers.Modify(reg, "count", func(context.Context, *delivery) error { return nil }, guards.Sequence(), handlers.Writes("Count"))
+	m := newMemory(t, reg)
+	keys := func(it *batch.Item) (keys []string) {
+		for _, r := range batch.Gather("g", []*batch.Item{it}, m.layouts, nil).Rows {
+			keys = append(keys, r.Keys...)
+		}
+		return keys
+	}
+	rs := m.log(n(1), n(3), ev{"unhandled", "o1", 2, "2", ""})
+	it := m.prepare.Prepare(rs[0])
+	require.Equal(t, []string{"o1"}, keys(it))
+	it.Alone = true
+	require.Equal(t, []string{"o1"}, keys(it), "its own row")
+	it.Units[0].Break(errFlaky)
+	require.Empty(t, keys(it))
+
+	it = m.prepare.Prepare(rs[2])
+	require.Equal(t, []string{"o1"}, keys(it), "of those that follow")
+	it.Alone = true
+	require.Empty(t, keys(it), "and none follows")
+
+	m.run(rs[1:2])
+	for _, p := range m.parked {
+		u := m.prepare.PrepareParked(p)
+		u.Item.Alone = true
+		require.Equal(t, []string{"o1"}, keys(u.Item))
+		u.Break(errFlaky)
+		require.Empty(t, keys(u.Item))
+	}
+}
