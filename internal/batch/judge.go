@@ -233,6 +233,9 @@ func project(rw *rowWork) (err error) {
 // row returns the working state of a unit's row.
 func (w *work) row(u *Unit) *rowWork {
 	m := u.Handler.Model
+	if u.brokenKey != "" { // nothing is known of it, and nothing may be written
+		return &rowWork{model: m, key: u.brokenKey, queue: &store.Queue{}}
+	}
 	byKey := w.rows[m]
 	if byKey == nil {
 		byKey = make(map[string]*rowWork, 64)

@@ -7,9 +7,11 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/evenkeel-go/evenkeel/event"
 	"github.com/evenkeel-go/evenkeel/guards"
 	"github.com/evenkeel-go/evenkeel/handlers"
 	"github.com/evenkeel-go/evenkeel/internal/batch"
+	"github.com/evenkeel-go/evenkeel/internal/store"
 )
 
 // TestWhatAResolverWroteBecomesALetter: a placeholder of siblings has its origins, too, so
@@ -89,4 +91,59 @@ func TestABrokenRowIsNotReadForItsStream(t *testing.T) {
 		u.Break(errFlaky)
 		require.Empty(t, keys(u.Item))
 	}
+}
+
+// TestABrokenRowUnderSequence: what can't be read takes no number away. A redelivered event
+// is a duplicate as ever, since its replay would apply it once more; and a letter holds the
+// numbers behind it (R9).
+func TestABrokenRowUnderSequence(t *testing.T) {
+	t.Parallel()
+	m := newMemory(t, counterRegistry(guards.Sequence(), nil, map[string]int{}))
+	rs := m.log(ns(1, 2, 3)...)
+	m.run(rs[:1])
+	broken := func(r *event.Record) {
+		it := m.prepare.Prepare(r)
+		it.Alone = true
+		it.Units[0].Break(errFlaky)
+		out, err := m.judge.Live(t.Context(), []*batch.Item{it}, m.layouts, m.recall(it), m.led, m.now)
+		require.NoError(t, err)
+		m.commit(out)
+	}
+	m.led.Next = 0
+	broken(rs[0])
+	rs[1].Offset = 1
+	broken(rs[1])
+	rs[2].Offset = 2
+	m.judgeAt(rs[2:])
+	require.Equal(t, []string{"apply/applied", "discard/duplicate", "dead-letter/poison", "park/behind"}, m.reasons())
+	for _, l := range m.letters {
+		require.Equal(t, "o1", l.Entity)
+		require.Equal(t, int64(2), l.Place)
+	}
+
+	for _, p := range m.parked { // and a parked one keeps its turn
+		p.Due = m.now
+		u := m.prepare.PrepareParked(p)
+		u.Item.Alone = true
+		u.Break(errFlaky)
+		m.commit(m.waitingRun(u))
+	}
+	require.Equal(t, []string{"3 behind"}, m.waiting())
+	resolved()(m, nil)
+	for _, p := range m.parked {
+		p.Due = m.now
+		u := m.prepare.PrepareParked(p)
+		u.Item.Alone = true
+		u.Break(errFlaky)
+		m.commit(m.waitingRun(u))
+	}
+	require.Empty(t, m.waiting())
+	require.Equal(t, []string{"dead-letter/poison"}, m.reasons())
+	require.Equal(t, "1", m.order("o1").Customer)
+}
+
+func (m *memory) waitingRun(u *batch.Unit) *batch.Outcome {
+	out, err := m.judge.Waiting(context.Background(), []*batch.Unit{u}, m.layouts, m.recall(u.Item), m.now, func(*store.Parked) bool { return true })
+	require.NoError(m.t, err)
+	return out
 }

@@ -55,15 +55,16 @@ func (p *Preparer) memberships(it *Item) []membership {
 
 // streamKey names the stream that the unit waits for its turn in; ok is false for none.
 func (u *Unit) streamKey() (k store.StreamKey, ok bool) {
+	entity := u.Key + u.brokenKey // a row that can't be read does not take the number away
 	switch {
-	case u.Handler == nil || u.Handler.Stream == nil || u.Key == "":
+	case u.Handler == nil || u.Handler.Stream == nil || entity == "":
 		return k, false
 	case u.Parked != nil:
-		return store.StreamKey{Stream: u.Parked.Stream, Entity: u.Key}, u.Parked.Stream != ""
+		return store.StreamKey{Stream: u.Parked.Stream, Entity: entity}, u.Parked.Stream != ""
 	case u.Item.Event == nil || !u.Item.Event.HasVersion || u.Item.Event.Version == math.MaxInt64:
 		return k, false
 	}
-	return store.StreamKey{Stream: u.Handler.Stream.NameOn(u.Item.Record.Topic), Entity: u.Key}, true
+	return store.StreamKey{Stream: u.Handler.Stream.NameOn(u.Item.Record.Topic), Entity: entity}, true
 }
 
 // number is the unit's place in its stream.
