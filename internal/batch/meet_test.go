@@ -27,15 +27,7 @@ func TestWhatAResolverWroteBecomesALetter(t *testing.T) {
 	require.Equal(t, guards.Placeholder, m.rows["orders"]["o1"].State)
 
 	m.now = m.now.Add(time.Hour)
-	o := &batch.Orphans{Model: m.model("orders"), Before: m.now, Age: time.Hour}
-	for life, origins := range m.origins {
-		l := batch.Life{OriginKey: life}
-		for _, origin := range origins {
-			l.Origins = append(l.Origins, m.prepare.PrepareOrigin(origin))
-		}
-		o.Lives = append(o.Lives, l)
-	}
-	m.commit(m.judge.Sweep(t.Context(), o, m.layouts, m.load(), m.now))
+	m.commit(m.judge.Sweep(t.Context(), m.orphans(), m.layouts, m.load(), m.now))
 	require.Nil(t, m.order("o1"))
 	require.Len(t, m.letters, 2, "both events lose their effect with the row")
 }
@@ -146,4 +138,63 @@ func (m *memory) waitingRun(u *batch.Unit) *batch.Outcome {
 	out, err := m.judge.Waiting(context.Background(), []*batch.Unit{u}, m.layouts, m.recall(u.Item), m.now, func(*store.Parked) bool { return true })
 	require.NoError(m.t, err)
 	return out
+}
+
+// orphans are all placeholders with their origins.
+func (m *memory) orphans() *batch.Orphans {
+	o := &batch.Orphans{Model: m.model("orders"), Before: m.now, Age: time.Hour}
+	for life, origins := range m.origins {
+		l := batch.Life{OriginKey: life}
+		for _, origin := range origins {
+			l.Origins = append(l.Origins, m.prepare.PrepareOrigin(origin))
+		}
+		o.Lives = append(o.Lives, l)
+	}
+	return o
+}
+
+// TestALetterOfAnOriginHoldsItsID: its event may come to its effect once more, by a replay,
+// so no duplicate of it may, whatever is forgotten meanwhile (R8).
+func TestALetterOfAnOriginHoldsItsID(t *testing.T) {
+	t.Parallel()
+	m := newMemory(t, onceRegistry(nil))
+	m.judge.KeepOrigins = true
+	m.run(m.log(adds("o1", 1, "a", 5)))
+	m.now = m.now.Add(time.Hour)
+	o := m.orphans()
+	loaded := m.load()
+	loaded.IDs = map[store.IDKey]*store.ID{}
+	for _, k := range o.IDs() {
+		id := *m.ids[k]
+		id.Known = true
+		loaded.IDs[k] = &id
+	}
+	m.commit(m.judge.Sweep(t.Context(), o, m.layouts, loaded, m.now))
+	require.Len(t, m.letters, 1)
+	held, all := m.heldIDs()
+	require.Equal(t, [2]int{1, 1}, [2]int{held, all})
+	m.forget("once:count→order", 10)
+	m.reasons()
+	m.run(m.log(adds("o1", 1, "a", 5)))
+	require.Equal(t, []string{"discard/duplicate"}, m.reasons())
+}
+
+// TestAnOriginThatWroteTwiceIsOneLetter: a column that is new to the model counts as never
+// written, so an event that is read again writes the row once more.
+func TestAnOriginThatWroteTwiceIsOneLetter(t *testing.T) {
+	t.Parallel()
+	m := newMemory(t, setRegistry())
+	m.judge.KeepOrigins = true
+	rs := m.log(ev{"noted", "o1", 1, "a", `{"note":"x"}`})
+	m.run(rs)
+	row := m.rows["orders"]["o1"]
+	for i := range row.Clocks.Stamps {
+		row.Clocks.Stamps[i] = event.Stamp{}
+	}
+	m.led.Next = 0
+	m.judgeAt(rs)
+	m.now = m.now.Add(time.Hour)
+	m.commit(m.judge.Sweep(t.Context(), m.orphans(), m.layouts, m.load(), m.now))
+	require.Len(t, m.letters, 1)
+	require.Nil(t, m.order("o1"))
 }
