@@ -79,8 +79,10 @@ func (sw *streamWork) trip(number int64, full bool) bool {
 // claim takes a unit that a sweeper has found.
 func (sw *streamWork) claim(u *Unit, due bool) {
 	x := sw.find(u.Parked.ID)
-	if x == nil {
-		return // it is gone since
+	if x == nil || x.Cause != u.Parked.Cause || x.unit != nil && x.unit.Parked.Rev != u.Parked.Rev {
+		// A lane was quicker and took it along, or gave it another due time. What was
+		// claimed is no more, and a batch that changes it would be refused each time.
+		return
 	}
 	x.unit, x.claimed = u, due
 	sw.alone = sw.alone || u.Item.Alone

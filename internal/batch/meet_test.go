@@ -198,3 +198,23 @@ func TestAnOriginThatWroteTwiceIsOneLetter(t *testing.T) {
 	require.Len(t, m.letters, 1)
 	require.Nil(t, m.order("o1"))
 }
+
+// TestASweeperLeavesWhatALaneHasChanged: what a lane has woken, or run and parked again,
+// since the sweeper claimed it has another revision, which no repetition would find.
+func TestASweeperLeavesWhatALaneHasChanged(t *testing.T) {
+	t.Parallel()
+	for _, cause := range []store.Cause{store.CauseGap, store.CauseRetry} {
+		m := newMemory(t, counterRegistry(guards.Sequence(), nil, map[string]int{}))
+		m.run(m.log(n(2)))
+		var claimed *batch.Unit
+		for id, p := range m.parked {
+			row, now := *p, *p
+			claimed = m.prepare.PrepareParked(&row)
+			now.Rev, now.Cause = p.Rev+1, cause
+			m.parked[id] = &now
+		}
+		out := m.waitingRun(claimed)
+		require.Empty(t, out.Batch.Repark, cause)
+		require.Empty(t, out.Batch.Release, cause)
+	}
+}
