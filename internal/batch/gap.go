@@ -50,6 +50,11 @@ func (sw *streamWork) trip(number int64, full bool) bool {
 		}
 	}
 	if g.Policy == guards.GapDeadLetter && len(head) > 0 {
+		if sw.alone { // the rows of others were not read
+			if head = slices.DeleteFunc(head, func(x *wait) bool { return !x.claimed }); len(head) == 0 {
+				return false
+			}
+		}
 		g.Waiting = head[0].Place
 		why := fmt.Sprintf("number %d has not come within %s", g.Missing, sw.spec.GapTimeout)
 		if full {

@@ -243,13 +243,6 @@ func needsQueue(h *handlers.Handler) bool {
 	return h.OrderKept() || h.OnMissing == handlers.MissingPark
 }
 
-// takesAlong reports whether what waits in the item's streams may be judged with it. If not,
-// its rows must not be read either: one of them may be what can't be read (R18). A parked
-// item that has waited too long speaks for all that wait for its number.
-func (it *Item) takesAlong() bool {
-	return !it.Alone || len(it.Units) == 1 && it.Units[0].Parked != nil && it.Units[0].brokenKey == ""
-}
-
 // gatherStreams asks for the streams that the items' numbers belong to, and for the rows of
 // what may follow in them.
 func gatherStreams(w *store.Want, items []*Item, row func(m *handlers.Model, key string, parked bool)) {
@@ -261,7 +254,7 @@ func gatherStreams(w *store.Want, items []*Item, row func(m *handlers.Model, key
 				w.Streams = append(w.Streams, m.key)
 				w.Memos = append(w.Memos, store.MemoKey{Kind: KindSequence, Scope: m.key.Stream, Entity: m.key.Entity})
 			}
-			if it.takesAlong() {
+			if !it.Alone { // one of them may be what can't be read (R18)
 				for _, model := range m.stream.Models {
 					row(model, m.key.Entity, false)
 				}

@@ -218,3 +218,52 @@ func TestASweeperLeavesWhatALaneHasChanged(t *testing.T) {
 		require.Empty(t, out.Batch.Release, cause)
 	}
 }
+
+// TestAloneMakesNoLettersOfOthers: an event that is judged alone, at the bound of its gap,
+// does not speak for another handler's, whose row was not read.
+func TestAloneMakesNoLettersOfOthers(t *testing.T) {
+	t.Parallel()
+	reg := counterRegistry(guards.Sequence(), nil, map[string]int{})
+	handlers.Modify(reg, "count", func(context.Context, *handlers.Delivery[facts, stock]) error { return nil }, guards.Sequence(), handlers.Writes("Sold"))
+	m := newMemory(t, reg)
+	m.run(m.log(n(2)))
+	m.now = m.now.Add(time.Hour)
+	alone := func(table string) {
+		for _, p := range m.inPlaces() {
+			if p.Table == table {
+				row := *p
+				u := m.prepare.PrepareParked(&row)
+				u.Item.Alone = true
+				m.commit(m.waitingRun(u))
+			}
+		}
+	}
+	alone("orders")
+	require.Len(t, m.letters, 1)
+	for _, l := range m.letters {
+		require.Equal(t, "orders", l.Table)
+	}
+	require.Equal(t, []string{"2 gap"}, m.waiting())
+	alone("stocks")
+	require.Len(t, m.letters, 2, "it has a bound of its own")
+}
+
+// TestALateNumberIsMissing is the end of R7: a late event was not admitted, so its number is
+// missing until its letter is replayed, and a late letter does not stop the time of the gap.
+// One that nobody handles takes its number, whatever it becomes (DeadLetterUnhandled).
+func TestALateNumberIsMissing(t *testing.T) {
+	t.Parallel()
+	reg := handlers.NewRegistry(guards.Timestamp(), guards.MaxFuture(time.Second), guards.MaxLateness(10*time.Second))
+	handlers.Modify(reg, "count", func(_ context.Context, d *delivery) error {
+		d.Entity.Customer += d.Event.ID + " "
+		return nil
+	}, guards.Sequence(guards.OnGap(guards.GapSkip), guards.GapTimeout(time.Minute)), handlers.Writes("Customer"))
+	m := newMemory(t, reg)
+	m.judge.DeadLetterUnhandled = true
+	m.run(m.log(n(1), ev{"unhandled", "o1", 2, "2", ""}, n(3), ev{"unhandled", "o2", 50, "far", ""}, n(4), n(51)))
+	require.Equal(t, []string{"apply/applied", "dead-letter/unhandled", "apply/applied", "dead-letter/unhandled", "dead-letter/late", "park/gap"}, m.reasons())
+	require.Equal(t, int64(4), m.stream("o1").Next)
+	sweepAfter(time.Minute)(m, nil)
+	require.Equal(t, []string{"apply/applied"}, m.reasons())
+	require.Equal(t, "1 3 51 ", m.order("o1").Customer)
+}
