@@ -78,6 +78,9 @@ func decodeSibling(h *handlers.Handler, e *event.Event, data []byte) (payload an
 	}()
 	sibling := *e
 	sibling.Data = bytes.Clone(data)
+	if len(data) == 0 { // as its record had no value at all
+		sibling.Record = &event.Record{}
+	}
 	return h.Decode(&sibling)
 }
 
