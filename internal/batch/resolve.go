@@ -44,6 +44,7 @@ func (w *work) resolve(u *Unit, rw *rowWork) error {
 	}
 	row := rw.row
 	rw.dirty = true
+	w.wrote(u, rw)
 	newest := next[len(next)-1].stamp
 	for _, c := range h.Writes {
 		c.Value(row.Entity).Set(c.Value(view))
