@@ -44,6 +44,7 @@ var behaviours = []behaviour{
 	{name: "C02", semantic: true, what: "numbered events in any order, twice, on several partitions, apply once each and in order"},
 	{name: "C02 gaps", semantic: true, what: "a gap that stays is passed over, or becomes a letter, as its policy says; a backlog is no gap"},
 	{name: "C02 letters", semantic: true, what: "old numbers, conflicts and what fills a skipped number end as designed, and a rewind repeats nothing"},
+	{name: "C02 broken", semantic: true, what: "a row that can't be read holds the numbers of its own entity, and nobody else"},
 	{name: "C03", what: "under Once each id counts once, across batches, partitions and retries, and nothing behind the horizon is guessed", semantic: true},
 	{name: "C03 compacted", what: "compacted topics are refused where every event counts"},
 	{name: "C04", semantic: true, what: "a failing event and its letter hold the numbers after it, and nothing else; what the database refuses is its own failure"},
