@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/evenkeel-go/evenkeel/handlers"
+	"github.com/evenkeel-go/evenkeel/internal/deep"
 )
 
 // stray returns the name of a field that differs between the two entities and that the
@@ -48,65 +49,7 @@ func copyEntity(m *handlers.Model, entity reflect.Value) reflect.Value {
 	c := reflect.New(m.Type)
 	c.Elem().Set(entity.Elem())
 	for _, col := range m.Columns {
-		detach(col.Value(c.Elem()))
+		deep.Detach(col.Value(c.Elem()))
 	}
 	return c
-}
-
-// detach replaces what v shares with the value that it was copied from. Unexported fields
-// stay as they are: nobody but their own package can change them.
-func detach(v reflect.Value) {
-	switch v.Kind() {
-	case reflect.Pointer:
-		if !v.IsNil() {
-			p := reflect.New(v.Type().Elem())
-			p.Elem().Set(v.Elem())
-			detach(p.Elem())
-			v.Set(p)
-		}
-	case reflect.Interface:
-		if !v.IsNil() {
-			inner := reflect.New(v.Elem().Type()).Elem()
-			inner.Set(v.Elem())
-			detach(inner)
-			v.Set(inner)
-		}
-	case reflect.Slice:
-		if !v.IsNil() {
-			s := reflect.MakeSlice(v.Type(), v.Len(), v.Len())
-			reflect.Copy(s, v)
-			detachAll(s)
-			v.Set(s)
-		}
-	case reflect.Array:
-		detachAll(v)
-	case reflect.Map:
-		if !v.IsNil() {
-			n := reflect.MakeMapWithSize(v.Type(), v.Len())
-			for it := v.MapRange(); it.Next(); {
-				value := reflect.New(v.Type().Elem()).Elem()
-				value.Set(it.Value())
-				detach(value)
-				n.SetMapIndex(it.Key(), value)
-			}
-			v.Set(n)
-		}
-	case reflect.Struct:
-		for i := range v.NumField() {
-			if f := v.Field(i); f.CanSet() {
-				detach(f)
-			}
-		}
-	default:
-	}
-}
-
-func detachAll(list reflect.Value) {
-	switch list.Type().Elem().Kind() {
-	case reflect.Pointer, reflect.Interface, reflect.Slice, reflect.Array, reflect.Map, reflect.Struct:
-		for i := range list.Len() {
-			detach(list.Index(i))
-		}
-	default:
-	}
 }
