@@ -12,7 +12,7 @@ import (
 )
 
 // Content is all that a store holds, each list in an order that does not depend on how it
-// came to be. It is the store's own: don't change it, and read it before the next Reset.
+// came to be. It is the store's own, so don't change it; the store does not either.
 type Content struct {
 	Rows    []Row
 	Parked  []*store.Parked

@@ -279,3 +279,15 @@ func (s *Store) Counts(ctx context.Context, group string, models []*handlers.Mod
 	return c, nil
 }
 
+
+// NextDue is when the next parked row is due; ok is false when nothing is parked.
+func (s *Store) NextDue() (due time.Time, ok bool) {
+	s.turn <- struct{}{}
+	defer s.leave()
+	for _, p := range s.parked {
+		if !ok || p.Due.Before(due) {
+			due, ok = p.Due, true
+		}
+	}
+	return due, ok
+}
