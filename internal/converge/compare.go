@@ -1,6 +1,7 @@
 package converge
 
 import (
+	"bytes"
 	"slices"
 	"strings"
 
@@ -16,10 +17,10 @@ type difference struct {
 	model *handlers.Model // of a row
 	key   string
 	// column is set for a field, outcomes for what a unit came to.
-	column      *handlers.Column
-	rows        [2]*memory.Row // nil where there is none
-	outcomes    [2]string
-	unit        outcome
+	column   *handlers.Column
+	rows     [2]*memory.Row // nil where there is none
+	outcomes [2]string
+	unit     outcome
 }
 
 type differenceKind uint8
@@ -96,7 +97,7 @@ func compareClocks(a, b []memory.Row) (ds []difference) {
 		if x == nil || y == nil {
 			return
 		}
-		if x.EkTime != y.EkTime || x.EkFields != y.EkFields || string(x.EkTie) != string(y.EkTie) {
+		if x.EkTime != y.EkTime || x.EkFields != y.EkFields || !bytes.Equal(x.EkTie, y.EkTie) {
 			ds = append(ds, difference{kind: inClock, model: x.Model, key: x.Key, rows: [2]*memory.Row{x, y}})
 		}
 	})

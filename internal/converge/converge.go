@@ -6,6 +6,7 @@
 package converge
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -90,7 +91,7 @@ func New(reg *handlers.Registry, events []*event.Event, o Options) (*Checker, er
 		c.layouts[m] = layouts[i]
 	}
 	c.judge = &batch.Judge{
-		Wiring: w, Group: group, Classify: classify.Handler, MissingFor: time.Hour, MaxParkedPerKey: 1000,
+		Wiring: w, Group: group, Classify: classify.Handler, MissingFor: 24 * time.Hour, MaxParkedPerKey: 1000,
 		Delay: func(attempt int) (time.Duration, bool) { return time.Second, attempt < 3 },
 	}
 	codec := event.CodecFunc("converges", func(r *event.Record, e *event.Event) error {
@@ -98,7 +99,10 @@ func New(reg *handlers.Registry, events []*event.Event, o Options) (*Checker, er
 		return nil
 	})
 	c.prepare = &batch.Preparer{Wiring: w, Codec: func(string) event.Codec { return codec }}
-	return c, c.take(events)
+	if err := c.take(events); err != nil {
+		return nil, err
+	}
+	return c, nil
 }
 
 // take completes and checks the events.
@@ -160,7 +164,7 @@ func (c *Checker) take(events []*event.Event) error {
 }
 
 func saySame(a, b *event.Event) bool {
-	return a.Type == b.Type && a.Key == b.Key && a.OccurredAt.Equal(b.OccurredAt) && a.Version == b.Version && string(a.Data) == string(b.Data)
+	return a.Type == b.Type && a.Key == b.Key && a.OccurredAt.Equal(b.OccurredAt) && a.Version == b.Version && bytes.Equal(a.Data, b.Data)
 }
 
 // record is the record at an offset of the order that is being played.

@@ -57,10 +57,6 @@ func (o order) only(kept []int) order {
 	return out
 }
 
-func (o order) equal(p order) bool {
-	return slices.EqualFunc(o, p, func(a, b step) bool { return a.fault == b.fault && slices.Equal(a.events, b.events) })
-}
-
 // String numbers events from 1; those of one batch are in brackets.
 func (o order) String() string {
 	words := make([]string, len(o))

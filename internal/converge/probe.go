@@ -12,7 +12,7 @@ import (
 
 // repeats is how often a handler is run in a row to see whether it says the same each time:
 // a map of two keys has one order in half of the cases.
-const repeats = 24
+const repeats = 12
 
 // said is what one run of a Set handler said.
 type said struct {
@@ -86,7 +86,8 @@ func otherwise(m *handlers.Model, a, b said) (what string, column *handlers.Colu
 	}
 	for _, col := range m.Columns {
 		if !deep.Equal(col.Value(a.view), col.Value(b.view)) {
-			return col.GoName(), col
+			what = col.GoName()
+			return what, col
 		}
 	}
 	return "", nil

@@ -323,7 +323,7 @@ func (c *Checker) forgetful(u, loser *unit, col *handlers.Column, lost reflect.V
 }
 
 func (c *Checker) aboutProjection(row *memory.Row, title string) *Story {
-	return &Story{Title: title, sections: []section{{"a row", [][]string{{row.Model.Name + " " + row.Key, c.showRow(row, func(col *handlers.Column) bool { return isProjected(col) })}}}}}
+	return &Story{Title: title, sections: []section{{"a row", [][]string{{row.Model.Name + " " + row.Key, c.showRow(row, isProjected)}}}}}
 }
 
 const pureMend = "A projection is a pure function of the fields that are not its own: it runs whenever the row is written, once for all events of a batch, on a row that has been projected before. Let it assign all its fields each time, from the others alone."

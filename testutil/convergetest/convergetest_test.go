@@ -58,3 +58,15 @@ func TestDependentHandlersAreFound(t *testing.T) {
 		})
 	}
 }
+
+func TestConvergentHandlersPass(t *testing.T) {
+	t.Parallel()
+	all := convergent()
+	require.GreaterOrEqual(t, len(all), 20)
+	for _, c := range all {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			require.Empty(t, verdictOf(&c))
+		})
+	}
+}

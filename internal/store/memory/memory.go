@@ -12,16 +12,22 @@ import (
 	"slices"
 	"time"
 
+	"github.com/evenkeel-go/evenkeel/dlq"
 	"github.com/evenkeel-go/evenkeel/handlers"
 	"github.com/evenkeel-go/evenkeel/internal/clocks"
 	"github.com/evenkeel-go/evenkeel/internal/ledger"
 	"github.com/evenkeel-go/evenkeel/internal/store"
+	"github.com/evenkeel-go/evenkeel/internal/store/tables"
 )
 
 // Store is a store.Store. Its methods may be called from many goroutines; an open Locked
 // keeps all others out.
 type Store struct {
-	now  func() time.Time
+	now func() time.Time
+	// What the tables' columns keep of parked rows and letters.
+	parkedFields, reparkFields []tables.Field[store.Parked]
+	letterFields               []tables.Field[dlq.Letter]
+
 	turn chan struct{} // who holds it may touch what is below
 
 	tables  map[string]*table
@@ -58,6 +64,7 @@ type memoKey struct {
 func New(now func() time.Time) *Store {
 	return &Store{
 		now: now, turn: make(chan struct{}, 1),
+		parkedFields: tables.Parkeds(), reparkFields: tables.Reparks(), letterFields: tables.Letters(),
 		tables: map[string]*table{}, topics: map[topicKey]int32{}, ledgers: map[ledger.Key]ledger.State{},
 		parked: map[string]*store.Parked{}, queues: map[queueKey][]*store.Parked{},
 		letters: map[string]*letter{}, lettersOf: map[queueKey][]*letter{},

@@ -53,7 +53,7 @@ func (s *Store) writeParked(t *tx, b *store.Batch) error {
 			return store.ErrConflict
 		}
 		next := *have
-		if err := tables.Assign(tables.Reparks(), &next, p); err != nil {
+		if err := tables.Assign(s.reparkFields, &next, p); err != nil {
 			return err
 		}
 		next.Rev = have.Rev + 1
@@ -61,7 +61,7 @@ func (s *Store) writeParked(t *tx, b *store.Batch) error {
 	}
 	for _, p := range b.Park {
 		next := &store.Parked{}
-		if err := tables.Assign(tables.Parkeds(), next, p); err != nil {
+		if err := tables.Assign(s.parkedFields, next, p); err != nil {
 			return err
 		}
 		have := s.parked[next.ID]
@@ -144,7 +144,7 @@ func clone(p *store.Parked) *store.Parked {
 func (s *Store) writeLetters(t *tx, b *store.Batch) error {
 	for _, l := range b.Letters {
 		next := &letter{Letter: &dlq.Letter{}, swept: b.Ledger == nil}
-		if err := tables.Assign(tables.Letters(), next.Letter, l); err != nil {
+		if err := tables.Assign(s.letterFields, next.Letter, l); err != nil {
 			return err
 		}
 		have := s.letters[next.ID]
@@ -205,7 +205,7 @@ func (s *Store) Unpublished(ctx context.Context, key ledger.Key) (letters []*dlq
 				letters = append(letters, l.shown())
 			}
 		}
-		slices.SortFunc(letters, func(a, b *dlq.Letter) int { return byCoordinates(a, b) })
+		slices.SortFunc(letters, byCoordinates)
 		return nil
 	})
 	return letters, err
@@ -279,13 +279,12 @@ func (s *Store) Counts(ctx context.Context, group string, models []*handlers.Mod
 	return c, nil
 }
 
-
-// NextDue is when the next parked row is due; ok is false when nothing is parked.
-func (s *Store) NextDue() (due time.Time, ok bool) {
+// LastDue is when the last parked row is due; ok is false when nothing is parked.
+func (s *Store) LastDue() (due time.Time, ok bool) {
 	s.turn <- struct{}{}
 	defer s.leave()
 	for _, p := range s.parked {
-		if !ok || p.Due.Before(due) {
+		if !ok || p.Due.After(due) {
 			due, ok = p.Due, true
 		}
 	}
