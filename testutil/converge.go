@@ -70,7 +70,7 @@ type ConvergesOption func(*converge.Options)
 // Seed chooses other samples; the same seed gives the same ones. Defaults to 0.
 func Seed(seed uint64) ConvergesOption { return func(o *converge.Options) { o.Seed = seed } }
 
-// Samples is how many orders are played at least. Defaults to 1000.
+// Samples is how many orders are played at least. Defaults to 500.
 func Samples(n int) ConvergesOption { return func(o *converge.Options) { o.Samples = n } }
 
 // WithoutDuplicates says that no producer sends an event twice, for handlers under

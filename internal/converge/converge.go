@@ -30,7 +30,7 @@ import (
 type Options struct {
 	// Seed chooses the samples.
 	Seed uint64
-	// Samples is how many orders are played at least. Defaults to 1000.
+	// Samples is how many orders are played at least. Defaults to 500.
 	Samples int
 	// WithoutDuplicates leaves out what producers send twice.
 	WithoutDuplicates bool
@@ -74,7 +74,7 @@ func New(reg *handlers.Registry, events []*event.Event, o Options) (*Checker, er
 		return nil, err
 	}
 	if o.Samples <= 0 {
-		o.Samples = 1000
+		o.Samples = 500
 	}
 	// Lateness looks at arrival, by intent. What is promised is about the events that were
 	// admitted, so all are.

@@ -66,14 +66,15 @@ func TestFaultsArePlayed(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		order order
+		kinds []momentKind
 		runs  int
 		total int64
 	}{
-		"plain":       {order{{events: []int{0}}, {events: []int{1}}}, 2, 3},
-		"together":    {order{{events: []int{0, 1}}}, 2, 3},
-		"commit lost": {order{{events: []int{0}}, {events: []int{1}, fault: lost}}, 3, 3},
-		"read again":  {order{{events: []int{0}}, {events: []int{1}, fault: again}}, 2, 3},
-		"sent twice":  {order{{events: []int{0, 1, 1}}}, 3, 5},
+		"plain":       {order{{events: []int{0}}, {events: []int{1}}}, []momentKind{live, live}, 2, 3},
+		"together":    {order{{events: []int{0, 1}}}, []momentKind{live}, 2, 3},
+		"commit lost": {order{{events: []int{0}}, {events: []int{1}, fault: lost}}, []momentKind{live, undone, live}, 3, 3},
+		"read again":  {order{{events: []int{0}}, {events: []int{1}, fault: again}}, []momentKind{live, live, reread}, 2, 3},
+		"sent twice":  {order{{events: []int{0, 1, 1}}}, []momentKind{live}, 3, 5},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -89,8 +90,10 @@ func TestFaultsArePlayed(t *testing.T) {
 				{Type: "added", Key: "a", OccurredAt: time.Unix(2, 0), Data: []byte("2")},
 			}, Options{})
 			require.NoError(t, err)
-			r, err := checker.play(t.Context(), c.order, nil)
+			var kinds []momentKind
+			r, err := checker.play(t.Context(), c.order, func(m *moment) { kinds = append(kinds, m.kind) })
 			require.NoError(t, err)
+			require.Equal(t, c.kinds, kinds)
 			require.Equal(t, c.runs, runs)
 			require.Equal(t, c.total, r.content.Rows[0].Entity.Interface().(*account).Total)
 			require.Empty(t, r.content.Parked)
