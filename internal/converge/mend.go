@@ -9,7 +9,7 @@ import (
 	"github.com/evenkeel-go/evenkeel/handlers"
 )
 
-const outsideMend = "The handler uses something besides the row and its event: the clock, a random number, the order of a map, a variable that outlives the call, a query, or the number of the attempt. Take the time from d.Event.OccurredAt and what must be unique from d.Event.ID; sort what comes out of a map; and let what other events say come from the row's fields."
+const outsideMend = "The handler uses something besides the row and its event: the clock, a random number, the order of a map, a variable that outlives the call, a query, the number of the attempt, or where its record stands in the log. Take the time from d.Event.OccurredAt and what must be unique from d.Event.ID; sort what comes out of a map; and let what other events say come from the row's fields."
 
 // mend says what to declare, by what the events' handlers have declared so far.
 func (c *Checker) mend(d difference, ds []difference, o order) []string {

@@ -131,6 +131,15 @@ func dependent() []check {
 			},
 		},
 		{
+			name: "set writes where its record stands", events: events(at(1, "created", facts{Customer: "ann"}), at(2, "created", facts{Customer: "bob"})),
+			wire: func(reg *handlers.Registry) {
+				handlers.Set(reg, "created", order(func(d *onOrder) error {
+					d.Entity.Customer, d.Entity.Total = d.Payload.Customer, d.Event.Record.Offset
+					return nil
+				}), handlers.Creates(), handlers.Writes("Customer", "Total"))
+			},
+		},
+		{
 			name: "set writes under a condition without Keep", events: events(at(1, "changed", facts{Customer: "ann", N: 5}), at(2, "changed", facts{N: 7})),
 			wire: func(reg *handlers.Registry) {
 				handlers.Set(reg, "changed", order(func(d *onOrder) error {
