@@ -45,6 +45,7 @@ type letterJSON struct {
 	Rev         int64   `json:"rev"`
 	Blocking    bool    `json:"blocking"`
 	Place       int64   `json:"place"`
+	Stream      string  `json:"stream"` // with numbers; "" without
 	CreatedAt   *string `json:"created_at"`
 	PublishedAt *string `json:"published_at"`
 
@@ -117,7 +118,7 @@ func newLetterJSON(l *dlq.Letter, whole bool) *letterJSON {
 		EventType: l.EventType, EventID: l.EventID, EventSource: l.Source, OccurredAt: timeJSON(l.OccurredAt),
 		Attempts: l.Attempts, FirstFailed: timeJSON(l.FirstFailed), LastFailed: timeJSON(l.LastFailed),
 		ErrorType: l.ErrorType, Error: l.Error, Fingerprint: l.Fingerprint, ServiceVersion: l.ServiceVersion,
-		Rev: l.Rev, Blocking: l.Blocking, Place: l.Place,
+		Rev: l.Rev, Blocking: l.Blocking, Place: l.Place, Stream: l.Stream,
 		CreatedAt: timeJSON(l.CreatedAt), PublishedAt: timeJSON(l.PublishedAt),
 		Cluster: r.Cluster, Topic: r.Topic, TopicID: r.TopicID, Partition: r.Partition, Offset: r.Offset,
 	}

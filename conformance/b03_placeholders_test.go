@@ -80,7 +80,7 @@ func TestB03AnEarlyEventMakesAPlaceholderThatItsCreatingEventCompletes(t *testin
 		require.Equal(t, early.EkTime, noted.EkTime, "the row's clock is its newest stamp")
 
 		whole := step(0, "order.placed", `{"customer":"ann","note":null,"amount":5}`)
-		require.Equal(t, guards.Live, whole.EkState)
+		require.Equal(t, guards.Alive, whole.EkState)
 		require.Equal(t, "ann", whole.Customer)
 		require.EqualValues(t, 5, whole.Amount)
 		require.Equal(t, "early too", *whole.Note, "the note is newer than the creating event")
@@ -134,7 +134,7 @@ func TestB03WholeRowsAndFieldsMixInAnyOrder(t *testing.T) {
 		rows := all(w, func(p *Profile) string { return p.ID })
 		require.Len(t, rows, keys)
 		for key, p := range rows {
-			require.Equal(t, guards.Live, p.EkState, key)
+			require.Equal(t, guards.Alive, p.EkState, key)
 			require.Equal(t, "ann", p.Name, key)
 			require.Nil(t, p.Email, key)
 			require.Zero(t, p.Score, key)

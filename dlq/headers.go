@@ -122,6 +122,7 @@ var fields = [...]field{
 		func(l *Letter, s string) (err error) { l.Blocking, err = strconv.ParseBool(s); return err },
 	},
 	number("place", func(l *Letter) *int64 { return &l.Place }),
+	text("stream", tierFacts, maxName, func(l *Letter) *string { return &l.Stream }),
 	instant("created", func(l *Letter) *time.Time { return &l.CreatedAt }),
 	// A dead-letter topic under LogAppendTime overwrites the record's own timestamp.
 	instant("timestamp", func(l *Letter) *time.Time { return &l.Record.Timestamp }),

@@ -30,6 +30,9 @@ type Letter struct {
 	// handlers that keep order (R9). Place is its place among them.
 	Blocking bool
 	Place    int64
+	// Stream is the stream of numbers that the event stands in, under guards.Sequence, and
+	// Place then its number; empty for all others.
+	Stream string
 
 	Group string
 	// Handler, Table and Entity are empty when the record failed in decoding or in

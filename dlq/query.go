@@ -147,7 +147,7 @@ func (f *Filter) where() (text string, args []any) {
 
 // columns are those that scan expects, in its order.
 func columns(brief bool) string {
-	const facts = `id, rev, state, blocking, place, grp, handler, tbl, entity,
+	const facts = `id, rev, state, blocking, place, stream, grp, handler, tbl, entity,
 		action, reason, compared, cmp_event, cmp_against, cmp_bound, cmp_event_tie, cmp_against_tie,
 		detail, masked, event_type, source, event_id, occurred_at, stamp_time, stamp_tie,
 		attempts, first_failed, last_failed, error_type, error, fingerprint, service_version,
@@ -185,7 +185,7 @@ func scan(rows *sql.Rows) (*Letter, error) {
 	var eventTie, againstTie, stampTie, headers []byte
 	var masked string
 	err := rows.Scan(
-		&l.ID, &l.Rev, &l.State, &l.Blocking, &l.Place, &l.Group, &l.Handler, &l.Table, &l.Entity,
+		&l.ID, &l.Rev, &l.State, &l.Blocking, &l.Place, &l.Stream, &l.Group, &l.Handler, &l.Table, &l.Entity,
 		&v.Action, &v.Reason, &n.What, &n.Event, &n.Against, &n.Bound, &eventTie, &againstTie,
 		&v.Detail, &masked, &l.EventType, &l.Source, &l.EventID, &occurred, &l.Stamp.Time, &stampTie,
 		&l.Attempts, &first, &last, &l.ErrorType, &l.Error, &l.Fingerprint, &l.ServiceVersion,

@@ -18,6 +18,8 @@ import (
 //     [KeyAttribute].
 //   - OccurredAt is time, an RFC 3339 text with any zone, else the record's timestamp.
 //   - Version is the extension sequence; see [VersionAttribute].
+//   - Lamport is the extension lamport, Vector the extension vector, a text as
+//     [ParseVector] reads it; see [LamportAttribute] and [VectorAttribute].
 //   - CorrelationID and CausationID are the extensions correlationid and causationid.
 //   - Data is the record's value, or data or data_base64. Where datacontenttype is not
 //     JSON and data is a JSON string, Data is that string's text.
@@ -25,7 +27,7 @@ import (
 // Attribute names are case-sensitive, and of several headers or members with one name
 // the last counts, as in encoding/json.
 func CloudEvents(opts ...CloudEventsOption) Codec {
-	o := cloudEventsOptions{keys: [2]string{"subject", "partitionkey"}, version: "sequence"}
+	o := cloudEventsOptions{keys: [2]string{"subject", "partitionkey"}, version: "sequence", lamport: "lamport", vector: "vector"}
 	for _, opt := range opts {
 		opt(&o)
 	}
@@ -34,12 +36,14 @@ func CloudEvents(opts ...CloudEventsOption) Codec {
 		codec: cloudEventsName, needsID: true, needsSource: true, ignoreRecordKey: o.ignoreRecordKey,
 		mendID:      "let the producer send an id that no other event of its source has",
 		mendVersion: "let the producer send the entity's version, or name another attribute with event.VersionAttribute",
+		mendLamport: "let the producer send its Lamport time, or name another attribute with event.LamportAttribute",
+		mendVector:  "let the producer send its vector clock, or name another attribute with event.VectorAttribute",
 	}
 	c.binary, c.structured = common, common
 	c.binary.prefix, c.structured.json = "header ", true
 	for s, name := range [slotCount]string{
 		slotID: "id", slotSource: "source", slotType: "type", slotSpec: "specversion",
-		slotKey: o.keys[0], slotKey2: o.keys[1], slotTime: "time", slotVersion: o.version,
+		slotKey: o.keys[0], slotKey2: o.keys[1], slotTime: "time", slotVersion: o.version, slotLamport: o.lamport, slotVector: o.vector,
 		slotCorrelation: "correlationid", slotCausation: "causationid",
 	} {
 		if name != "" {
@@ -58,6 +62,7 @@ type CloudEventsOption func(*cloudEventsOptions)
 type cloudEventsOptions struct {
 	keys            [2]string
 	version         string
+	lamport, vector string
 	ignoreRecordKey bool
 }
 
@@ -66,10 +71,24 @@ type cloudEventsOptions struct {
 // means that no attribute is the entity's version, for producers whose sequence is
 // something else. It panics on what can't be an attribute's name.
 func VersionAttribute(name string) CloudEventsOption {
-	if name != "" {
-		mustBeAttribute(name)
-	}
+	mustBeAttributeOrNone(name)
 	return func(o *cloudEventsOptions) { o.version = name }
+}
+
+// LamportAttribute names the attribute that Event.Lamport is read from: a whole number, as
+// a number or as text. Defaults to lamport; an empty name means that there is none. It
+// panics on what can't be an attribute's name.
+func LamportAttribute(name string) CloudEventsOption {
+	mustBeAttributeOrNone(name)
+	return func(o *cloudEventsOptions) { o.lamport = name }
+}
+
+// VectorAttribute names the attribute that Event.Vector is read from: a text as
+// [ParseVector] reads it, or, in structured mode, an object too. Defaults to vector; an
+// empty name means that there is none. It panics on what can't be an attribute's name.
+func VectorAttribute(name string) CloudEventsOption {
+	mustBeAttributeOrNone(name)
+	return func(o *cloudEventsOptions) { o.vector = name }
 }
 
 // KeyAttribute names the one attribute that Event.Key is read from, before the record's
@@ -85,6 +104,12 @@ func KeyAttribute(name string) CloudEventsOption {
 // handlers.Key; otherwise such records are poison.
 func IgnoreRecordKey() CloudEventsOption {
 	return func(o *cloudEventsOptions) { o.ignoreRecordKey = true }
+}
+
+func mustBeAttributeOrNone(name string) {
+	if name != "" {
+		mustBeAttribute(name)
+	}
 }
 
 // mustBeAttribute panics on a name that no event can have, which would silently never

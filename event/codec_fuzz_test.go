@@ -40,6 +40,9 @@ func total(t *testing.T, c Codec, r *Record) {
 			t.Fatalf("%s let the %s %q pass", c.Name(), what, text.s)
 		}
 	}
+	if e.HasLamport && lamportFault(e.Lamport) || e.Vector != nil && (e.Vector.Sum() <= 0 || len(e.Vector) > MaxVectorNodes) {
+		t.Fatalf("%s let %+v pass", c.Name(), e)
+	}
 	at := e.OccurredAt
 	if e.Type == "" || e.Record != r || at.Before(MinTime) || at.After(MaxTime) || at.Location() != time.UTC || at.Nanosecond()%1000 != 0 {
 		t.Fatalf("%s let %+v pass", c.Name(), e)
@@ -82,6 +85,8 @@ func FuzzEnvelope(f *testing.F) {
 	f.Add(uint8(1), []byte("k"), []byte(`{"id":"1","type":"t","time":1716928003.123456789}`))
 	f.Add(uint8(2), []byte("\xff"), []byte(`{"id":1,"type":"t","time":"1.716928003123E12"}`))
 	f.Add(uint8(3), []byte(""), []byte(`{"id":1,"type":"t","time":-1e99999999}`))
+	f.Add(uint8(0), []byte(""), []byte(`{"id":1,"type":"t","lamport":"4611686018427387904","vector":{"a":1,"b":"2"}}`))
+	f.Add(uint8(0), []byte(""), []byte(`{"id":1,"type":"t","lamport":-1,"vector":"a=1,a=1"}`))
 	f.Fuzz(func(t *testing.T, format uint8, key, value []byte) {
 		total(t, Envelope(EnvelopeConfig{TimeFormat: TimeFormat(format % 4), IDOptional: format&4 != 0}), record(string(key), string(value)))
 	})

@@ -30,7 +30,8 @@ func (c codecFunc) Decode(r *Record, e *Event) error {
 // nothing reaches the database which it can't hold. An empty Key becomes the record's
 // key, a zero OccurredAt the record's timestamp; OccurredAt is brought to UTC and cut
 // to microseconds. The error is a [*DecodeError] under the codec's name: for a missing
-// Type, for text that is too long, not UTF-8 or has a NUL, for a time out of range.
+// Type, for text that is too long, not UTF-8 or has a NUL, for a time out of range, for
+// a Lamport time or vector clock that is none.
 // Finishing twice is the same as once.
 func Finish(codec string, e *Event) (err error) {
 	if e.Type == "" {
@@ -56,6 +57,9 @@ func Finish(codec string, e *Event) (err error) {
 		if expected := textFault([]byte(f.text), f.limit); expected != "" {
 			return &DecodeError{Codec: codec, Field: f.name, Expected: expected, Found: quoteShort([]byte(f.text))}
 		}
+	}
+	if err := finishLogical(codec, e); err != nil {
+		return err
 	}
 	if e.OccurredAt.IsZero() {
 		e.OccurredAt, err = recordTime(codec, e.Record)

@@ -27,6 +27,12 @@ type EnvelopeConfig struct {
 	// Version holds the entity's version: a whole number or its text. Defaults to
 	// "version".
 	Version string
+	// Lamport holds the event's Lamport time: a whole number or its text. Defaults to
+	// "lamport".
+	Lamport string
+	// Vector holds the event's vector clock: an object of numbers, or a text as
+	// [ParseVector] reads it. Defaults to "vector".
+	Vector string
 	// Correlation holds the correlation id. Defaults to "correlationId".
 	Correlation string
 	// Causation holds the causation id. Defaults to "causationId".
@@ -44,6 +50,8 @@ func (c EnvelopeConfig) WithDefaults() EnvelopeConfig {
 	c.Key = orDefault(c.Key, "key")
 	c.Time = orDefault(c.Time, "time")
 	c.Version = orDefault(c.Version, "version")
+	c.Lamport = orDefault(c.Lamport, "lamport")
+	c.Vector = orDefault(c.Vector, "vector")
 	c.Correlation = orDefault(c.Correlation, "correlationId")
 	c.Causation = orDefault(c.Causation, "causationId")
 	c.Data = orDefault(c.Data, "data")
@@ -67,11 +75,13 @@ func Envelope(config EnvelopeConfig) Codec {
 	e.layout = layout{
 		codec: "envelope", json: true, numericID: true,
 		needsID: !c.IDOptional && c.ID != absent, ignoreRecordKey: c.IgnoreRecordKey, time: c.TimeFormat,
-		mendID: "let the producer send an id, or set IDOptional to know events by their coordinates",
+		mendID:      "let the producer send an id, or set IDOptional to know events by their coordinates",
+		mendLamport: "let the producer send its Lamport time, or name another member with EnvelopeConfig.Lamport",
+		mendVector:  "let the producer send its vector clock, or name another member with EnvelopeConfig.Vector",
 	}
 	e.names = named(&[slotCount]string{
 		slotID: c.ID, slotType: c.Type, slotSource: c.Source, slotKey: c.Key, slotTime: c.Time,
-		slotVersion: c.Version, slotCorrelation: c.Correlation, slotCausation: c.Causation, slotData: c.Data,
+		slotVersion: c.Version, slotLamport: c.Lamport, slotVector: c.Vector, slotCorrelation: c.Correlation, slotCausation: c.Causation, slotData: c.Data,
 	})
 	if e.whole {
 		e.names[slotData] = ""

@@ -25,6 +25,12 @@ type Event struct {
 	// HasVersion is set.
 	Version    int64
 	HasVersion bool
+	// Lamport is the Lamport time at which its producer sent the event; it counts only
+	// when HasLamport is set.
+	Lamport    int64
+	HasLamport bool
+	// Vector is what its producer had seen of the entity; nil when the event has none.
+	Vector Vector
 
 	CorrelationID string
 	CausationID   string

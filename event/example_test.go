@@ -98,3 +98,16 @@ func ExampleStamp_Compare() {
 	// equal times go by source and id: true
 	// never is before all: -1
 }
+
+func ExampleVector_Compare() {
+	cart, _ := event.ParseVector("phone=1")
+	onPhone, onLaptop := cart.Next("phone"), cart.Next("laptop") // neither has seen the other
+	merged := onPhone.Merge(onLaptop).Next("phone")
+	fmt.Println(cart, "is", cart.Compare(onPhone), onPhone)
+	fmt.Println(onPhone, "is", onPhone.Compare(onLaptop), "with", onLaptop)
+	fmt.Println(merged, "is", merged.Compare(onLaptop), onLaptop)
+	// Output:
+	// phone=1 is before phone=2
+	// phone=2 is concurrent with laptop=1,phone=1
+	// laptop=1,phone=3 is after laptop=1,phone=1
+}

@@ -31,6 +31,12 @@ type HeadersConfig struct {
 	// Version is the header with the entity's version, a whole number in decimal text.
 	// Defaults to "version".
 	Version string
+	// Lamport is the header with the event's Lamport time, a whole number in decimal
+	// text. Defaults to "lamport".
+	Lamport string
+	// Vector is the header with the event's vector clock, as [ParseVector] reads it.
+	// Defaults to "vector".
+	Vector string
 	// Correlation is the header with the correlation id. Defaults to "correlation-id".
 	Correlation string
 	// Causation is the header with the causation id. Defaults to "causation-id".
@@ -48,6 +54,8 @@ func (c HeadersConfig) WithDefaults() HeadersConfig {
 	c.Key = orDefault(c.Key, "key")
 	c.Time = orDefault(c.Time, "time")
 	c.Version = orDefault(c.Version, "version")
+	c.Lamport = orDefault(c.Lamport, "lamport")
+	c.Vector = orDefault(c.Vector, "vector")
 	c.Correlation = orDefault(c.Correlation, "correlation-id")
 	c.Causation = orDefault(c.Causation, "causation-id")
 	c.ContentType = orDefault(c.ContentType, contentTypeHeader)
@@ -64,11 +72,13 @@ func Headers(config HeadersConfig) Codec {
 	h := &headers{layout{
 		codec: "headers", prefix: "header ",
 		needsID: !c.IDOptional && c.ID != absent, ignoreRecordKey: c.IgnoreRecordKey, time: c.TimeFormat,
-		mendID: "let the producer send an id, or set IDOptional to know events by their coordinates",
+		mendID:      "let the producer send an id, or set IDOptional to know events by their coordinates",
+		mendLamport: "let the producer send its Lamport time, or name another header with HeadersConfig.Lamport",
+		mendVector:  "let the producer send its vector clock, or name another header with HeadersConfig.Vector",
 	}}
 	h.names = named(&[slotCount]string{
 		slotID: c.ID, slotType: c.Type, slotSource: c.Source, slotKey: c.Key, slotTime: c.Time,
-		slotVersion: c.Version, slotCorrelation: c.Correlation, slotCausation: c.Causation,
+		slotVersion: c.Version, slotLamport: c.Lamport, slotVector: c.Vector, slotCorrelation: c.Correlation, slotCausation: c.Causation,
 		slotContentType: c.ContentType,
 	})
 	return h

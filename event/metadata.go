@@ -18,6 +18,8 @@ const (
 	slotKey2 // asked when slotKey holds nothing
 	slotTime
 	slotVersion
+	slotLamport
+	slotVector
 	slotCorrelation
 	slotCausation
 	slotContentType
@@ -42,6 +44,8 @@ type layout struct {
 	ignoreRecordKey     bool
 	time                TimeFormat
 	mendID, mendVersion string // what the producer should do
+	mendLamport         string
+	mendVector          string
 }
 
 // metadata is what was found: nil where there is nothing.
@@ -109,6 +113,12 @@ func (m *metadata) fill(e *Event) (err error) {
 		return err
 	}
 	if e.Version, e.HasVersion, err = m.version(); err != nil {
+		return err
+	}
+	if e.Lamport, e.HasLamport, err = m.lamport(); err != nil {
+		return err
+	}
+	if e.Vector, err = m.vector(); err != nil {
 		return err
 	}
 	if e.CorrelationID, err = m.text(slotCorrelation, MaxIDBytes, true, false); err != nil {

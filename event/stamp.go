@@ -13,7 +13,7 @@ import (
 // then by Tie. Two events have equal stamps only if they are the same event.
 type Stamp struct {
 	// Time is microseconds since 1970 under a timestamp guard, the version under a
-	// version guard.
+	// version guard, the Lamport time or the vector's sum under those guards.
 	Time int64
 	// Tie holds the rest of the order key as bytes that compare as the key does.
 	// It is empty only in the zero Stamp.

@@ -35,6 +35,10 @@ type Config struct {
 	// StartEarliest.
 	Start Start
 
+	// DeadLetterUnhandled makes dead letters of events whose type no handler is registered
+	// for. Without it they are discarded, with a recorded verdict.
+	DeadLetterUnhandled bool
+
 	// Retry is the schedule of a failing handler.
 	Retry Retry
 	// MissingFor bounds how long an event with handlers.MissingPark waits for its row
@@ -56,6 +60,21 @@ type Config struct {
 	// SweepInterval is how often parked events are looked for whose time has come.
 	// Defaults to 1 second.
 	SweepInterval time.Duration
+	// PlaceholderAge is when a placeholder whose creating event has not come counts as
+	// old: it is reported then (log, hook, metric), and swept by PlaceholderPolicy.
+	// Defaults to 1 hour.
+	PlaceholderAge time.Duration
+	// PlaceholderPolicy says what becomes of old placeholders. Defaults to
+	// PlaceholderKeep.
+	PlaceholderPolicy PlaceholderPolicy
+	// PurgeDeletedAfter lets tombstones go: rows that events have deleted, once their
+	// newest event and the row itself are older than this, by the clock. An older event
+	// that finds no row becomes a dead letter from then on, since the row may have been
+	// one of them, so make it longer than the largest backlog that you want to catch up
+	// on, and than guards.MaxLateness. It holds for models that are ordered by
+	// guards.Timestamp. What was purged stays known when it is switched off. Defaults to
+	// 0: never.
+	PurgeDeletedAfter time.Duration
 	// KeepVerdicts is how long the verdict journal goes back. Defaults to 7 days.
 	KeepVerdicts time.Duration
 	// RevokeTimeout bounds how long a rebalance waits for a batch under way. Defaults
@@ -94,6 +113,24 @@ const (
 	ProtocolClassic Protocol = "classic"
 	// ProtocolConsumer is KIP-848's, for Kafka 4.0 and later.
 	ProtocolConsumer Protocol = "consumer"
+)
+
+// PlaceholderPolicy is what becomes of a placeholder that is older than
+// Config.PlaceholderAge.
+type PlaceholderPolicy string
+
+// The policies for old placeholders. A row is removed only if no event waits for it, and by
+// its revision: an event that comes meanwhile is never lost.
+const (
+	// PlaceholderKeep leaves them as they are.
+	PlaceholderKeep PlaceholderPolicy = "keep"
+	// PlaceholderDelete removes them, with a verdict for each event whose fields go.
+	PlaceholderDelete PlaceholderPolicy = "delete"
+	// PlaceholderDeadLetter removes them and makes dead letters of all events that wrote
+	// them. These events are stored beside the placeholder for that, so early events
+	// cost one statement a batch. A placeholder stays that was written by an event
+	// before this policy was chosen, or by more than 200.
+	PlaceholderDeadLetter PlaceholderPolicy = "dead-letter"
 )
 
 // Start is where a group begins that has read nothing of a topic yet.

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -17,6 +19,7 @@ import (
 	"github.com/evenkeel-go/evenkeel/internal/broker"
 	"github.com/evenkeel-go/evenkeel/internal/broker/confluent"
 	"github.com/evenkeel-go/evenkeel/internal/classify"
+	"github.com/evenkeel-go/evenkeel/internal/lamport"
 	"github.com/evenkeel-go/evenkeel/internal/runtime"
 	"github.com/evenkeel-go/evenkeel/internal/seam"
 	"github.com/evenkeel-go/evenkeel/internal/store/open"
@@ -32,6 +35,7 @@ type Consumer struct {
 	observer *observer
 	spawn    *seam.Group
 	clock    seam.Clock
+	lamport  *LamportClock
 	ran      atomic.Bool
 }
 
@@ -54,7 +58,7 @@ func New(db *gorm.DB, config *Config) (*Consumer, error) {
 	} else if cfg.Handlers != nil {
 		w, err := cfg.Handlers.Wire(db.NamingStrategy)
 		wiring = w
-		errs = append(errs, err)
+		errs = append(errs, err, cfg.checkWiring(w))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, fmt.Errorf("evenkeel: the consumer can't be made:\n%w", err)
@@ -70,6 +74,7 @@ func assemble(ctx context.Context, db *gorm.DB, cfg Config, wiring *handlers.Wir
 	if err != nil {
 		return nil, err
 	}
+	c.lamport = &LamportClock{lamport.New(st, cfg.Group, c.clock)}
 	layouts, err := st.Claim(ctx, cfg.Group, wiring.Models, cfg.TakeTables)
 	if err != nil {
 		return nil, err
@@ -90,16 +95,29 @@ func assemble(ctx context.Context, db *gorm.DB, cfg Config, wiring *handlers.Wir
 	if err := c.checkTopics(ctx); err != nil {
 		return nil, err
 	}
+	if err := c.checkPolicies(ctx, wiring.WholeLog()); err != nil {
+		return nil, err
+	}
 	if c.consumer, err = confluent.NewConsumer(settings, c.clock, c.spawn, c.clientLog); err != nil {
 		return nil, err
 	}
-	for _, note := range wiring.Notes {
+	notes, err := cfg.upkeepNotes(ctx, st, wiring.Models)
+	if err != nil {
+		return nil, err
+	}
+	for _, note := range append(slices.Clone(wiring.Notes), notes...) {
 		c.log(runtime.Info, note)
 	}
 	host, err := os.Hostname()
 	if err != nil {
 		host = "unknown host"
 	}
+	prepare := &batch.Preparer{Wiring: wiring, Codec: func(topic string) event.Codec {
+		if codec, ok := cfg.Codecs[topic]; ok {
+			return codec
+		}
+		return cfg.Codec
+	}, Witness: c.lamport.Witness}
 	c.member = runtime.New(runtime.Options{
 		Group: cfg.Group, Topics: cfg.Topics, Owner: fmt.Sprintf("%s pid %d", host, os.Getpid()),
 		Store: st, Consumer: c.consumer, Clock: c.clock, Spawn: c.spawn,
@@ -107,16 +125,15 @@ func assemble(ctx context.Context, db *gorm.DB, cfg Config, wiring *handlers.Wir
 		Judge: &batch.Judge{
 			Wiring: wiring, Group: cfg.Group, Classify: classify.Handler, Delay: cfg.Retry.delay,
 			MissingFor: cfg.MissingFor, MaxParkedPerKey: cfg.MaxParkedPerKey, ServiceVersion: cfg.ServiceVersion,
+			DeadLetterUnhandled: cfg.DeadLetterUnhandled,
+			KeepOrigins:         cfg.PlaceholderPolicy == PlaceholderDeadLetter,
+			Prepare:             prepare,
 		},
-		Prepare: &batch.Preparer{Wiring: wiring, Codec: func(topic string) event.Codec {
-			if codec, ok := cfg.Codecs[topic]; ok {
-				return codec
-			}
-			return cfg.Codec
-		}},
-		Models: wiring.Models, Layouts: byModel,
+		Prepare: prepare,
+		Models:  wiring.Models, Layouts: byModel,
 		StartLatest: cfg.Start == StartLatest, BatchSize: cfg.BatchSize, MaxBytes: cfg.MaxBytes,
 		MaxUnpublished: cfg.MaxUnpublished, SweepInterval: cfg.SweepInterval, KeepVerdicts: cfg.KeepVerdicts,
+		PlaceholderAge: cfg.PlaceholderAge, PlaceholderPolicy: placeholderPolicies[cfg.PlaceholderPolicy], PurgeAfter: cfg.PurgeDeletedAfter,
 		RevokeTimeout: cfg.RevokeTimeout, ShutdownTimeout: cfg.ShutdownTimeout, HardStop: HardStop - closing,
 		Log: c.log, Observe: c.observer,
 	})
@@ -176,13 +193,19 @@ func (c *Consumer) Run(ctx context.Context) error {
 	if c.cfg.Metrics != nil {
 		c.spawn.Go("gauges", func() { c.gauges(stopGauges) })
 	}
+	c.log(runtime.Info, "consumer started; waiting for partitions", "group", c.cfg.Group, "topics", strings.Join(c.cfg.Topics, ","))
+	unwatch := context.AfterFunc(ctx, func() {
+		c.log(runtime.Info, "consumer is stopping; work under way may finish", "group", c.cfg.Group, "within", c.cfg.ShutdownTimeout)
+	})
 	err := c.member.Run(ctx)
+	unwatch()
 	close(stopGauges)
 	if hangs := c.end(); hangs != nil {
 		// Everything is committed or abandoned by now; that a client hangs is no
 		// reason to call the stop a failure.
 		c.log(runtime.Warn, "closing the Kafka producer failed", "error", hangs)
 	}
+	c.log(runtime.Info, "consumer stopped", "group", c.cfg.Group)
 	return err
 }
 

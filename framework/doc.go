@@ -61,7 +61,7 @@
 // # Looking in
 //
 // [Consumer.Stats] is a snapshot; [Metrics] takes counters and gauges; hooks hear of
-// verdicts, batches, letters, partitions and alarms. The table evenkeel_verdicts says of
+// verdicts, batches, letters, partitions, alarms and old placeholders. The table evenkeel_verdicts says of
 // every event without plain effect what became of it and why, and the command evenkeel
 // reads the dead letters.
 package framework

@@ -183,6 +183,18 @@ func (progress) OnPartition(p framework.Partition) {
 	fmt.Printf("%s/%d: gone, lost %t\n", p.Topic, p.Partition, p.Lost)
 }
 
+type gapBell struct{}
+
+func (gapBell) OnGap(g framework.Gap) {
+	fmt.Printf("%s %s: number %d is missing, %d waits: %s\n", g.Stream, g.Entity, g.Missing, g.Waiting, g.Policy)
+}
+
+func ExampleGapHook() {
+	var h framework.GapHook = gapBell{} // goes into Config.Hooks
+	h.OnGap(framework.Gap{Stream: "orders", Entity: "o-17", Missing: 4, Waiting: 6, Policy: guards.GapDeadLetter})
+	// Output: orders o-17: number 4 is missing, 6 waits: dead-letter
+}
+
 func ExamplePartitionHook() {
 	var h framework.PartitionHook = progress{} // in Config.Hooks
 	h.OnPartition(framework.Partition{Topic: "orders", Partition: 3, Assigned: true, Next: 40})
@@ -227,8 +239,11 @@ func ExampleMigrationSQL() {
 	fmt.Println(err)
 	// Output:
 	// evenkeel_dead_letters
+	// evenkeel_ids
 	// evenkeel_ledger
+	// evenkeel_memos
 	// evenkeel_models
+	// evenkeel_origins
 	// evenkeel_parked
 	// evenkeel_schema
 	// evenkeel_topics

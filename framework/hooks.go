@@ -28,6 +28,16 @@ type PartitionHook interface{ OnPartition(Partition) }
 // restored database, a topic that was made again, records that are gone.
 type AlarmHook interface{ OnAlarm(Alarm) }
 
+// PlaceholderHook hears what each look at a table's placeholders has found, after they were
+// swept: how many are older than Config.PlaceholderAge. Every member looks, about every
+// tenth of that age and at least every minute, but ten times less often where the table
+// has no index for them; the start-up log has its SQL.
+type PlaceholderHook interface{ OnPlaceholders(OldPlaceholders) }
+
+// GapHook hears of gaps under guards.Sequence that have reached a bound: nobody has sent
+// the missing numbers, or they were lost on the way.
+type GapHook interface{ OnGap(Gap) }
+
 // Verdict is what became of one unit, or of a whole record where Handler is empty.
 type Verdict struct {
 	// Event is nil for a record that could not be decoded.
@@ -62,10 +72,33 @@ type Partition struct {
 	Next int64
 }
 
+// Gap is a gap in an entity's numbers that stayed longer than guards.GapTimeout, or before
+// which more events wait than guards.MaxGap allows.
+type Gap struct {
+	Stream, Entity string
+	// Missing is the first number that did not come, Waiting the first that waits for it.
+	Missing, Waiting int64
+	// Policy is what was done about it.
+	Policy guards.GapPolicy
+	// Full says that too many waited; otherwise they waited too long.
+	Full bool
+}
+
 // Alarm is something that people should look at.
 type Alarm struct {
 	Topic     string
 	Partition int32
 	// Kind is a stable word, e.g. "database-restored", Detail a sentence.
 	Kind, Detail string
+}
+
+// OldPlaceholders is what a look at one table has found.
+type OldPlaceholders struct {
+	Table, Model string
+	// Count is how many placeholders are old; it ends at 100,000, and then there may be
+	// more. [Placeholders] lists them.
+	Count int64
+	// OldestKey and OldestBorn are of the oldest one, when there is one.
+	OldestKey  string
+	OldestBorn time.Time
 }

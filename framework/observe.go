@@ -7,10 +7,12 @@ import (
 	"sync"
 
 	"github.com/evenkeel-go/evenkeel/dlq"
+	"github.com/evenkeel-go/evenkeel/guards"
 	"github.com/evenkeel-go/evenkeel/internal/batch"
 	"github.com/evenkeel-go/evenkeel/internal/broker"
 	"github.com/evenkeel-go/evenkeel/internal/ledger"
 	"github.com/evenkeel-go/evenkeel/internal/runtime"
+	"github.com/evenkeel-go/evenkeel/internal/seam"
 )
 
 // observer turns what the runtime tells into counters, metrics and hooks.
@@ -18,6 +20,7 @@ type observer struct {
 	metrics Metrics
 	hooks   []any
 	log     Logger
+	letters *letterLog
 
 	mu    sync.Mutex
 	stats Stats
@@ -26,8 +29,9 @@ type observer struct {
 var _ runtime.Observer = (*observer)(nil)
 
 func newObserver(m Metrics, hooks []any, log Logger) *observer {
-	return &observer{metrics: m, hooks: hooks, log: log, stats: Stats{
-		Verdicts: map[string]int64{}, Letters: map[string]int64{}, Alarms: map[string]int64{},
+	letters := &letterLog{log: log, clock: seam.System(), seen: map[string]*letterLine{}}
+	return &observer{metrics: m, hooks: hooks, log: log, letters: letters, stats: Stats{
+		Verdicts: map[string]int64{}, Letters: map[string]int64{}, Alarms: map[string]int64{}, Gaps: map[string]int64{},
 	}}
 }
 
@@ -36,6 +40,7 @@ func (o *observer) snapshot() Stats {
 	defer o.mu.Unlock()
 	s := o.stats
 	s.Verdicts, s.Letters, s.Alarms = maps.Clone(s.Verdicts), maps.Clone(s.Letters), maps.Clone(s.Alarms)
+	s.Gaps = maps.Clone(s.Gaps)
 	return s
 }
 
@@ -149,6 +154,7 @@ func (o *observer) Letter(l *dlq.Letter) {
 	o.stats.Letters[string(l.Verdict.Reason)]++
 	o.mu.Unlock()
 	o.count("evenkeel_letters_total", 1, "reason", string(l.Verdict.Reason))
+	o.letters.letter(l)
 	for _, h := range o.hooks {
 		if h, ok := h.(LetterHook); ok {
 			h.OnLetter(l)
@@ -170,4 +176,49 @@ func (o *observer) Conflict(p broker.Partition) {
 	o.stats.Conflicts++
 	o.mu.Unlock()
 	o.count("evenkeel_conflicts_total", 1, labels(p)...)
+}
+
+func (o *observer) Placeholders(p runtime.OldPlaceholders) {
+	defer o.recovered()
+	if o.metrics != nil {
+		o.metrics.Gauge("evenkeel_placeholders_old", float64(p.Count), "table", p.Table)
+	}
+	found := OldPlaceholders{Table: p.Table, Model: p.Model, Count: p.Count}
+	if p.Oldest != nil {
+		found.OldestKey, found.OldestBorn = p.Oldest.Key, p.Oldest.Born
+	}
+	for _, h := range o.hooks {
+		if h, ok := h.(PlaceholderHook); ok {
+			h.OnPlaceholders(found)
+		}
+	}
+}
+
+func (o *observer) Removed(table string, state guards.Existence, n int) {
+	defer o.recovered()
+	name, sum := "evenkeel_placeholders_swept_total", &o.stats.PlaceholdersSwept
+	if state == guards.Deleted {
+		name, sum = "evenkeel_tombstones_purged_total", &o.stats.TombstonesPurged
+	}
+	o.mu.Lock()
+	*sum += int64(n)
+	o.mu.Unlock()
+	o.count(name, int64(n), "table", table)
+}
+
+func (o *observer) Gap(g batch.Gap) {
+	defer o.recovered()
+	bound := "time"
+	if g.Full {
+		bound = "count"
+	}
+	o.mu.Lock()
+	o.stats.Gaps[g.Policy.String()+"/"+bound]++
+	o.mu.Unlock()
+	o.count("evenkeel_gaps_total", 1, "policy", g.Policy.String(), "bound", bound)
+	for _, h := range o.hooks {
+		if h, ok := h.(GapHook); ok {
+			h.OnGap(Gap(g))
+		}
+	}
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/evenkeel-go/evenkeel/internal/broker"
 	"github.com/evenkeel-go/evenkeel/internal/ledger"
 	"github.com/evenkeel-go/evenkeel/internal/runtime"
+	"github.com/evenkeel-go/evenkeel/internal/store"
 )
 
 // register adds up what it gets, by name and labels.
@@ -60,6 +61,30 @@ func (h *heard) OnPartition(p Partition) {
 
 func (h *heard) OnAlarm(a Alarm) { h.add("alarm %s/%d %s: %s", a.Topic, a.Partition, a.Kind, a.Detail) }
 
+func (h *heard) OnPlaceholders(p OldPlaceholders) {
+	h.add("placeholders of %s (%s): %d, %q born %d", p.Table, p.Model, p.Count, p.OldestKey, p.OldestBorn.UnixMicro())
+}
+
+func TestObserverOfRowsThatStandLong(t *testing.T) {
+	t.Parallel()
+	metrics, hook := newRegister(), &heard{}
+	o := newObserver(metrics, []any{hook, onlyAlarms{}}, nil)
+	o.Removed("orders", guards.Placeholder, 3)
+	o.Removed("orders", guards.Deleted, 2)
+	o.Placeholders(runtime.OldPlaceholders{Table: "orders", Model: "Order", Count: 7, Oldest: &store.Aged{Key: "o-1", Born: time.UnixMicro(5)}})
+	require.Equal(t, map[string]float64{"evenkeel_placeholders_old table,orders": 7}, metrics.gauge)
+	o.Placeholders(runtime.OldPlaceholders{Table: "orders", Model: "Order"})
+	require.Zero(t, metrics.gauge["evenkeel_placeholders_old table,orders"])
+	require.Equal(t, map[string]int64{"evenkeel_placeholders_swept_total table,orders": 3, "evenkeel_tombstones_purged_total table,orders": 2}, metrics.sums)
+	require.EqualValues(t, 3, o.snapshot().PlaceholdersSwept)
+	require.EqualValues(t, 2, o.snapshot().TombstonesPurged)
+	require.Equal(t, []string{`placeholders of orders (Order): 7, "o-1" born 5`, fmt.Sprintf(`placeholders of orders (Order): 0, "" born %d`, time.Time{}.UnixMicro())}, hook.lines)
+}
+
+func (h *heard) OnGap(g Gap) {
+	h.add("gap %s %s %d before %d, %s, full %t", g.Stream, g.Entity, g.Missing, g.Waiting, g.Policy, g.Full)
+}
+
 func TestObserver(t *testing.T) {
 	t.Parallel()
 	metrics, hook := newRegister(), &heard{}
@@ -79,6 +104,8 @@ func TestObserver(t *testing.T) {
 	o.Published(1)
 	o.Conflict(p)
 	o.Alarm(p, ledger.Alarm{Kind: ledger.AlarmRewound, Detail: "back"})
+	o.Gap(batch.Gap{Stream: "orders", Entity: "o-1", Missing: 3, Waiting: 5, Policy: guards.GapSkip, Full: true})
+	o.Gap(batch.Gap{Stream: "orders", Entity: "o-1", Missing: 6, Waiting: 7, Policy: guards.GapDeadLetter})
 	o.Released(p, true)
 
 	s := o.snapshot()
@@ -86,6 +113,7 @@ func TestObserver(t *testing.T) {
 		Records: 4, Batches: 1, Conflicts: 1, Published: 1, PlaceholdersMade: 1, PlaceholdersCompleted: 2,
 		Verdicts: map[string]int64{"apply/applied": 4, "discard/superseded": 1},
 		Letters:  map[string]int64{"late": 1}, Alarms: map[string]int64{"offset-rewound": 1},
+		Gaps: map[string]int64{"skip/count": 1, "dead-letter/time": 1},
 	}, s)
 	// A snapshot is the caller's own.
 	s.Verdicts["apply/applied"], s.Letters["late"], s.Alarms["offset-rewound"] = 0, 0, 0
@@ -97,6 +125,7 @@ func TestObserver(t *testing.T) {
 		"evenkeel_verdicts_total action,apply,reason,applied": 4, "evenkeel_verdicts_total action,discard,reason,superseded": 1,
 		"evenkeel_letters_total reason,late": 1, "evenkeel_letters_published_total ": 1,
 		"evenkeel_conflicts_total " + at: 1, "evenkeel_alarms_total " + at + ",kind,offset-rewound": 1,
+		"evenkeel_gaps_total policy,skip,bound,count": 1, "evenkeel_gaps_total policy,dead-letter,bound,time": 1,
 	}, metrics.sums)
 
 	const applied = "verdict order.paid→Order o-1 apply (applied)"
@@ -107,6 +136,8 @@ func TestObserver(t *testing.T) {
 		applied,
 		"letter l-1",
 		"alarm orders/3 offset-rewound: back",
+		"gap orders o-1 3 before 5, skip, full true",
+		"gap orders o-1 6 before 7, dead-letter, full false",
 		"partition orders/3 false true 0",
 	}, hook.lines)
 }

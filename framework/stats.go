@@ -18,7 +18,12 @@ type Stats struct {
 	Published int64
 	// PlaceholdersMade and PlaceholdersCompleted count early events' rows.
 	PlaceholdersMade, PlaceholdersCompleted int64
-	Alarms                                  map[string]int64
+	// PlaceholdersSwept and TombstonesPurged count rows that this member has removed.
+	PlaceholdersSwept, TombstonesPurged int64
+	Alarms                              map[string]int64
+	// Gaps counts gaps under guards.Sequence that reached a bound, by "policy/bound", e.g.
+	// "dead-letter/time" or "skip/count".
+	Gaps map[string]int64
 	// Partitions are those assigned at present, in order.
 	Partitions []PartitionStats
 	// Away names the parts that can't be reached at present: "the broker", "the

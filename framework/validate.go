@@ -3,6 +3,7 @@ package framework
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"runtime/debug"
 	"slices"
@@ -45,6 +46,8 @@ func (c Config) WithDefaults() Config {
 	set(&c.MaxBytes, 256<<20)
 	set(&c.MaxUnpublished, 10_000)
 	set(&c.SweepInterval, time.Second)
+	set(&c.PlaceholderAge, time.Hour)
+	set(&c.PlaceholderPolicy, PlaceholderKeep)
 	set(&c.KeepVerdicts, 7*24*time.Hour)
 	set(&c.RevokeTimeout, 3*time.Second)
 	set(&c.ShutdownTimeout, 20*time.Second)
@@ -86,7 +89,11 @@ func (c *Config) validate() error {
 	} else {
 		for b := range strings.SplitSeq(c.Brokers, ",") {
 			if _, _, err := net.SplitHostPort(strings.TrimSpace(b)); err != nil {
-				bad("Brokers", quote(b), "host:port", "add the port, e.g. \"localhost:9092\"")
+				mend := "add the port, e.g. \"localhost:9092\""
+				if strings.Contains(b, "://") {
+					mend = "leave the scheme out, e.g. \"localhost:9092\"; TLS and SASL are properties of Config.Kafka"
+				}
+				bad("Brokers", quote(b), "host:port", mend)
 			}
 		}
 	}
@@ -127,11 +134,23 @@ func (c *Config) validate() error {
 	for _, key := range confluent.OwnedIn(c.Kafka) {
 		bad("Kafka["+quote(key)+"]", "a value", "it left out: the framework owns it", confluent.Owned(key))
 	}
+	for _, key := range slices.Sorted(maps.Keys(c.Kafka)) {
+		switch v := c.Kafka[key].(type) {
+		case string, bool, int, int32, int64, uint, uint32, uint64, float64:
+		case time.Duration:
+			bad("Kafka["+quote(key)+"]", v.String()+" as a time.Duration", "a string, number or bool", "librdkafka's times are numbers, most of them of milliseconds; see the property's name")
+		default:
+			bad("Kafka["+quote(key)+"]", fmt.Sprintf("a %T", v), "a string, number or bool", "")
+		}
+	}
 	if c.Protocol != ProtocolClassic && c.Protocol != ProtocolConsumer {
 		bad("Protocol", quote(string(c.Protocol)), "ProtocolClassic or ProtocolConsumer", "")
 	}
 	if c.Start != StartEarliest && c.Start != StartLatest {
 		bad("Start", quote(string(c.Start)), "StartEarliest or StartLatest", "")
+	}
+	if _, ok := placeholderPolicies[c.PlaceholderPolicy]; !ok {
+		bad("PlaceholderPolicy", quote(string(c.PlaceholderPolicy)), "PlaceholderKeep, PlaceholderDelete or PlaceholderDeadLetter", "")
 	}
 	for _, d := range []struct {
 		field string
@@ -141,6 +160,8 @@ func (c *Config) validate() error {
 		{"Retry.Max", c.Retry.Max},
 		{"MissingFor", c.MissingFor},
 		{"SweepInterval", c.SweepInterval},
+		{"PlaceholderAge", c.PlaceholderAge},
+		{"PurgeDeletedAfter", c.PurgeDeletedAfter},
 		{"KeepVerdicts", c.KeepVerdicts},
 		{"RevokeTimeout", c.RevokeTimeout},
 		{"ShutdownTimeout", c.ShutdownTimeout},
@@ -169,9 +190,9 @@ func (c *Config) validate() error {
 	}
 	for i, h := range c.Hooks {
 		switch h.(type) {
-		case VerdictHook, BatchHook, LetterHook, PartitionHook, AlarmHook:
+		case VerdictHook, BatchHook, LetterHook, PartitionHook, AlarmHook, PlaceholderHook, GapHook:
 		default:
-			bad(fmt.Sprintf("Hooks[%d]", i), fmt.Sprintf("%T", h), "a type with one of the methods OnVerdict, OnBatch, OnLetter, OnPartition, OnAlarm", "check the method's parameter type")
+			bad(fmt.Sprintf("Hooks[%d]", i), fmt.Sprintf("%T", h), "a type with one of the methods OnVerdict, OnBatch, OnLetter, OnPartition, OnAlarm, OnPlaceholders, OnGap", "check the method's parameter type")
 		}
 	}
 	return errors.Join(errs...)

@@ -1,14 +1,17 @@
 package framework
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"gorm.io/gorm/schema"
 
 	"github.com/evenkeel-go/evenkeel/event"
+	"github.com/evenkeel-go/evenkeel/guards"
 	"github.com/evenkeel-go/evenkeel/handlers"
 )
 
@@ -95,6 +98,8 @@ func TestEachFault(t *testing.T) {
 		"a codec too few":    {func(c *Config) { c.Codecs = map[string]event.Codec{"orders": nil} }, `Codecs["orders"]`, "a codec"},
 		"an owned property":  {func(c *Config) { c.Kafka = map[string]any{"acks": "1", "linger.ms": 1} }, `Kafka["acks"]`, owned},
 		"the binding's":      {func(c *Config) { c.Kafka = map[string]any{"go.events.channel.enable": true} }, `Kafka["go.events.channel.enable"]`, owned},
+		"a duration":         {func(c *Config) { c.Kafka = map[string]any{"session.timeout.ms": time.Minute} }, `Kafka["session.timeout.ms"]`, "a string, number or bool"},
+		"a list":             {func(c *Config) { c.Kafka = map[string]any{"debug": []string{"cgrp"}} }, `Kafka["debug"]`, "a string, number or bool"},
 		"protocol":           {func(c *Config) { c.Protocol = "Classic" }, "Protocol", "ProtocolClassic or ProtocolConsumer"},
 		"start":              {func(c *Config) { c.Start = "end" }, "Start", "StartEarliest or StartLatest"},
 		"retry initial":      {func(c *Config) { c.Retry.Initial = -1 }, "Retry.Initial", duration},
@@ -102,6 +107,9 @@ func TestEachFault(t *testing.T) {
 		"attempts":           {func(c *Config) { c.Retry.Attempts = 10_001 }, "Retry.Attempts", number + "1 to 10000"},
 		"missing for":        {func(c *Config) { c.MissingFor = -1 }, "MissingFor", duration},
 		"sweep interval":     {func(c *Config) { c.SweepInterval = -1 }, "SweepInterval", duration},
+		"placeholder age":    {func(c *Config) { c.PlaceholderAge = -1 }, "PlaceholderAge", duration},
+		"placeholder policy": {func(c *Config) { c.PlaceholderPolicy = "drop" }, "PlaceholderPolicy", "PlaceholderKeep, PlaceholderDelete or PlaceholderDeadLetter"},
+		"purge":              {func(c *Config) { c.PurgeDeletedAfter = -1 }, "PurgeDeletedAfter", duration},
 		"keep verdicts":      {func(c *Config) { c.KeepVerdicts = -1 }, "KeepVerdicts", duration},
 		"revoke timeout":     {func(c *Config) { c.RevokeTimeout = -1 }, "RevokeTimeout", duration},
 		"shutdown timeout":   {func(c *Config) { c.ShutdownTimeout = -1 }, "ShutdownTimeout", duration},
@@ -178,4 +186,40 @@ func TestRetryDelay(t *testing.T) {
 	require.Zero(t, d)
 	_, more = Retry{Attempts: 1}.delay(1)
 	require.False(t, more)
+}
+
+func TestTombstonesOfTopicsThatAreNotRead(t *testing.T) {
+	t.Parallel()
+	type thing struct {
+		ID string `gorm:"primaryKey"`
+		guards.Guarded
+	}
+	cfg := good()
+	for _, topic := range []string{"orders", "order"} {
+		handlers.Set(cfg.Handlers, event.TombstoneType(topic), func(context.Context, *handlers.Delivery[struct{}, thing]) error { return nil }, handlers.Name(topic), handlers.Writes())
+	}
+	w, err := cfg.Handlers.Wire(schema.NamingStrategy{})
+	require.NoError(t, err)
+	require.NoError(t, cfg.checkWiring(nil))
+	err = cfg.checkWiring(w)
+	require.Equal(t, []string{"Handlers: a topic that this consumer reads"}, faults(t, err))
+	require.ErrorContains(t, err, `tombstones of the topic "order"`)
+}
+
+func TestPurgingOutlastsLateness(t *testing.T) {
+	t.Parallel()
+	type thing struct {
+		ID string `gorm:"primaryKey"`
+		guards.Guarded
+	}
+	cfg := good()
+	cfg.Handlers = handlers.NewRegistry(guards.MaxLateness(24 * time.Hour))
+	handlers.Set(cfg.Handlers, "made", func(context.Context, *handlers.Delivery[struct{}, thing]) error { return nil }, handlers.Creates(), handlers.Writes())
+	w, err := cfg.Handlers.Wire(schema.NamingStrategy{})
+	require.NoError(t, err)
+	require.NoError(t, cfg.checkWiring(w), "off")
+	cfg.PurgeDeletedAfter = 24 * time.Hour
+	require.Equal(t, []string{"PurgeDeletedAfter: more than max-lateness(24h0m0s)"}, faults(t, cfg.checkWiring(w)))
+	cfg.PurgeDeletedAfter++
+	require.NoError(t, cfg.checkWiring(w))
 }

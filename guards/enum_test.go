@@ -89,7 +89,16 @@ func TestEnums(t *testing.T) {
 		"KindNone":      {KindNone.String(), "none"},
 		"KindTimestamp": {KindTimestamp.String(), "timestamp"},
 		"KindVersion":   {KindVersion.String(), "version"},
+		"KindSequence":  {KindSequence.String(), "sequence"},
+		"KindOnce":      {KindOnce.String(), "once"},
+		"KindLamport":   {KindLamport.String(), "lamport"},
+		"KindVector":    {KindVector.String(), "vector"},
 		"":              {Kind(0).String(), "unknown"},
+	})
+	words(t, "GapPolicy", map[string][2]string{
+		"GapDeadLetter": {GapDeadLetter.String(), "dead-letter"},
+		"GapSkip":       {GapSkip.String(), "skip"},
+		"":              {GapPolicy(9).String(), "GapPolicy(9)"},
 	})
 	words(t, "Phase", map[string][2]string{
 		"PhaseDecode":    {PhaseDecode.String(), "decode"},
@@ -100,7 +109,7 @@ func TestEnums(t *testing.T) {
 	words(t, "Existence", map[string][2]string{
 		"Foreign":     {Foreign.String(), "foreign"},
 		"Placeholder": {Placeholder.String(), "placeholder"},
-		"Live":        {Live.String(), "live"},
+		"Alive":       {Alive.String(), "live"},
 		"Deleted":     {Deleted.String(), "deleted"},
 		"Missing":     {Missing.String(), "missing"},
 		"":            {Existence(9).String(), "unknown"},
@@ -111,10 +120,13 @@ func TestEnums(t *testing.T) {
 		"Superseded":       {string(Superseded), "superseded"},
 		"Redelivered":      {string(Redelivered), "redelivered"},
 		"Unhandled":        {string(Unhandled), "unhandled"},
+		"NoEntity":         {string(NoEntity), "no-entity"},
 		"CompactionMarker": {string(CompactionMarker), "compaction-marker"},
 		"Refused":          {string(Refused), "refused"},
 		"Retry":            {string(Retry), "retry"},
 		"Behind":           {string(Behind), "behind"},
+		"Gap":              {string(Gap), "gap"},
+		"Conflict":         {string(Conflict), "conflict"},
 		"MissingRow":       {string(MissingRow), "missing"},
 		"Late":             {string(Late), "late"},
 		"Future":           {string(Future), "future"},
@@ -122,6 +134,7 @@ func TestEnums(t *testing.T) {
 		"Rejected":         {string(Rejected), "rejected"},
 		"Exhausted":        {string(Exhausted), "exhausted"},
 		"Constraint":       {string(Constraint), "constraint"},
+		"Orphaned":         {string(Orphaned), "orphaned"},
 	})
 }
 
@@ -134,7 +147,7 @@ func TestStoredNumbers(t *testing.T) {
 			t.Errorf("%s is %d", a, a)
 		}
 	}
-	for i, e := range []Existence{Missing, Foreign, Placeholder, Live, Deleted} {
+	for i, e := range []Existence{Missing, Foreign, Placeholder, Alive, Deleted} {
 		if int(e) != i-1 {
 			t.Errorf("%s is %d", e, e)
 		}

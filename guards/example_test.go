@@ -48,6 +48,20 @@ func ExampleVersion() {
 	// discard (superseded): version: event 6, against 7
 }
 
+func ExampleOnce() {
+	guard := guards.Once(guards.Memory(30 * 24 * time.Hour))
+	memory := &guards.State{FirstSight: true, HasHorizon: true, Horizon: event.Micros(noon.AddDate(0, 0, -30))}
+	fmt.Println(guard.Judge(occurred("e-1", noon), memory))
+	fmt.Println(guard.Judge(occurred("e-0", noon.AddDate(0, 0, -7)), memory)) // old, and its id is new
+
+	memory.Seen = true // the runtime has found the id
+	fmt.Println(guard.Judge(occurred("e-1", noon), memory))
+	// Output:
+	// apply (applied)
+	// apply (applied)
+	// discard (duplicate): the id is known
+}
+
 func ExampleNone() {
 	guard := guards.None()
 	stamp, _ := guard.Stamp(occurred("e-1", noon), true)
@@ -129,4 +143,30 @@ func ExampleGuarded() {
 	fmt.Println(o.EkState, o.EkRev) // a row that the framework has not written yet
 	// Output:
 	// foreign 0
+}
+
+func ExampleLamport() {
+	guard := guards.Lamport()
+	e := occurred("e-1", noon)
+	e.Lamport, e.HasLamport = 6, true
+	stamp, _ := guard.Stamp(e, true)
+	fmt.Println(guard.Judge(e, &guards.State{Stamp: stamp, Clock: event.Stamp{Time: 7, Tie: event.Tie(true, "/shop", "e-2")}}))
+	// Output:
+	// discard (superseded): lamport: event 6, against 7
+}
+
+func ExampleConflictLetters() {
+	guard := guards.Vector(guards.ConflictLetters())
+	row, _ := event.ParseVector("berlin=2,tokyo=1") // what the row took last
+	for id, text := range []string{"berlin=3,tokyo=1", "berlin=1,tokyo=1", "berlin=1,tokyo=2"} {
+		e := occurred(fmt.Sprint(id), noon)
+		e.Vector, _ = event.ParseVector(text)
+		stamp, _ := guard.Stamp(e, true)
+		v := guard.Judge(e, &guards.State{Stamp: stamp, Clock: event.Stamp{Time: row.Sum(), Tie: event.Tie(true, "/shop", "e")}, Vector: row})
+		fmt.Println(text, v.Action, v.Reason)
+	}
+	// Output:
+	// berlin=3,tokyo=1 apply applied
+	// berlin=1,tokyo=1 discard superseded
+	// berlin=1,tokyo=2 dead-letter conflict
 }

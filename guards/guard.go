@@ -28,13 +28,25 @@ type State struct {
 	// FirstSight is false for redelivered, parked and replayed events: admission is
 	// judged once.
 	FirstSight bool
-	// Duplicate reports that one of the event's units finds its own stamp on the row.
+	// Duplicate reports that one of the event's units finds its own stamp on the row, or
+	// its id in the memory of Once.
 	Duplicate bool
+	// Seen reports, under Once, that the entity has seen the event's id (R8). Up to
+	// Horizon, in microseconds, ids are forgotten, when HasHorizon is set. Neither is set
+	// for an event that holds its own id, as one that was parked does.
+	Seen       bool
+	Horizon    int64
+	HasHorizon bool
 	// Existence is what the row is, Missing when there is none.
 	Existence Existence
+	// Standing is where the event's number stands in its stream, under [Sequence].
+	Standing Standing
 	// Stamp is the event's; Clock the newest stamp on the columns that its handler
 	// writes, zero when they were never written.
 	Stamp, Clock event.Stamp
+	// Vector is that of the event which the Modify columns took last; it is kept only
+	// under [ConflictLetters].
+	Vector event.Vector
 }
 
 // Phase says when a guard is asked. A guard that has no Phase method is asked in
@@ -114,6 +126,10 @@ func (k Kind) String() string {
 	}
 	return "unknown"
 }
+
+// Clocked reports whether events under this kind leave their stamp on the columns that
+// they write. Where they don't, something else remembers them: the ledger, or the stream.
+func (k Kind) Clocked() bool { return k != KindNone && k != KindSequence && k != KindOnce }
 
 // Stamper is a guard that also says which stamp orders the events.
 type Stamper interface {

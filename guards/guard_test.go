@@ -12,7 +12,7 @@ func TestStampers(t *testing.T) {
 	for name, want := range map[string]struct {
 		g    Stamper
 		kind Kind
-	}{"timestamp": {Timestamp(), KindTimestamp}, "version": {Version(), KindVersion}, "none": {None(), KindNone}} {
+	}{"timestamp": {Timestamp(), KindTimestamp}, "version": {Version(), KindVersion}, "none": {None(), KindNone}, "lamport": {Lamport(), KindLamport}, "vector": {Vector(), KindVector}} {
 		same(t, "name", want.g.Name(), name)
 		same(t, name+": kind", want.g.Kind(), want.kind)
 		same(t, name+": phase", PhaseOf(want.g), PhaseRow)

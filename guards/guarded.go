@@ -36,8 +36,8 @@ const (
 	Foreign Existence = 0
 	// Placeholder is a row made by an event that came before its creating event.
 	Placeholder Existence = 1
-	// Live is a row whose creating event has come.
-	Live Existence = 2
+	// Alive is a row whose creating event has come.
+	Alive Existence = 2
 	// Deleted is a row whose deleting event is newer than its creating one.
 	Deleted Existence = 3
 	// Missing says that there is no row; it is never stored.
@@ -51,7 +51,7 @@ func (e Existence) String() string {
 		return "foreign"
 	case Placeholder:
 		return "placeholder"
-	case Live:
+	case Alive:
 		return "live"
 	case Deleted:
 		return "deleted"

@@ -24,7 +24,7 @@ func TestGuardedColumns(t *testing.T) {
 			t.Errorf("%s could hide a field of the user's", f.Name)
 		}
 	}
-	b, err := json.Marshal(Guarded{EkRev: 1, EkTime: 2, EkTie: []byte("x"), EkFields: "y", EkState: Live, EkBorn: 3, EkGen: 4})
+	b, err := json.Marshal(Guarded{EkRev: 1, EkTime: 2, EkTie: []byte("x"), EkFields: "y", EkState: Alive, EkBorn: 3, EkGen: 4})
 	if err != nil || string(b) != "{}" {
 		t.Errorf("clocks show in JSON: %s, %v", b, err)
 	}

@@ -40,14 +40,18 @@ const (
 	// Applied: the event had its effect; with Verdict.Masked, not on those columns.
 	Applied Reason = "applied"
 
-	// Duplicate: the row has absorbed this very event.
+	// Duplicate: the row has absorbed this very event, or another record of it holds its
+	// id.
 	Duplicate Reason = "duplicate"
 	// Superseded: newer events wrote everything that this one would write.
 	Superseded Reason = "superseded"
 	// Redelivered: the record was judged before, and its outcome stands.
 	Redelivered Reason = "redelivered"
-	// Unhandled: no handler is registered for the event's type.
+	// Unhandled: no handler is registered for the event's type. As a letter: such events
+	// were asked to become letters.
 	Unhandled Reason = "unhandled"
+	// NoEntity: the handler's Keys named none.
+	NoEntity Reason = "no-entity"
 	// CompactionMarker: a null value without headers, and nobody asked for those.
 	CompactionMarker Reason = "compaction-marker"
 	// Refused: the handler said handlers.Discard.
@@ -58,10 +62,14 @@ const (
 	// Behind: an earlier event of the same entity waits, and order counts. As a
 	// letter: too many wait already.
 	Behind Reason = "behind"
+	// Gap: the numbers before this one have not come yet. As a letter: they did not come
+	// within the bounds, or the stream went on without this one.
+	Gap Reason = "gap"
 	// MissingRow: the entity's row is not there, and the handler said what then.
 	MissingRow Reason = "missing"
 
-	// Late: older than the stream's newest event by more than MaxLateness allows.
+	// Late: older than the stream's newest event by more than MaxLateness allows, or as
+	// old as what Once has forgotten.
 	Late Reason = "late"
 	// Future: newer than the clock by more than MaxFuture allows.
 	Future Reason = "future"
@@ -73,15 +81,23 @@ const (
 	Exhausted Reason = "exhausted"
 	// Constraint: the database refused the row.
 	Constraint Reason = "constraint"
+	// Conflict: it contradicts another event that counts already, and the order can't
+	// tell which of them should: another version that neither has seen, or the same number
+	// of a stream with another source or id.
+	Conflict Reason = "conflict"
+	// Orphaned: the placeholder that it wrote was not completed in time and was removed.
+	// As a discard: its effect is gone by the policy to delete such placeholders.
+	Orphaned Reason = "orphaned"
 )
 
 // Comparison holds the numbers that a guard compared, so that a person can check it.
 type Comparison struct {
-	// What names them, e.g. "timestamp", "version", "watermark", "clock".
+	// What names them, e.g. "timestamp", "version", "sequence", "watermark", "horizon";
+	// "vector" are the sums of two vector clocks.
 	What string
 	// Event is the event's number, Against the one that it was compared with, Bound
 	// what was allowed between them. Times are microseconds since 1970 and bounds
-	// microseconds, unless What is "version".
+	// microseconds, unless What is "version", "sequence", "lamport" or "vector".
 	Event, Against, Bound int64
 	// EventTie and AgainstTie are set where the numbers were equal and the tie decided.
 	EventTie, AgainstTie string
@@ -96,7 +112,7 @@ func (c Comparison) String() string {
 		return ""
 	}
 	show := func(n int64) string {
-		if c.What == "version" {
+		if c.What == "version" || c.What == "sequence" || c.What == "lamport" || c.What == "vector" {
 			return strconv.FormatInt(n, 10)
 		}
 		return time.UnixMicro(n).UTC().Format("2006-01-02T15:04:05.999999Z")

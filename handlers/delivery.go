@@ -77,6 +77,9 @@ type Call struct {
 	Attempt int
 	DryRun  bool
 
+	// Siblings are what a Resolve merges; their payloads are what Handler.Decode returned.
+	Siblings []Sibling[any]
+
 	// Kept and Deleted are what the handler said.
 	Kept    []string
 	Deleted bool

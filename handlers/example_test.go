@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -89,6 +90,18 @@ func ExampleModify() {
 	// 15 <nil>
 }
 
+// The changes commute, so order does not matter: each event counts once.
+func ExampleModify_once() {
+	reg := handlers.NewRegistry()
+	handlers.Modify(reg, "item.added", itemAdded, guards.Once(), handlers.Writes("Total"))
+
+	o := &Order{ID: "order-1", Total: 10}
+	_, err := run(wire(reg), "item.added", `{"Price":5}`, o)
+	fmt.Println(o.Total, err)
+	// Output:
+	// 15 <nil>
+}
+
 // What follows from several events' facts is computed from the merged row.
 func ExampleProject() {
 	reg := handlers.NewRegistry()
@@ -150,9 +163,68 @@ func ExampleKey() {
 	h := wire(reg).Handlers("payment.received")[0]
 	e := &event.Event{Key: "payment-7", Data: []byte(`{"OrderID":"order-1"}`)}
 	payload, _ := h.Decode(e)
-	fmt.Println(h.KeyText(e, payload))
+	fmt.Println(h.KeyTexts(e, payload))
 	// Output:
-	// order-1
+	// [order-1]
+}
+
+// One order touches the stock of each of its items. The handler runs once for each.
+func ExampleKeys() {
+	type Line struct {
+		SKU string
+		N   int64
+	}
+	type Ordered struct{ Lines []Line }
+	type Stock struct {
+		SKU      string `gorm:"primaryKey"`
+		Reserved int64
+		guards.Guarded
+	}
+	reg := handlers.NewRegistry()
+	handlers.Modify(reg, "order.placed", func(_ context.Context, d *handlers.Delivery[Ordered, Stock]) error {
+		for _, l := range d.Payload.Lines {
+			if l.SKU == d.Entity.SKU {
+				d.Entity.Reserved += l.N
+			}
+		}
+		return nil
+	}, guards.Once(), handlers.Writes("Reserved"), handlers.Keys(func(o Ordered) []string {
+		var skus []string
+		for _, l := range o.Lines {
+			skus = append(skus, l.SKU)
+		}
+		return skus
+	}))
+
+	h := wire(reg).Handlers("order.placed")[0]
+	e := &event.Event{Key: "order-1", Data: []byte(`{"Lines":[{"SKU":"pen","N":2},{"SKU":"ink","N":1},{"SKU":"pen","N":3}]}`), Record: &event.Record{}}
+	payload, _ := h.Decode(e)
+	for _, sku := range []string{"pen", "ink"} { // the framework takes each key of the list once
+		s := &Stock{SKU: sku}
+		_ = h.Run(context.Background(), &handlers.Call{Event: e, Payload: payload, Entity: s, Key: sku})
+		fmt.Println(h.KeyTexts(e, payload), s.SKU, s.Reserved)
+	}
+	// Output:
+	// [pen ink pen] pen 5
+	// [pen ink pen] ink 1
+}
+
+// The restatement carries the whole order, so the numbers go on after its own.
+func ExampleBaseline() {
+	reg := handlers.NewRegistry()
+	restated := func(_ context.Context, d *handlers.Delivery[Item, Order]) error {
+		d.Entity.Total = d.Payload.Price
+		return nil
+	}
+	handlers.Modify(reg, "item.added", itemAdded, guards.Sequence(), handlers.Writes("Total"))
+	handlers.Modify(reg, "order.restated", restated, guards.Sequence(), handlers.Writes("Total"), handlers.Baseline())
+	for _, typ := range []string{"item.added", "order.restated"} {
+		h := wire(reg).Handlers(typ)[0]
+		fmt.Println(h.Name, h.Stream.NameOn("orders"), h.Baseline)
+	}
+	// Output:
+	// item.added→Order orders false
+	// order.restated→Order orders true
 }
 
 func ExampleOnMissing() {
@@ -317,4 +389,43 @@ func ExampleModel_ParseKey() {
 	// 42 42 <nil>
 	// 42 42 <nil>
 	// <nil>  the entity key "forty-two" is not a int32, the type of Invoice.Number
+}
+
+// Cart is written by several devices, which are not always online.
+type Cart struct {
+	ID    string `gorm:"primaryKey"`
+	Items string
+	guards.Guarded
+}
+
+type CartSaved struct{ Items []string }
+
+// union merges the carts that know nothing of each other.
+func union(c *Cart, siblings []handlers.Sibling[CartSaved]) error {
+	var items []string
+	for _, s := range siblings {
+		for _, item := range s.Payload.Items {
+			if !slices.Contains(items, item) {
+				items = append(items, item)
+			}
+		}
+	}
+	c.Items = strings.Join(items, ", ")
+	return nil
+}
+
+func ExampleResolve() {
+	reg := handlers.NewRegistry()
+	handlers.Resolve(reg, "cart.saved", union, guards.Vector(), handlers.Creates(), handlers.Writes("Items"))
+	h := wire(reg).Handlers("cart.saved")[0]
+
+	// What the framework does once both events have come, in whichever order.
+	var cart Cart
+	err := h.Run(context.Background(), &handlers.Call{Entity: &cart, Siblings: []handlers.Sibling[any]{
+		{Source: "phone", Payload: &CartSaved{Items: []string{"milk", "bread"}}, Vector: event.Vector{{Node: "phone", Count: 2}}},
+		{Source: "laptop", Payload: &CartSaved{Items: []string{"milk", "tea"}}, Vector: event.Vector{{Node: "laptop", Count: 1}, {Node: "phone", Count: 1}}},
+	}})
+	fmt.Println(cart.Items, err)
+	// Output:
+	// milk, bread, tea <nil>
 }

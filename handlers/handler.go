@@ -1,7 +1,10 @@
 package handlers
 
 import (
+	"cmp"
 	"context"
+	"slices"
+	"strings"
 
 	"github.com/evenkeel-go/evenkeel/event"
 	"github.com/evenkeel-go/evenkeel/guards"
@@ -15,6 +18,7 @@ const (
 	VerbSet Verb = iota + 1
 	VerbModify
 	VerbProject
+	VerbResolve
 )
 
 // Handler is a registered handler as the runtime and tools see it. It is made by
@@ -33,6 +37,10 @@ type Handler struct {
 	Creates   bool
 	External  bool
 	OnMissing OnMissingPolicy
+	// Stream is what the handler's events are numbered in, nil without guards.Sequence;
+	// Baseline says that the event carries the whole state.
+	Stream   *Stream
+	Baseline bool
 
 	mayWrite []bool // by Column.Index
 	key      *keyFunc
@@ -44,27 +52,17 @@ type Handler struct {
 // *event.DecodeError that names the member at fault.
 func (h *Handler) Decode(e *event.Event) (any, error) { return h.decode(e.Data) }
 
-// KeyText is the key of the handler's entity, as text that Model.ParseKey takes.
-func (h *Handler) KeyText(e *event.Event, payload any) string {
-	if h.key != nil {
-		return h.key.of(payload)
-	}
-	return e.Key
-}
-
-// OwnKey reports whether the handler's entity is the event's own, so that its key is known
-// whatever the payload holds.
-func (h *Handler) OwnKey() bool { return h.key == nil }
-
 // Run calls the user's function. It does not catch panics.
 func (h *Handler) Run(ctx context.Context, c *Call) error { return h.run(ctx, c) }
 
 // MayWrite reports whether the column is among the handler's Writes.
 func (h *Handler) MayWrite(c *Column) bool { return h.mayWrite[c.Index] }
 
-// OrderKept reports whether an event under this handler waits for earlier events of its
-// entity that are parked (R9).
-func (h *Handler) OrderKept() bool { return h.Verb == VerbModify }
+// OrderKept reports whether an event under this handler waits for events of its entity that
+// came earlier and are parked (R9). One with a Stream waits for its number instead.
+func (h *Handler) OrderKept() bool {
+	return h.Verb == VerbModify && h.Stamper.Kind() != guards.KindOnce && h.Stream == nil
+}
 
 // Wiring is a registry that was checked: what the runtime works with.
 type Wiring struct {
@@ -73,11 +71,14 @@ type Wiring struct {
 	Decode, Admission []guards.Guard
 	// Stamper is the registry's own ordering.
 	Stamper guards.Stamper
+	// TopicStream is the stream that takes its name from the topic, nil without one.
+	TopicStream *Stream
 	// Notes are remarks for the start-up log.
 	Notes []string
 
 	handlers  map[string][]*Handler
 	orderKept map[string]bool
+	streamed  map[string]bool
 }
 
 // Handlers returns the handlers of an event type, in the order of their registration.
@@ -96,6 +97,30 @@ func (w *Wiring) Handler(eventType, name string) *Handler {
 // KeepsOrder reports whether a handler of this name is registered whose events wait for
 // earlier ones of their entity (R9).
 func (w *Wiring) KeepsOrder(name string) bool { return w.orderKept[name] }
+
+// All returns every handler, ordered by name.
+func (w *Wiring) All() []*Handler {
+	var all []*Handler
+	for _, hs := range w.handlers {
+		all = append(all, hs...)
+	}
+	slices.SortFunc(all, func(a, b *Handler) int {
+		return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(a.EventType, b.EventType))
+	})
+	return all
+}
+
+// WholeLog returns a handler that must be shown every event of its entities, also those
+// that newer ones of the same key follow, and so can't read a compacted topic (R7, R8); nil
+// if there is none.
+func (w *Wiring) WholeLog() *Handler {
+	for _, h := range w.All() {
+		if k := h.Stamper.Kind(); k == guards.KindOnce || k == guards.KindSequence {
+			return h
+		}
+	}
+	return nil
+}
 
 // EventTypes returns how many event types have handlers.
 func (w *Wiring) EventTypes() int { return len(w.handlers) }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"reflect"
+	"strconv"
 
 	"gorm.io/gorm/schema"
 
@@ -53,6 +54,10 @@ type Model struct {
 type Owner struct {
 	Verb Verb
 	Kind guards.Kind // with VerbModify
+	// Event is the event type with VerbResolve: each resolver owns its columns alone.
+	Event string
+	// Stream tells two sequences apart, which know no order among each other.
+	Stream *Stream
 }
 
 // String says it for error messages.
@@ -61,9 +66,14 @@ func (o Owner) String() string {
 	case VerbSet:
 		return "Set"
 	case VerbModify:
+		if o.Stream != nil && o.Stream.Stream != "" {
+			return "Modify under the sequence " + o.Stream.Stream
+		}
 		return "Modify under " + o.Kind.String()
 	case VerbProject:
 		return "a projection"
+	case VerbResolve:
+		return "Resolve of " + strconv.Quote(o.Event)
 	}
 	return "nobody"
 }

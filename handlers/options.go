@@ -24,9 +24,10 @@ type declaration struct {
 	hasWrites bool
 	creates   bool
 	external  bool
+	baseline  bool
 	onMissing OnMissingPolicy
-	key       *keyFunc
-	missing   []string // what was nil
+	keys      []*keyFunc // one at most, or it is a mistake
+	missing   []string   // what was nil
 
 	decode  func(data []byte) (any, error)
 	run     runFunc
@@ -43,11 +44,6 @@ func (d *declaration) apply(opts []Option) {
 		}
 		o(d)
 	}
-}
-
-type keyFunc struct {
-	payload reflect.Type
-	of      func(payload any) string
 }
 
 // Writes names the fields (Go names) that a handler writes, or a projection computes.
@@ -80,24 +76,9 @@ func By(s guards.Stamper) Option {
 // asked once per record and belong into [NewRegistry].
 func Guard(g guards.Guard) Option { return func(d *declaration) { d.extra = append(d.extra, g) } }
 
-// Name gives the handler another name than "type→Model". Names are part of letter ids
-// and parked rows: once events have been dead-lettered under a name, keep it.
+// Name gives the handler another name than "type→Model". Names are part of letter ids,
+// parked rows and what guards.Once remembers: once events have come under a name, keep it.
 func Name(name string) Option { return func(d *declaration) { d.name = name } }
-
-// Key finds the handler's entity by something in the payload instead of the event's own
-// key. P must be the handler's payload type. An empty key makes the event poison.
-func Key[P any](fn func(P) string) Option {
-	return func(d *declaration) {
-		if fn == nil {
-			d.lacks("the function of handlers.Key")
-			return
-		}
-		d.key = &keyFunc{
-			payload: reflect.TypeFor[P](),
-			of:      func(p any) string { return fn(*p.(*P)) },
-		}
-	}
-}
 
 // OnMissingPolicy says what becomes of an event whose row is not there.
 type OnMissingPolicy uint8

@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"encoding/json"
 	"errors"
 	"testing"
 	"time"
@@ -25,11 +26,18 @@ func TestDecode(t *testing.T) {
 	h := decoder[Placed](t)
 	for data, want := range map[string]Placed{
 		`{"Customer":"Ann","Total":3,"more":[]}`: {Customer: "Ann", Total: 3},
-		`null`:                                   {}, ``: {},
+		`null`:                                   {},
 	} {
 		p, err := h.Decode(&event.Event{Data: []byte(data)})
 		same(t, "error", err, nil)
 		same(t, data, *p.(*Placed), want)
+	}
+	// Nobody must take for the event's word what it does not say.
+	_, err := h.Decode(&event.Event{})
+	same(t, "no data", err.Error(), "payload: data: expected JSON for handlers.Placed, found none; let the producer send it, tell the codec which member holds it, or take a pointer or struct{} as the payload where there may be none")
+	for _, empty := range []*Handler{decoder[struct{}](t), decoder[*Placed](t), decoder[map[string]any](t), decoder[[]byte](t), decoder[json.RawMessage](t)} {
+		_, err := empty.Decode(&event.Event{})
+		same(t, "no data where there may be none", err, nil)
 	}
 	raw := []byte("\x00\xff")
 	p, err := decoder[[]byte](t).Decode(&event.Event{Data: raw})

@@ -38,7 +38,9 @@ func newModel(t reflect.Type, cache *schemaCache) (*Model, []string) {
 	}
 	var mistakes []string
 	mistake := func(format string, args ...any) { mistakes = append(mistakes, fmt.Sprintf(format, args...)) }
-	if !hasGuarded(t) {
+	if f, ok := t.FieldByName("Guarded"); ok && f.Type == reflect.TypeFor[*guards.Guarded]() {
+		mistake("model %s embeds a pointer, *guards.Guarded; embed guards.Guarded itself", m.Name)
+	} else if !hasGuarded(t) {
 		mistake("model %s does not embed guards.Guarded; add the line `guards.Guarded` to the struct", m.Name)
 	} else if s.LookUpField("ek_rev") == nil {
 		mistake("model %s has guards.Guarded under other column names; embed it without a prefix", m.Name)
@@ -120,7 +122,7 @@ func (m *Model) finish() {
 		switch {
 		case c.Owner.Verb == VerbSet:
 			m.SetColumns = append(m.SetColumns, c)
-		case c.Owner.Verb == VerbModify && c.Owner.Kind != guards.KindNone:
+		case c.Owner.Verb == VerbModify && c.Owner.Kind.Clocked():
 			m.ModifyColumns = append(m.ModifyColumns, c)
 		}
 	}

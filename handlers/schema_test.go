@@ -12,6 +12,10 @@ import (
 func TestMistakesOfModels(t *testing.T) {
 	t.Parallel()
 	type Bare struct{ ID string }
+	type Pointed struct {
+		ID string
+		*guards.Guarded
+	}
 	type Keyless struct {
 		Name string
 		guards.Guarded
@@ -61,6 +65,8 @@ func TestMistakesOfModels(t *testing.T) {
 	}{
 		"a pointer":       {func(r *Registry) { Set(r, "e", does[Placed, *Order]) }, []string{"the entity type *handlers.Order is not a struct; name the GORM model itself, not a pointer to it"}},
 		"no Guarded":      {func(r *Registry) { Set(r, "e", does[Placed, Bare]) }, []string{"model Bare does not embed guards.Guarded; add the line `guards.Guarded` to the struct"}},
+		"a pointer to it": {func(r *Registry) { Set(r, "e", does[Placed, Pointed]) }, []string{"model Pointed embeds a pointer, *guards.Guarded; embed guards.Guarded itself"}},
+		"no JSON":         {func(r *Registry) { Set(r, "e", does[chan int, Order]) }, []string{`the handler of "e" on Order has the payload type chan int, which no JSON can be; take a struct`}},
 		"no primary key":  {func(r *Registry) { Set(r, "e", does[Placed, Keyless]) }, []string{"model Keyless has no primary key; tag one field `gorm:\"primaryKey\"`"}},
 		"composite key":   {func(r *Registry) { Set(r, "e", does[Placed, Composite], Writes()) }, []string{"model Composite has a primary key of 2 fields; Evenkeel finds a row by one: add a single key and make the others a unique index"}},
 		"prefixed clocks": {func(r *Registry) { Set(r, "e", does[Placed, Prefixed], Writes("N")) }, []string{"model Prefixed has guards.Guarded under other column names; embed it without a prefix"}},

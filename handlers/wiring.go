@@ -41,7 +41,7 @@ func (r *Registry) Wire(namer schema.Namer) (*Wiring, error) {
 		return nil, errNoNamer
 	}
 	w := &wirer{
-		Wiring: Wiring{handlers: map[string][]*Handler{}, orderKept: map[string]bool{}},
+		Wiring: Wiring{handlers: map[string][]*Handler{}, orderKept: map[string]bool{}, streamed: map[string]bool{}},
 		cache:  &schemaCache{namer: namer},
 		models: map[reflect.Type]*Model{},
 		made:   map[*declaration]*Handler{},
@@ -75,6 +75,7 @@ type wirer struct {
 	models   map[reflect.Type]*Model // nil for a type that is no model
 	rowPhase []guards.Guard
 	made     map[*declaration]*Handler
+	streams  []*Stream
 	// at is the place of the declaration that is being checked.
 	at              int
 	mistakes, notes remarks
@@ -152,7 +153,7 @@ func (w *wirer) projection(d *declaration) {
 	for _, missing := range d.missing {
 		w.mistake("%s: %s is nil", what, missing)
 	}
-	if d.creates || d.external || d.key != nil || d.onMissing != missingUnsaid || d.by != nil || len(d.extra) > 0 || d.name != "" {
+	if d.creates || d.external || len(d.keys) > 0 || d.onMissing != missingUnsaid || d.by != nil || len(d.extra) > 0 || d.name != "" || d.baseline {
 		w.mistake("%s has an option that only handlers take; a projection takes Writes alone", what)
 	}
 	if len(d.writes) == 0 {
@@ -182,7 +183,7 @@ func (w *wirer) handler(d *declaration) {
 	}
 	h := &Handler{
 		Name: d.name, EventType: d.eventType, Verb: d.verb, Creates: d.creates, External: d.external,
-		OnMissing: d.onMissing, key: d.key, decode: d.decode, run: d.run,
+		OnMissing: d.onMissing, key: d.entityKey(), decode: d.decode, run: d.run,
 	}
 	if h.OnMissing == missingUnsaid {
 		h.OnMissing = MissingPlaceholder
@@ -203,11 +204,13 @@ func (w *wirer) handler(d *declaration) {
 		w.columns(what, m, d.writes)
 		return
 	}
+	w.stream(what, d, h)
 	w.oneKind(what, h)
 	w.claim(what, d, h)
+	w.vectors(what, h)
 	for _, other := range w.handlers[d.eventType] {
 		switch {
-		case other.Model == m && other.key == nil && d.key == nil:
+		case other.Model == m && other.key == nil && h.key == nil:
 			w.mistake("%s is registered twice; join the two functions, or give one its own entity with handlers.Key", what)
 		case other.Name == h.Name:
 			w.mistake("%s has the same name as another, %q; tell them apart with handlers.Name", what, h.Name)
@@ -218,16 +221,26 @@ func (w *wirer) handler(d *declaration) {
 	if h.OrderKept() {
 		w.orderKept[h.Name] = true
 	}
+	if h.Stream != nil {
+		w.streamed[h.Name] = true
+	}
 }
 
 func (w *wirer) stamperOf(what string, d *declaration) guards.Stamper {
 	s := d.guard
+	if d.verb == VerbResolve {
+		return w.resolverGuard(what, d)
+	}
 	if d.verb == VerbSet {
 		s = w.Stamper
 		if d.by != nil {
 			s = d.by
-			if s.Kind() == guards.KindNone {
-				w.mistake("%s is a Set under guards.None; a Set needs a stamp to merge by", what)
+			if name := unordered(s.Kind()); name != "" {
+				w.mistake("%s is a Set under %s; a Set needs a stamp to merge by", what, name)
+				return nil
+			}
+			if s.Kind() == guards.KindSequence {
+				w.mistake("%s is a Set under guards.Sequence; a Set merges in any order and needs no numbers without gaps: use guards.Version(), or handlers.Modify", what)
 				return nil
 			}
 		}
@@ -236,7 +249,7 @@ func (w *wirer) stamperOf(what string, d *declaration) guards.Stamper {
 			w.mistake("%s: handlers.By is for Set; a Modify takes its guard as a parameter", what)
 		}
 		if s == nil {
-			w.mistake("%s is a Modify without a guard; pass guards.Timestamp(), guards.Version() or guards.None()", what)
+			w.mistake("%s is a Modify without a guard; pass guards.Timestamp(), guards.Version(), guards.Once() or guards.None()", what)
 			return nil
 		}
 	}
@@ -248,7 +261,11 @@ func (w *wirer) stamperOf(what string, d *declaration) guards.Stamper {
 }
 
 func knownKind(k guards.Kind) bool {
-	return k == guards.KindNone || k == guards.KindTimestamp || k == guards.KindVersion
+	switch k {
+	case guards.KindNone, guards.KindTimestamp, guards.KindVersion, guards.KindSequence, guards.KindOnce, guards.KindLamport, guards.KindVector:
+		return true
+	}
+	return false
 }
 
 // extraGuards checks the guards of one handler.
@@ -274,13 +291,14 @@ func (w *wirer) checkOptions(what string, d *declaration, h *Handler) {
 	if h.Stamper != nil {
 		kind = h.Stamper.Kind()
 	}
-	if d.key != nil && d.key.payload != d.payload {
-		w.mistake("%s: the function of handlers.Key takes a %s, the payload is a %s; let it take the payload's type", what, d.key.payload, d.payload)
+	if !decodable(d.payload) {
+		w.mistake("%s has the payload type %s, which no JSON can be; take a struct", what, d.payload)
 	}
-	if d.key != nil && kind == guards.KindVersion {
-		w.mistake("%s is ordered by version but finds its entity with handlers.Key; a version counts the event's own entity: order it by guards.Timestamp()", what)
-	}
-	if h.staleCreates(kind) {
+	w.tombstone(what, d, kind)
+	w.checkKeys(what, d, kind)
+	if kind == guards.KindOnce {
+		w.checkOnce(what, h)
+	} else if h.staleCreates(kind) {
 		w.mistake("%s is a Modify under %s that Creates; a creating event that comes late would be discarded and lost: use handlers.Set", what, kind)
 	}
 	if d.creates && d.onMissing != missingUnsaid {
@@ -293,13 +311,13 @@ func (w *wirer) checkOptions(what string, d *declaration, h *Handler) {
 
 // staleCreates: a staleness check would throw a late creating event away.
 func (h *Handler) staleCreates(kind guards.Kind) bool {
-	return h.Creates && h.Verb == VerbModify && kind != guards.KindNone
+	return h.Creates && h.Verb == VerbModify && kind.Clocked()
 }
 
 func (w *wirer) oneKind(what string, h *Handler) {
 	m, kind := h.Model, h.Stamper.Kind()
 	switch {
-	case kind == guards.KindNone || kind == m.Kind:
+	case !kind.Clocked() || kind == m.Kind:
 	case m.Kind == guards.KindNone:
 		m.Kind = kind
 	default:

@@ -63,8 +63,12 @@ const manyColumns = 3
 func (w *wirer) claim(what string, d *declaration, h *Handler) {
 	m := h.Model
 	owner := Owner{Verb: h.Verb}
-	if h.Verb == VerbModify {
-		owner.Kind = h.Stamper.Kind()
+	switch h.Verb {
+	case VerbModify:
+		owner.Kind, owner.Stream = h.Stamper.Kind(), h.Stream
+	case VerbResolve:
+		owner.Event = h.EventType
+	case VerbSet, VerbProject:
 	}
 	mend := "split the column, or use one verb and guard for all its writers"
 	switch {
@@ -73,6 +77,8 @@ func (w *wirer) claim(what string, d *declaration, h *Handler) {
 	case d.hasWrites && h.Verb == VerbSet: // Writes(): existence alone
 	case h.Verb == VerbModify:
 		w.mistake("%s names no fields; a Modify must: add handlers.Writes", what)
+	case h.Verb == VerbResolve:
+		w.mistake("%s names no fields; a Resolve must: add handlers.Writes", what)
 	default:
 		mend = "name this handler's own with handlers.Writes"
 		for _, c := range m.Columns {

@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"reflect"
+	"strings"
 	"time"
 
 	"github.com/evenkeel-go/evenkeel/guards"
@@ -77,8 +78,11 @@ func (w *wirer) ordering(s guards.Stamper) {
 		w.mistake("NewRegistry got two orderings, %s and %s; keep one and give single handlers another with handlers.By", w.Stamper.Name(), s.Name())
 		return
 	}
-	if s.Kind() == guards.KindNone {
-		w.mistake("NewRegistry got guards.None; Set handlers need a stamp: give None to the Modify handlers that mean it")
+	if name := unordered(s.Kind()); name != "" {
+		w.mistake("NewRegistry got %s; Set handlers need a stamp: give %s to the Modify handlers that mean it", name, strings.TrimPrefix(name, "guards."))
+	}
+	if s.Kind() == guards.KindSequence {
+		w.mistake("NewRegistry got guards.Sequence; Set handlers merge in any order and need no numbers without gaps: give Sequence to the Modify handlers that mean it")
 	}
 	w.Stamper = s
 }

@@ -15,6 +15,7 @@ func TestMistakesOfRegistryGuards(t *testing.T) {
 		want   string
 	}{
 		"None":                   {[]guards.Guard{guards.None()}, "NewRegistry got guards.None; Set handlers need a stamp: give None to the Modify handlers that mean it"},
+		"Once":                   {[]guards.Guard{guards.Once()}, "NewRegistry got guards.Once; Set handlers need a stamp: give Once to the Modify handlers that mean it"},
 		"None in a chain":        {[]guards.Guard{guards.Chain(guards.Chain(guards.None()))}, "NewRegistry got guards.None; Set handlers need a stamp: give None to the Modify handlers that mean it"},
 		"nil in a chain":         {[]guards.Guard{guards.Chain(guards.Timestamp(), nil)}, "guard 2 of NewRegistry is nil; leave it out"},
 		"two of a kind":          {[]guards.Guard{guards.Version(), guards.Version()}, "NewRegistry got two orderings, version and version; keep one and give single handlers another with handlers.By"},

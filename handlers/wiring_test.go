@@ -36,8 +36,8 @@ func TestWire(t *testing.T) {
 	same(t, "all columns", names(placed[1].Writes), []string{"Amount"})
 	same(t, "default policy", placed[1].OnMissing, MissingPlaceholder)
 	same(t, "policy", w.Handler("paid", "paid→Order").OnMissing, MissingPark)
-	same(t, "own key", placed[0].KeyText(&event.Event{Key: "k"}, &Placed{Customer: "c"}), "k")
-	same(t, "key of the payload", placed[1].KeyText(&event.Event{Key: "k"}, &Placed{Customer: "c"}), "c")
+	same(t, "own key", placed[0].KeyTexts(&event.Event{Key: "k"}, &Placed{Customer: "c"}), []string{"k"})
+	same(t, "key of the payload", placed[1].KeyTexts(&event.Event{Key: "k"}, &Placed{Customer: "c"}), []string{"c"})
 
 	billing := w.Handler("billed", "billing")
 	same(t, "no such handler", w.Handler("billed", "x"), (*Handler)(nil))
@@ -87,7 +87,7 @@ func TestAllMistakesAtOnceInOrderOfRegistration(t *testing.T) {
 		"guard 3 of NewRegistry is nil; leave it out",
 		"MaxLateness(1m0s) is not greater than MaxFuture(5m0s), so one event from the future could make the present late; raise the first or lower the second",
 		`the handler of "z" on Order writes Nope, which model Order does not have; its managed fields are Status, Customer, PlacedAt, PaidAt, Total`,
-		`the handler of "y" on Order is a Modify without a guard; pass guards.Timestamp(), guards.Version() or guards.None()`,
+		`the handler of "y" on Order is a Modify without a guard; pass guards.Timestamp(), guards.Version(), guards.Once() or guards.None()`,
 		`the handler of "x" on Order: the handler function is nil`,
 		`the handler of "x" on Order names Status twice`,
 		`the projection of Order writes ID, which is the primary key; the framework writes it`,
@@ -110,6 +110,7 @@ func TestOptionMistakes(t *testing.T) {
 	t.Parallel()
 	const on = `the handler of "e" on Order`
 	byCustomer := Key(func(p Placed) string { return p.Customer })
+	byCustomers := Keys(func(p Placed) []string { return []string{p.Customer} })
 	for name, c := range map[string]struct {
 		register func(*Registry)
 		want     []string
@@ -121,6 +122,24 @@ func TestOptionMistakes(t *testing.T) {
 		"nil key": {
 			func(r *Registry) { Set(r, "e", onOrder, Writes("Status"), Key[Placed](nil)) },
 			[]string{on + ": the function of handlers.Key is nil"},
+		},
+		"keys of another payload": {
+			func(r *Registry) {
+				Set(r, "e", onOrder, Writes("Status"), Keys(func(string) []string { return nil }))
+			},
+			[]string{on + ": the function of handlers.Keys takes a string, the payload is a handlers.Placed; let it take the payload's type"},
+		},
+		"nil keys": {
+			func(r *Registry) { Set(r, "e", onOrder, Writes("Status"), Keys[Placed](nil)) },
+			[]string{on + ": the function of handlers.Keys is nil"},
+		},
+		"key and keys": {
+			func(r *Registry) { Set(r, "e", onOrder, Writes("Status"), byCustomer, byCustomers) },
+			[]string{on + " finds its entity in 2 ways, handlers.Key and handlers.Keys; keep one"},
+		},
+		"version and keys": {
+			func(r *Registry) { Modify(r, "e", onOrder, guards.Version(), Writes("Status"), byCustomers) },
+			[]string{on + " is ordered by version but finds its entity with handlers.Keys; a version counts the event's own entity: order it by guards.Timestamp()"},
 		},
 		"nil option": {
 			func(r *Registry) { Set(r, "e", onOrder, Writes("Status"), nil) },
@@ -153,6 +172,29 @@ func TestOptionMistakes(t *testing.T) {
 			func(r *Registry) { Set(r, "e", onOrder, Writes("Status"), By(guards.None())) },
 			[]string{on + " is a Set under guards.None; a Set needs a stamp to merge by"},
 		},
+		"Set under Once": {
+			func(r *Registry) { Set(r, "e", onOrder, Writes("Status"), By(guards.Once())) },
+			[]string{on + " is a Set under guards.Once; a Set needs a stamp to merge by"},
+		},
+		"a Modify under Once that creates": {
+			func(r *Registry) { Modify(r, "e", onOrder, guards.Once(), Writes("Status"), Creates()) },
+			[]string{on + " is a Modify under once that Creates; which of creating and deleting comes last needs an order: let a handlers.Set handler create the rows, or drop Creates, as rows that nobody creates are live from their first event"},
+		},
+		"Once without memory": {
+			func(r *Registry) { Modify(r, "e", onOrder, guards.Once(guards.Memory(0)), Writes("Status")) },
+			[]string{on + ": guards.Memory(0s) remembers nothing; expected a duration above zero: leave it out for 168h0m0s"},
+		},
+		"a Once of somebody else's": {
+			func(r *Registry) { Modify(r, "e", onOrder, oddStamper{odd{kind: guards.KindOnce}}, Writes("Status")) },
+			[]string{on + ": the guard odd is of the kind once but has no memory; use guards.Once"},
+		},
+		"two owners, one Once": {
+			func(r *Registry) {
+				Modify(r, "e", onOrder, guards.Once(), Writes("Total"))
+				Modify(r, "f", onOrder, guards.None(), Writes("Total"))
+			},
+			[]string{`the handler of "f" on Order writes Total as Modify under none, but Modify under once owns it; one column has one owner: split the column, or use one verb and guard for all its writers`},
+		},
 		"Modify with By": {
 			func(r *Registry) { Modify(r, "e", onOrder, guards.None(), Writes("Status"), By(guards.Timestamp())) },
 			[]string{on + ": handlers.By is for Set; a Modify takes its guard as a parameter"},
@@ -160,7 +202,7 @@ func TestOptionMistakes(t *testing.T) {
 		"Modify without guard": {
 			func(r *Registry) { Modify(r, "e", onOrder, nil, Writes("Nope")) },
 			[]string{
-				on + " is a Modify without a guard; pass guards.Timestamp(), guards.Version() or guards.None()",
+				on + " is a Modify without a guard; pass guards.Timestamp(), guards.Version(), guards.Once() or guards.None()",
 				on + " writes Nope, which model Order does not have; its managed fields are Status, Customer, PlacedAt, PaidAt, Total",
 			},
 		},
@@ -228,7 +270,7 @@ func TestOptionMistakes(t *testing.T) {
 		})
 	}
 	for name, option := range map[string]Option{
-		"External": External(), "Key": byCustomer, "OnMissing": OnMissing(MissingPark), "By": By(guards.Version()),
+		"External": External(), "Key": byCustomer, "Keys": byCustomers, "OnMissing": OnMissing(MissingPark), "By": By(guards.Version()),
 		"Guard": Guard(odd{}), "Name": Name("n"),
 	} {
 		r := NewRegistry()
@@ -239,6 +281,40 @@ func TestOptionMistakes(t *testing.T) {
 			mistaken(t, r, "the projection of Order has an option that only handlers take; a projection takes Writes alone")
 		})
 	}
+}
+
+func TestOnceBesideOtherKinds(t *testing.T) {
+	t.Parallel()
+	r := NewRegistry(guards.Version())
+	Set(r, "a", onOrder, Writes("Status"), Creates())
+	Modify(r, "b", onOrder, guards.Once(), Writes("Total"), Name("totals"))
+	Modify(r, "c", onPayment, guards.Once(guards.Memory(time.Hour)), Writes("Amount"), Key(func(p Placed) string { return p.Customer }))
+	w := wire(t, r)
+	same(t, "the kind of stamp is the Set's", w.Models[0].Kind, guards.KindVersion)
+	same(t, "no stamp", w.Models[1].Kind, guards.KindNone)
+	same(t, "columns with the clock of Modify", len(w.Models[0].ModifyColumns), 0)
+	same(t, "it is written", names(w.Models[0].Written)[:2], []string{"Status", "Total"})
+	same(t, "keeps order", w.KeepsOrder("totals"), false)
+	same(t, "whole log", w.WholeLog().Name, "c→Payment")
+	var memories []time.Duration
+	for _, h := range w.All() {
+		d, ok := h.Memory()
+		same(t, h.Name, ok, h.EventType != "a")
+		memories = append(memories, d)
+	}
+	same(t, "memories", memories, []time.Duration{0, time.Hour, guards.DefaultMemory})
+
+	r = NewRegistry()
+	Set(r, "a", onOrder, Writes("Status"))
+	same(t, "nobody needs the whole log", wire(t, r).WholeLog(), (*Handler)(nil))
+}
+
+func TestOnceMustRememberWhatMaxLatenessLetsIn(t *testing.T) {
+	t.Parallel()
+	r := NewRegistry(guards.MaxLateness(2 * time.Hour))
+	Modify(r, "e", onOrder, guards.Once(guards.Memory(time.Hour)), Writes("Total"))
+	Modify(r, "f", onOrder, guards.Once(guards.Memory(2*time.Hour)), Writes("Total"))
+	mistaken(t, r, `the handler of "e" on Order remembers ids for 1h0m0s, but MaxLateness(2h0m0s) lets in what is older and would be refused then; give guards.Once a longer guards.Memory`)
 }
 
 func TestModelsMayDifferInKind(t *testing.T) {

@@ -50,7 +50,7 @@ func (w *work) set(u *Unit, rw *rowWork, s guards.State) error {
 		w.failed(u, rw, f)
 		return nil
 	}
-	w.merge(u, rw, s.Stamp)
+	w.merge(u, rw, &s)
 	return nil
 }
 
@@ -65,7 +65,7 @@ func (w *work) blind(u *Unit) *blindRun {
 		return &blindRun{failure: f}
 	}
 	if field := stray(h, h.Model.New(key), view); field != "" {
-		return &blindRun{failure: rejected(&fieldError{handler: h.Name, field: field})}
+		return &blindRun{failure: rejected(strayError(h, field))}
 	}
 	for _, name := range c.Kept {
 		if _, ok := h.Model.Column(name); !ok {
@@ -96,8 +96,8 @@ func mayDelete(h *handlers.Handler) error {
 
 // merge writes each field where nothing newer has written it: R2, one rule and no
 // special cases.
-func (w *work) merge(u *Unit, rw *rowWork, stamp event.Stamp) {
-	h, b := u.Handler, u.blind
+func (w *work) merge(u *Unit, rw *rowWork, s *guards.State) {
+	h, b, stamp := u.Handler, u.blind, s.Stamp
 	fields := h.Writes
 	if b.deleted {
 		fields = union(h.Writes, h.Model.SetColumns)
@@ -110,6 +110,7 @@ func (w *work) merge(u *Unit, rw *rowWork, stamp event.Stamp) {
 	won, equal := 0, 0
 	var masked []string
 	var beatenBy event.Stamp
+	var behind event.Stamp // a horizon, and no event, that stands above it
 	for _, c := range fields {
 		if slices.Contains(b.kept, c.GoName()) && !b.deleted {
 			continue
@@ -128,6 +129,9 @@ func (w *work) merge(u *Unit, rw *rowWork, stamp event.Stamp) {
 			equal++
 		default:
 			masked = append(masked, c.GoName())
+			if isPurged(have) {
+				behind = have
+			}
 			if have.After(beatenBy) {
 				beatenBy = have
 			}
@@ -148,7 +152,11 @@ func (w *work) merge(u *Unit, rw *rowWork, stamp event.Stamp) {
 		case order == 0:
 			equal++
 		default:
-			if have := row.Clocks.Stamps[exists]; have.After(beatenBy) {
+			have := row.Clocks.Stamps[exists]
+			if isPurged(have) {
+				behind = have
+			}
+			if have.After(beatenBy) {
 				beatenBy = have
 			}
 		}
@@ -157,12 +165,19 @@ func (w *work) merge(u *Unit, rw *rowWork, stamp event.Stamp) {
 	switch {
 	case won > 0:
 		rw.dirty = true
+		w.wrote(u, rw)
 	case equal > 0:
 		v = guards.Verdict{Action: guards.Discard, Reason: guards.Duplicate, Numbers: compared(h, stamp, stamp)}
+	case !behind.IsZero():
+		v = purged(u, s, stamp.Time, behind.Time)
 	case len(masked) > 0 || !beatenBy.IsZero():
 		v = guards.Verdict{Action: guards.Discard, Reason: guards.Superseded, Numbers: compared(h, stamp, beatenBy)}
 	}
-	w.settle(u, rw, v)
+	if v.Action == guards.DeadLetter {
+		w.unitLetter(u, rw, v, nil)
+	} else {
+		w.settle(u, rw, v)
+	}
 	if made && row.State == guards.Placeholder {
 		completed = 1
 	}
@@ -189,7 +204,7 @@ func union(a, b []*handlers.Column) []*handlers.Column {
 
 // setExistence brings a row to life or ends it (R13).
 func setExistence(row *store.Row, e *event.Event, deleted bool) {
-	row.State = guards.Live
+	row.State = guards.Alive
 	if deleted {
 		row.State = guards.Deleted
 	}
@@ -221,7 +236,7 @@ func (w *work) modify(u *Unit, rw *rowWork, s guards.State) error {
 	c, entity, f := w.call(u, func() reflect.Value { return copyEntity(h.Model, base.Entity) })
 	if f == nil {
 		if field := stray(h, base.Entity, entity); field != "" {
-			f = rejected(&fieldError{handler: h.Name, field: field})
+			f = rejected(strayError(h, field))
 		} else if c.Deleted {
 			if err := mayDelete(h); err != nil {
 				f = rejected(err)
@@ -236,15 +251,19 @@ func (w *work) modify(u *Unit, rw *rowWork, s guards.State) error {
 		return nil
 	}
 	rw.row, rw.dirty = base, true
+	w.wrote(u, rw)
 	for _, col := range h.Writes {
 		if !slices.Contains(c.Kept, col.GoName()) {
 			col.Value(base.Entity).Set(col.Value(entity))
 		}
 	}
-	if h.Stamper.Kind() != guards.KindNone {
+	if h.Stamper.Kind().Clocked() {
 		for _, col := range h.Model.ModifyColumns {
 			base.Clocks.Stamps[col.Index] = s.Stamp
 		}
+	}
+	if h.Vectors() != nil {
+		w.took(u)
 	}
 	placeholder := 0
 	if h.Creates || c.Deleted {

@@ -11,6 +11,7 @@ import (
 	"github.com/evenkeel-go/evenkeel/dlq"
 	"github.com/evenkeel-go/evenkeel/guards"
 	"github.com/evenkeel-go/evenkeel/handlers"
+	"github.com/evenkeel-go/evenkeel/internal/store"
 )
 
 // failure is a unit that did not come through.
@@ -36,12 +37,16 @@ type panicError struct {
 
 func (p *panicError) Error() string { return fmt.Sprintf("panic: %v", p.value) }
 
-// errOutside is a handler that wrote a field which it does not declare.
+// fieldError is a handler that wrote a field which it does not declare.
 type fieldError struct {
 	handler, field string
+	key            bool // it is the primary key
 }
 
 func (f *fieldError) Error() string {
+	if f.key {
+		return fmt.Sprintf("handler %s changed the primary key %s, which says whose row it is; leave it alone, or name another entity with handlers.Key", f.handler, f.field)
+	}
 	return fmt.Sprintf("handler %s wrote the field %s, which is not among its handlers.Writes; declare it there, or leave it alone", f.handler, f.field)
 }
 
@@ -113,7 +118,8 @@ func describe(f *failure) (errorType, text, stack string) {
 	errorType = reflect.TypeOf(inner).String()
 	var p *panicError
 	var projection *ProjectionError
-	if errors.As(err, &p) || errors.As(err, &projection) {
+	var column *store.PanicError
+	if errors.As(err, &p) || errors.As(err, &projection) || errors.As(err, &column) {
 		errorType = "panic"
 	}
 	return errorType, dlq.Text(err.Error(), dlq.MaxErrorBytes), dlq.Text(f.stack, dlq.MaxStackBytes)

@@ -22,6 +22,10 @@ func stray(h *handlers.Handler, before, after reflect.Value) string {
 	return ""
 }
 
+func strayError(h *handlers.Handler, field string) *fieldError {
+	return &fieldError{handler: h.Name, field: field, key: field == h.Model.Key.GoName()}
+}
+
 // copyEntity returns a pointer to a copy that a handler may change without touching the
 // original, whatever its managed fields point to.
 func copyEntity(m *handlers.Model, entity reflect.Value) reflect.Value {

@@ -1,10 +1,14 @@
 package batch_test
 
 import (
+	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -43,7 +47,7 @@ type facts struct {
 
 var base = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
-// ev is an event of a test: type, entity, seconds after base, id.
+// ev is an event of a test: type, entity, seconds after base, id, which may be source/id.
 type ev struct {
 	typ, key string
 	at       int
@@ -53,6 +57,9 @@ type ev struct {
 
 // codec reads an ev that sits in the record by its number in Value.
 type codec struct{ events []ev }
+
+// noNumber is the data of an event without one.
+const noNumber = "null"
 
 var errPoison = errors.New("not an event")
 
@@ -65,9 +72,19 @@ func (c codec) Decode(r *event.Record, e *event.Event) error {
 	}
 	v := c.events[n]
 	e.ID, e.Source, e.Type, e.Key = v.id, "src", v.typ, v.key
+	if source, id, ok := strings.Cut(v.id, "/"); ok {
+		e.Source, e.ID = source, id
+	}
 	e.OccurredAt = base.Add(time.Duration(v.at) * time.Second)
-	e.Version, e.HasVersion = int64(v.at), true
-	e.Data = []byte(v.data)
+	e.Version, e.HasVersion = int64(v.at), v.data != noNumber
+	e.Lamport, e.HasLamport = int64(v.at), true
+	e.Data = []byte(cmp.Or(v.data, "{}"))
+	var more struct{ Vector string }
+	if json.Unmarshal(e.Data, &more) == nil && more.Vector != "" {
+		vector, err := event.ParseVector(more.Vector)
+		e.Vector = vector
+		return err
+	}
 	return nil
 }
 
@@ -81,9 +98,16 @@ type memory struct {
 	rows    map[string]map[string]*store.Row
 	parked  map[string]*store.Parked
 	letters map[string]*dlq.Letter
-	verdict []batch.Judged
-	led     ledger.State
-	now     time.Time
+	ids     map[store.IDKey]*store.ID
+	memos   map[store.MemoKey]*store.Memo
+	origins map[store.OriginKey][]*store.Origin
+	gaps    []batch.Gap
+	// rowsAtOnce is store.StreamRows where a test wants fewer; woken counts streams that
+	// were made due.
+	rowsAtOnce, woken int
+	verdict           []batch.Judged
+	led               ledger.State
+	now               time.Time
 }
 
 func newMemory(t testing.TB, reg *handlers.Registry) *memory {
@@ -93,6 +117,7 @@ func newMemory(t testing.TB, reg *handlers.Registry) *memory {
 	m := &memory{
 		t: t, events: &codec{}, layouts: batch.Layouts{}, now: base.Add(time.Hour),
 		rows: map[string]map[string]*store.Row{}, parked: map[string]*store.Parked{}, letters: map[string]*dlq.Letter{},
+		ids: map[store.IDKey]*store.ID{}, memos: map[store.MemoKey]*store.Memo{}, origins: map[store.OriginKey][]*store.Origin{},
 	}
 	for _, model := range w.Models {
 		gens := map[string]int32{}
@@ -107,6 +132,7 @@ func newMemory(t testing.TB, reg *handlers.Registry) *memory {
 		Delay: func(attempt int) (time.Duration, bool) { return time.Second, attempt < 3 },
 	}
 	m.prepare = &batch.Preparer{Wiring: w, Codec: func(string) event.Codec { return m.events }}
+	m.judge.Prepare = m.prepare
 	return m
 }
 
@@ -140,7 +166,7 @@ func (m *memory) judgeAt(rs []*event.Record) *batch.Outcome {
 	for _, r := range rs {
 		items = append(items, m.prepare.Prepare(r))
 	}
-	out, err := m.judge.Live(context.Background(), items, m.layouts, m.load(), m.led, m.now)
+	out, err := m.judge.Live(context.Background(), items, m.layouts, m.recall(items...), m.led, m.now)
 	require.NoError(m.t, err)
 	m.commit(out)
 	return out
@@ -149,18 +175,40 @@ func (m *memory) judgeAt(rs []*event.Record) *batch.Outcome {
 // sweep judges everything that is parked.
 func (m *memory) sweep() *batch.Outcome {
 	var units []*batch.Unit
+	var items []*batch.Item
 	for place := int64(0); place < 100; place++ {
 		for _, p := range m.parked {
 			if p.Place == place {
 				row := *p
-				units = append(units, m.prepare.PrepareParked(&row))
+				u := m.prepare.PrepareParked(&row)
+				units, items = append(units, u), append(items, u.Item)
 			}
 		}
 	}
-	out, err := m.judge.Waiting(context.Background(), units, m.layouts, m.load(), m.now, func(p *store.Parked) bool { return !p.Due.After(m.now) })
+	out, err := m.judge.Waiting(context.Background(), units, m.layouts, m.recall(items...), m.now, func(p *store.Parked) bool { return !p.Due.After(m.now) })
 	require.NoError(m.t, err)
 	m.commit(out)
 	return out
+}
+
+// recall is load with the ids and memos that the items ask for, and no others.
+func (m *memory) recall(items ...*batch.Item) *store.Loaded {
+	l := m.load()
+	l.IDs, l.Memos = map[store.IDKey]*store.ID{}, map[store.MemoKey]*store.Memo{}
+	want := batch.Gather("g", items, m.layouts, nil)
+	for _, k := range want.IDs {
+		if have := m.ids[k]; have != nil {
+			id := *have
+			id.Known = true
+			l.IDs[k] = &id
+		}
+	}
+	for _, k := range want.Memos {
+		if memo, ok := m.memos[k]; ok {
+			l.Memos[k] = memo
+		}
+	}
+	return l
 }
 
 func (m *memory) load() *store.Loaded {
@@ -179,19 +227,22 @@ func (m *memory) load() *store.Loaded {
 			l.Units[p.ID] = true
 			if p.Place == place {
 				q := queue(p.Table, p.Entity)
-				q.Parked = append(q.Parked, store.QueueEntry{ID: p.ID, Handler: p.Handler, Cause: p.Cause, Place: p.Place, Due: p.Due})
-				q.LastPlace = max(q.LastPlace, p.Place)
+				q.Parked = append(q.Parked, store.QueueEntry{ID: p.ID, Handler: p.Handler, Cause: p.Cause, Place: p.Place, Due: p.Due, Stream: p.Stream})
+				if p.Stream == "" {
+					q.LastPlace = max(q.LastPlace, p.Place)
+				}
 			}
 		}
 	}
 	for _, x := range m.letters {
 		l.Units[x.ID] = true
-		if x.Blocking {
+		if x.Blocking && x.Stream == "" {
 			q := queue(x.Table, x.Entity)
 			q.Letters = append(q.Letters, store.QueueEntry{ID: x.ID, Handler: x.Handler, Place: x.Place})
 			q.LastPlace = max(q.LastPlace, x.Place)
 		}
 	}
+	m.loadStreams(l)
 	return l
 }
 
@@ -204,7 +255,9 @@ func (m *memory) commit(out *batch.Outcome) {
 		decoded, err := r.Layout.Decode(r.Layout.Encode(r.Clocks), r.State)
 		require.NoError(m.t, err)
 		require.Equal(m.t, r.Clocks, decoded, "%+v", r.Layout.Encode(r.Clocks))
-		stored.Rev++
+		if stored.Rev++; r.Rev == 0 {
+			stored.Rev = b.Now.UnixMicro()
+		}
 		m.rows[r.Model.Table][r.Key] = &stored
 	}
 	for _, p := range append(append([]*store.Parked{}, b.Park...), b.Repark...) {
@@ -213,9 +266,19 @@ func (m *memory) commit(out *batch.Outcome) {
 	for _, mark := range b.Release {
 		delete(m.parked, mark.ID)
 	}
-	for _, l := range b.Letters {
+	m.commitStreams(out)
+	for _, l := range slices.Concat(b.Letters, b.SweptLetters) {
 		require.Nil(m.t, m.letters[l.ID], "a second letter %s", l.ID)
 		m.letters[l.ID] = l
+	}
+	for _, r := range b.Delete {
+		delete(m.rows[r.Model.Table], r.Key)
+	}
+	for _, o := range b.Origins {
+		m.origins[o.OriginKey] = append(m.origins[o.OriginKey], o)
+	}
+	for _, k := range b.Forget {
+		delete(m.origins, k)
 	}
 	if b.Ledger != nil {
 		m.led = *b.Ledger
@@ -244,4 +307,22 @@ func shuffled[T any](rng *rand.Rand, in []T) []T {
 	out := append([]T{}, in...)
 	rng.Shuffle(len(out), func(i, j int) { out[i], out[j] = out[j], out[i] })
 	return out
+}
+
+// permute calls do with every order of the set.
+func permute[T any](set []T, do func([]T)) {
+	order := slices.Clone(set)
+	var from func(int)
+	from = func(k int) {
+		if k == len(order) {
+			do(order)
+			return
+		}
+		for i := k; i < len(order); i++ {
+			order[k], order[i] = order[i], order[k]
+			from(k + 1)
+			order[k], order[i] = order[i], order[k]
+		}
+	}
+	from(0)
 }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"reflect"
 	"runtime/debug"
+	"strconv"
 
 	"github.com/evenkeel-go/evenkeel/event"
 	"github.com/evenkeel-go/evenkeel/handlers"
@@ -24,6 +25,11 @@ type Item struct {
 	// Codec is the name of the codec that was asked.
 	Codec string
 	Units []*Unit
+	// Alone keeps what waits for the item out of its transaction, when the database has
+	// refused them together (R18).
+	Alone bool
+
+	streams []membership
 }
 
 // Unit is an event under one handler for one entity.
@@ -31,12 +37,20 @@ type Unit struct {
 	Item    *Item
 	Handler *handlers.Handler
 	Payload any
-	// Key is the entity's canonical key; empty when there is none, and then Err says why.
-	Key string
-	Err error
+	// Key is the entity's canonical key; empty when there is none, and then Err says why,
+	// unless nobody is set: the handler's Keys named no entity.
+	Key    string
+	Err    error
+	nobody bool
+	// misnamed is what was said for a key and is none.
+	misnamed string
 	// ID is the unit's id, made when it is first asked for.
 	id string
+	// queued: what waits under its key must be loaded, since it has to wait itself.
+	queued bool
 
+	// idKey names the id under Once, once it was asked for.
+	idKey store.IDKey
 	// brokenKey is the Key that Break took away.
 	brokenKey string
 	// stamp is the event's, once it was asked for.
@@ -78,16 +92,19 @@ type Preparer struct {
 	Wiring *handlers.Wiring
 	// Codec returns a topic's codec.
 	Codec func(topic string) event.Codec
+	// Witness, if any, hears the Lamport time of each event before any handler runs, so
+	// that what a handler sends is after what it was called with.
+	Witness func(lamport int64)
 }
 
 // Prepare decodes a record and finds its units.
 func (p *Preparer) Prepare(r *event.Record) *Item {
 	it := &Item{Record: r}
-	if r.IsCompactionMarker() {
+	if r.IsCompactionMarker() && len(p.Wiring.Handlers(event.TombstoneType(r.Topic))) == 0 {
 		return it
 	}
 	e := &event.Event{Record: r}
-	codec := p.Codec(r.Topic)
+	codec := p.codecOf(r)
 	it.Codec = codec.Name()
 	if err := decode(codec, r, e); err != nil {
 		it.Err = err
@@ -95,15 +112,24 @@ func (p *Preparer) Prepare(r *event.Record) *Item {
 	}
 	e.Record = r
 	it.Event = e
+	p.witness(e)
 	hs := p.Wiring.Handlers(e.Type)
-	if len(hs) == 0 {
-		return it
+	if len(hs) > 0 {
+		it.Units = make([]*Unit, 0, len(hs))
 	}
-	it.Units = make([]*Unit, 0, len(hs))
 	for _, h := range hs {
-		it.Units = append(it.Units, prepareUnit(it, h))
+		it.Units = appendUnits(it.Units, it, h)
 	}
+	it.streams = p.memberships(it)
 	return it
+}
+
+// codecOf returns the codec that a record is for: a tombstone is none of the topic's.
+func (p *Preparer) codecOf(r *event.Record) event.Codec {
+	if r.IsCompactionMarker() {
+		return event.Tombstones()
+	}
+	return p.Codec(r.Topic)
 }
 
 // PrepareParked prepares the one unit of a parked row.
@@ -112,40 +138,31 @@ func (p *Preparer) PrepareParked(row *store.Parked) *Unit {
 	e := &event.Event{Record: row.Record}
 	u := &Unit{Item: it, Key: row.Entity, Parked: row, id: row.ID}
 	it.Units = []*Unit{u}
-	if err := decode(p.Codec(row.Record.Topic), row.Record, e); err != nil {
+	if err := decode(p.codecOf(row.Record), row.Record, e); err != nil {
 		it.Err, u.Err = err, err
 		return u
 	}
 	e.Record = row.Record
 	it.Event = e
+	p.witness(e)
 	h := p.Wiring.Handler(e.Type, row.Handler)
 	if h == nil {
 		u.Err = fmt.Errorf("no handler %q is registered for %q any more; register it again under this name (handlers.Name), or discard the letter", row.Handler, e.Type)
 		return u
 	}
-	fresh := prepareUnit(it, h)
+	fresh := unitOf(it, h, row.Entity)
 	fresh.Parked, fresh.id = row, row.ID
 	it.Units[0] = fresh
+	if k, ok := fresh.streamKey(); ok {
+		it.streams = []membership{{stream: h.Stream, key: k}}
+	}
 	return fresh
 }
 
-func prepareUnit(it *Item, h *handlers.Handler) (u *Unit) {
-	u = &Unit{Item: it, Handler: h}
-	defer func() {
-		// The payload's UnmarshalJSON and the key function are the user's.
-		if r := recover(); r != nil {
-			u.Err = &panicError{value: r, stack: string(debug.Stack())}
-		}
-	}()
-	u.Payload, u.Err = h.Decode(it.Event)
-	if u.Err != nil {
-		if h.OwnKey() { // the entity is known, and its later events may have to wait
-			_, u.Key, _ = h.Model.ParseKey(it.Event.Key)
-		}
-		return u
+func (p *Preparer) witness(e *event.Event) {
+	if e.HasLamport && p.Witness != nil {
+		p.Witness(e.Lamport)
 	}
-	_, u.Key, u.Err = h.Model.ParseKey(h.KeyText(it.Event, u.Payload))
-	return u
 }
 
 // stampOf is the unit's stamp. Every event is its entity's own until events are derived
@@ -184,6 +201,25 @@ func Gather(group string, items []*Item, layouts Layouts, firstSight func(offset
 	w := &store.Want{Group: group}
 	at := map[*handlers.Model]int{}
 	seen := map[*handlers.Model]map[string]bool{}
+	memos := map[store.MemoKey]bool{}
+	row := func(m *handlers.Model, key string, parked bool) {
+		i, ok := at[m]
+		if !ok {
+			i = len(w.Rows)
+			at[m] = i
+			seen[m] = make(map[string]bool, len(items))
+			wantHorizon(w, m, layouts)
+			w.Rows = append(w.Rows, store.WantRows{Model: m, Layout: layouts[m], Keys: make([]string, 0, len(items))})
+		}
+		if parked || m.Awaited {
+			w.Rows[i].Parked = true
+		}
+		if !seen[m][key] {
+			seen[m][key] = true
+			w.Rows[i].Keys = append(w.Rows[i].Keys, key)
+		}
+	}
+	gatherStreams(w, items, row)
 	for _, it := range items {
 		if firstSight != nil && !firstSight(it.Record.Offset) {
 			w.Judged = append(w.Judged, it.Record.Coordinates)
@@ -192,26 +228,40 @@ func Gather(group string, items []*Item, layouts Layouts, firstSight func(offset
 			if u.Key == "" || u.Handler == nil {
 				continue
 			}
-			m := u.Handler.Model
-			i, ok := at[m]
-			if !ok {
-				i = len(w.Rows)
-				at[m] = i
-				seen[m] = make(map[string]bool, len(items))
-				w.Rows = append(w.Rows, store.WantRows{Model: m, Layout: layouts[m], Keys: make([]string, 0, len(items))})
+			if k, ok := versionsKey(u); ok && !memos[k] {
+				memos[k] = true
+				w.Memos = append(w.Memos, k)
 			}
-			if needsQueue(u.Handler) || m.Awaited {
-				w.Rows[i].Parked = true
-			}
-			if !seen[m][u.Key] {
-				seen[m][u.Key] = true
-				w.Rows[i].Keys = append(w.Rows[i].Keys, u.Key)
-			}
+			row(u.Handler.Model, u.Key, needsQueue(u.Handler) || u.queued)
 		}
 	}
+	wantIDs(w, items)
 	return w
 }
 
 func needsQueue(h *handlers.Handler) bool {
 	return h.OrderKept() || h.OnMissing == handlers.MissingPark
+}
+
+// gatherStreams asks for the streams that the items' numbers belong to, and for the rows of
+// what may follow in them.
+func gatherStreams(w *store.Want, items []*Item, row func(m *handlers.Model, key string, parked bool)) {
+	streams, ids := map[store.StreamKey]bool{}, map[store.IDKey]bool{}
+	for _, it := range items {
+		for _, m := range it.streams {
+			if !streams[m.key] {
+				streams[m.key] = true
+				w.Streams = append(w.Streams, m.key)
+				w.Memos = append(w.Memos, store.MemoKey{Kind: KindSequence, Scope: m.key.Stream, Entity: m.key.Entity})
+				for _, model := range m.stream.Models {
+					row(model, m.key.Entity, false)
+				}
+			}
+			id := store.IDKey{Scope: StreamScope(m.key.Stream), Entity: m.key.Entity, ID: strconv.FormatInt(it.Event.Version, 10)}
+			if !ids[id] {
+				ids[id] = true
+				w.IDs = append(w.IDs, id)
+			}
+		}
+	}
 }

@@ -31,6 +31,13 @@ type Judge struct {
 	MissingFor      time.Duration
 	MaxParkedPerKey int
 	ServiceVersion  string
+	// DeadLetterUnhandled makes letters of events that no handler is registered for.
+	DeadLetterUnhandled bool
+	// KeepOrigins stores the events that write placeholders, so that they can become
+	// letters when nothing completes them.
+	KeepOrigins bool
+	// Prepare prepares what waits in streams.
+	Prepare *Preparer
 }
 
 // Judged is one verdict, for hooks and metrics.
@@ -47,6 +54,11 @@ type Judged struct {
 type Outcome struct {
 	Batch    *store.Batch
 	Verdicts []Judged
+	Gaps     []Gap
+	// Incomplete says that a unit parks whose key's queue was not loaded, so that nobody
+	// has asked whether too many wait there. The units know, and Gather asks for it: judge
+	// the batch again.
+	Incomplete bool
 }
 
 // When an order-keeping event is looked at again that finds its head still waiting, at the
@@ -65,7 +77,17 @@ type work struct {
 	led     *ledger.State
 	now     time.Time
 	rows    map[*handlers.Model]map[string]*rowWork
+	vectors map[store.MemoKey]*versions
+	ids     map[store.IDKey]*idWork
 	out     *Outcome
+
+	horizons map[*handlers.Model]horizon
+	// streams are those of the batch, inTurn in the order in which they came, taken where
+	// the numbers of the record under way stood in theirs.
+	streams map[store.StreamKey]*streamWork
+	inTurn  []*streamWork
+	taken   map[store.StreamKey]guards.Standing
+	more    bool // Outcome.Incomplete
 }
 
 // rowWork is a row as the batch leaves it so far.
@@ -81,6 +103,8 @@ type rowWork struct {
 	absent bool
 	queue  *store.Queue
 	parked int // as loaded
+
+	writers []*Unit // see wrote
 }
 
 // Live judges the records of one partition, in the order of their offsets, and moves the
@@ -90,7 +114,7 @@ func (j *Judge) Live(ctx context.Context, items []*Item, layouts Layouts, loaded
 	w := j.start(ctx, layouts, loaded, now, len(items))
 	w.led = &state
 	for _, it := range items {
-		if err := w.record(it); err != nil {
+		if err := w.numbered(it); err != nil {
 			return nil, err
 		}
 		state.Advance(it.Record.Offset + 1)
@@ -104,7 +128,19 @@ func (j *Judge) Live(ctx context.Context, items []*Item, layouts Layouts, loaded
 func (j *Judge) Waiting(ctx context.Context, units []*Unit, layouts Layouts, loaded *store.Loaded, now time.Time, due func(*store.Parked) bool) (*Outcome, error) {
 	w := j.start(ctx, layouts, loaded, now, len(units))
 	for _, u := range units {
+		if _, ok := u.streamKey(); ok {
+			if err := w.open(u.Item); err != nil {
+				return nil, err
+			}
+			w.streamOf(u).claim(u, due(u.Parked))
+			continue
+		}
 		if err := w.waiting(u, due(u.Parked)); err != nil {
+			return nil, err
+		}
+	}
+	for _, sw := range w.inTurn {
+		if err := sw.sweep(); err != nil {
 			return nil, err
 		}
 	}
@@ -114,14 +150,19 @@ func (j *Judge) Waiting(ctx context.Context, units []*Unit, layouts Layouts, loa
 func (j *Judge) start(ctx context.Context, layouts Layouts, loaded *store.Loaded, now time.Time, n int) *work {
 	return &work{
 		Judge: j, ctx: ctx, layouts: layouts, loaded: loaded, now: now,
-		rows: make(map[*handlers.Model]map[string]*rowWork, len(layouts)),
-		out:  &Outcome{Batch: &store.Batch{Group: j.Group, Now: now}, Verdicts: make([]Judged, 0, n)},
+		rows:  make(map[*handlers.Model]map[string]*rowWork, len(layouts)),
+		taken: map[store.StreamKey]guards.Standing{},
+		out:   &Outcome{Batch: &store.Batch{Group: j.Group, Now: now}, Verdicts: make([]Judged, 0, n)},
 	}
 }
 
 // finish collects the rows. They go in key order, so that two lanes lock in one order.
 func (w *work) finish() (*Outcome, error) {
+	w.out.Incomplete = w.more
 	b := w.out.Batch
+	for _, sw := range w.inTurn {
+		sw.flush()
+	}
 	for _, byKey := range w.rows {
 		for _, rw := range byKey {
 			switch {
@@ -137,6 +178,7 @@ func (w *work) finish() (*Outcome, error) {
 			case !rw.shown:
 				continue
 			}
+			w.keepOrigins(rw)
 			if rw.loaded {
 				b.Update = append(b.Update, rw.row)
 				continue
@@ -149,6 +191,9 @@ func (w *work) finish() (*Outcome, error) {
 			}
 		}
 	}
+	if err := w.putVersions(); err != nil {
+		return nil, err
+	}
 	inOrder := func(a, b *store.Row) int {
 		if c := strings.Compare(a.Model.Table, b.Model.Table); c != 0 {
 			return c
@@ -158,6 +203,7 @@ func (w *work) finish() (*Outcome, error) {
 	slices.SortFunc(b.Insert, inOrder)
 	slices.SortFunc(b.Update, inOrder)
 	slices.SortFunc(b.Absent, func(a, b store.AbsentKey) int { return strings.Compare(a.Key, b.Key) })
+	b.IDs = append(b.IDs, w.changedIDs()...)
 	return w.out, nil
 }
 
@@ -219,8 +265,9 @@ func (w *work) make(rw *rowWork) {
 		Model: rw.model, Layout: layout, Key: rw.key, Entity: rw.model.New(key),
 		Clocks: layout.New(), State: guards.Placeholder, Born: w.now,
 	}
+	w.markPurged(rw.row)
 	if rw.model.Existence == nil {
-		rw.row.State = guards.Live // nobody creates these rows, so none is early
+		rw.row.State = guards.Alive // nobody creates these rows, so none is early
 	}
 	rw.dirty = true
 }
@@ -247,12 +294,17 @@ func (w *work) record(it *Item) error {
 		}
 	} else if v := judgeAll(w.Wiring.Decode, it.Event, &s); !v.Passed() {
 		// Nobody handles it, so nobody misses it; but it must not move the watermark.
-		w.verdict(it, nil, guards.Verdict{Action: guards.Discard, Reason: guards.Unhandled, Numbers: v.Numbers})
+		w.take(it)
+		w.unhandled(it, v.Numbers)
 		return nil
 	}
 	w.led.Observe(it.Record.Offset, event.Micros(it.Event.OccurredAt))
+	if it.Event.HasLamport {
+		w.led.Witness(it.Event.Lamport)
+	}
 	if len(it.Units) == 0 {
-		w.verdict(it, nil, guards.Verdict{Action: guards.Discard, Reason: guards.Unhandled})
+		w.take(it)
+		w.unhandled(it, guards.Comparison{})
 		return nil
 	}
 	for _, u := range it.Units {
@@ -263,9 +315,41 @@ func (w *work) record(it *Item) error {
 			return nil
 		}
 	}
+	w.take(it)
 	for _, u := range it.Units {
 		if err := w.live(u, s); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// unhandled says what becomes of an event that nobody handles.
+func (w *work) unhandled(it *Item, numbers guards.Comparison) {
+	v := guards.Verdict{Action: guards.Discard, Reason: guards.Unhandled, Numbers: numbers}
+	if !w.DeadLetterUnhandled {
+		w.verdict(it, nil, v)
+		return
+	}
+	v.Action = guards.DeadLetter
+	v.Detail = dlq.Text(fmt.Sprintf("no handler is registered for the type %q; register one, or leave Config.DeadLetterUnhandled out", it.Event.Type), dlq.MaxErrorBytes)
+	w.recordLetter(it, v, nil)
+}
+
+// numbered judges one record, and what it lets go in its streams.
+func (w *work) numbered(it *Item) error {
+	clear(w.taken)
+	if err := w.open(it); err != nil {
+		return err
+	}
+	if err := w.record(it); err != nil {
+		return err
+	}
+	for _, m := range it.streams {
+		if sw := w.streams[m.key]; !sw.alone {
+			if err := sw.follow(); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -325,6 +409,7 @@ func (w *work) ask(gs []guards.Guard, it *Item, s *guards.State) bool {
 	case guards.Apply:
 		return false
 	case guards.Discard:
+		w.take(it)
 		w.verdict(it, nil, v)
 	case guards.Park, guards.DeadLetter:
 		// A record can't wait, only its units can; so what a guard would park here
@@ -335,8 +420,12 @@ func (w *work) ask(gs []guards.Guard, it *Item, s *guards.State) bool {
 	return true
 }
 
-// isDuplicate reports whether the unit's row carries the event's own stamp.
+// isDuplicate reports whether the unit's row carries the event's own stamp, or its id is
+// known.
 func (w *work) isDuplicate(u *Unit) bool {
+	if k, once := u.onceKey(); once {
+		return w.knows(k)
+	}
 	if u.Err != nil || u.Handler.Stamper.Kind() == guards.KindNone {
 		return false
 	}
@@ -344,14 +433,26 @@ func (w *work) isDuplicate(u *Unit) bool {
 	if err != nil {
 		return false
 	}
+	if u.Handler.Stream != nil {
+		sw := w.streamOf(u)
+		if sw == nil {
+			return false
+		}
+		st := sw.standing(u.Item, false)
+		return st.Known && st.Same
+	}
 	rw := w.row(u)
 	if rw.row == nil {
 		return false
 	}
+	if u.Handler.Verb == handlers.VerbResolve {
+		return w.holds(u, rw)
+	}
 	if u.Handler.Verb == handlers.VerbModify {
 		return rw.row.Clocks.NewestOf(rw.model.ModifyColumns) == stamp
 	}
-	for _, c := range u.Handler.Writes {
+	// A delete leaves its stamp on all of them, whatever its handler declares (R13).
+	for _, c := range rw.model.SetColumns {
 		if rw.row.Clocks.Stamps[c.Index] == stamp {
 			return true
 		}
@@ -369,7 +470,7 @@ func (w *work) unitID(u *Unit) string {
 		if u.Handler != nil {
 			name = u.Handler.Name
 		}
-		u.id = dlq.UnitID(u.Item.Record.Coordinates, w.Group, name, u.Key+u.brokenKey)
+		u.id = dlq.UnitID(u.Item.Record.Coordinates, w.Group, name, u.Key+u.brokenKey+u.misnamed)
 	}
 	return u.id
 }

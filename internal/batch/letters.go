@@ -34,6 +34,7 @@ func (w *work) verdict(it *Item, u *Unit, v guards.Verdict) {
 
 // settle records a verdict that ends the unit, and lets go of its parked row.
 func (w *work) settle(u *Unit, rw *rowWork, v guards.Verdict) {
+	w.hold(u, false)
 	w.verdict(u.Item, u, v)
 	w.release(u, rw)
 }
@@ -43,6 +44,9 @@ func (w *work) release(u *Unit, rw *rowWork) {
 		return
 	}
 	w.out.Batch.Release = append(w.out.Batch.Release, store.Mark{ID: u.Parked.ID, Rev: u.Parked.Rev})
+	if sw := w.streamOf(u); sw != nil {
+		sw.remove(u.Parked.ID)
+	}
 	if rw == nil {
 		return
 	}
@@ -71,7 +75,7 @@ func (w *work) park(u *Unit, rw *rowWork, cause store.Cause, delay time.Duration
 	}
 	p := &store.Parked{
 		ID: w.unitID(u), Group: w.Group, Table: u.Handler.Model.Table, Entity: u.Key, Handler: u.Handler.Name,
-		Cause: cause, Place: rw.place(), Rev: 1, Due: w.now.Add(delay),
+		Cause: cause, Rev: 1, Due: w.now.Add(delay),
 		EventType: u.Item.Event.Type, Source: u.Item.Event.Source, EventID: u.Item.Event.ID, OccurredAt: u.Item.Event.OccurredAt,
 		Codec: u.Item.Codec, Record: u.Item.Record,
 	}
@@ -88,6 +92,16 @@ func (w *work) park(u *Unit, rw *rowWork, cause store.Cause, delay time.Duration
 		w.make(rw)
 	}
 	w.throughRow(u, rw)
+	w.hold(u, true)
+	if sw := w.streamOf(u); sw != nil {
+		p.Stream, p.Place = sw.key.Stream, u.number()
+		sw.add(u, p, v)
+		if cause == store.CauseMissing { // whoever makes the row wakes it
+			rw.queue.Parked = append(rw.queue.Parked, store.QueueEntry{ID: p.ID, Handler: p.Handler, Cause: cause, Place: p.Place, Due: p.Due, Stream: p.Stream})
+		}
+		return
+	}
+	p.Place = rw.place()
 	rw.queue.Parked = append(rw.queue.Parked, store.QueueEntry{ID: p.ID, Handler: p.Handler, Cause: cause, Place: p.Place, Due: p.Due})
 	w.out.Batch.Park = append(w.out.Batch.Park, p)
 	w.verdict(u.Item, u, v)
@@ -95,15 +109,34 @@ func (w *work) park(u *Unit, rw *rowWork, cause store.Cause, delay time.Duration
 
 // full makes a letter of a newcomer where too many wait already.
 func (w *work) full(u *Unit, rw *rowWork, f *failure) bool {
-	if len(rw.queue.Parked) < w.MaxParkedPerKey {
-		return false
+	var head string
+	if sw := w.streamOf(u); sw != nil {
+		var full bool
+		if head, full = sw.full(); !full {
+			return false
+		}
+	} else {
+		w.wantQueue(u)
+		if len(rw.queue.Parked) < w.MaxParkedPerKey {
+			return false
+		}
+		head = rw.queue.Parked[0].ID
 	}
-	head := rw.queue.Parked[0]
 	if f == nil {
-		f = &failure{err: fmt.Errorf("%d events wait for %s %s already, the first as %s: mend what holds that one up, then replay this letter", len(rw.queue.Parked), u.Handler.Model.Name, u.Key, head.ID)}
+		f = &failure{err: fmt.Errorf("%d events wait for %s %s already, the first as %s: mend what holds that one up, then replay this letter", w.MaxParkedPerKey, u.Handler.Model.Name, u.Key, head)}
 	}
 	w.unitLetter(u, rw, guards.Verdict{Action: guards.DeadLetter, Reason: guards.Behind, Detail: dlq.Text(f.err.Error(), dlq.MaxErrorBytes)}, f)
 	return true
+}
+
+// wantQueue notes that what is parked under the unit's key has to be known. It is not read
+// for handlers that never wait, since few of their events ever park; the batch is judged
+// again with it.
+func (w *work) wantQueue(u *Unit) {
+	if u.queued || u.Parked != nil || needsQueue(u.Handler) || u.Handler.Model.Awaited {
+		return
+	}
+	u.queued, w.more = true, true
 }
 
 // wantsRow reports whether a placeholder may stand for the missing row.
@@ -122,6 +155,9 @@ func (rw *rowWork) place() int64 {
 func (w *work) repark(u *Unit, cause store.Cause, delay time.Duration) {
 	p := *u.Parked
 	p.Cause, p.Due = cause, w.now.Add(delay)
+	if sw := w.streamOf(u); sw != nil {
+		sw.changed(&p)
+	}
 	w.out.Batch.Repark = append(w.out.Batch.Repark, &p)
 	if cause != u.Parked.Cause {
 		w.verdict(u.Item, u, guards.Verdict{Action: guards.Park, Reason: guards.Reason(cause), Detail: p.Error})
@@ -138,6 +174,7 @@ func (w *work) recordLetter(it *Item, v guards.Verdict, f *failure) {
 
 // unitLetter makes a letter of one unit; rw is nil when the unit has no entity.
 func (w *work) unitLetter(u *Unit, rw *rowWork, v guards.Verdict, f *failure) {
+	w.hold(u, true)
 	l := w.letter(u.Item, v, f)
 	l.ID = w.unitID(u)
 	if u.Handler != nil {
@@ -161,6 +198,12 @@ func (w *work) unitLetter(u *Unit, rw *rowWork, v guards.Verdict, f *failure) {
 			l.Attempts++
 		}
 	}
+	if sw := w.streamOf(u); sw != nil {
+		l.Stream, l.Place = sw.key.Stream, u.number()
+		if l.Blocking = rw != nil && blocks(v.Reason); l.Blocking {
+			sw.blockedBy(l.ID, l.Handler, l.Place)
+		}
+	}
 	if rw != nil && u.Handler.OrderKept() && blocks(v.Reason) {
 		l.Blocking = true
 		if u.Parked == nil {
@@ -173,14 +216,19 @@ func (w *work) unitLetter(u *Unit, rw *rowWork, v guards.Verdict, f *failure) {
 		w.throughRow(u, rw)
 	}
 	l.Fingerprint = dlq.Fingerprint(l)
-	w.out.Batch.Letters = append(w.out.Batch.Letters, l)
+	if w.led != nil && u.Parked != nil {
+		// Its offset was passed when it was parked.
+		w.out.Batch.SweptLetters = append(w.out.Batch.SweptLetters, l)
+	} else {
+		w.out.Batch.Letters = append(w.out.Batch.Letters, l)
+	}
 	w.verdict(u.Item, u, v)
 	w.release(u, rw)
 }
 
 // blocks reports whether an entity's later events wait for such a letter (R9).
 func blocks(r guards.Reason) bool {
-	return slices.Contains([]guards.Reason{guards.Exhausted, guards.Poison, guards.Rejected, guards.Constraint, guards.Behind}, r)
+	return slices.Contains([]guards.Reason{guards.Exhausted, guards.Poison, guards.Rejected, guards.Constraint, guards.Behind, guards.Gap, guards.Conflict}, r)
 }
 
 func (w *work) letter(it *Item, v guards.Verdict, f *failure) *dlq.Letter {

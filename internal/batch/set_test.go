@@ -103,7 +103,7 @@ func TestEarlyEventMakesAPlaceholderThatItsCreationCompletes(t *testing.T) {
 	require.Equal(t, guards.Placeholder, m.rows["orders"]["o1"].State)
 	require.Equal(t, "paid", m.order("o1").Status)
 	m.run(m.log(ev{"created", "o1", 10, "c", `{"customer":"ann"}`}))
-	require.Equal(t, guards.Live, m.rows["orders"]["o1"].State)
+	require.Equal(t, guards.Alive, m.rows["orders"]["o1"].State)
 	require.Equal(t, "ann", m.order("o1").Customer)
 	require.Equal(t, base.Add(20*time.Second), *m.order("o1").PaidAt)
 }
@@ -198,7 +198,7 @@ func TestDeletedRowIsNotRaisedByAnOlderEvent(t *testing.T) {
 	require.Empty(t, m.order("o1").Customer)
 	require.Equal(t, "after", *m.order("o1").Note)
 	m.run(m.log(ev{"created", "o1", 20, "c", `{"customer":"cay"}`}))
-	require.Equal(t, guards.Live, m.rows["orders"]["o1"].State)
+	require.Equal(t, guards.Alive, m.rows["orders"]["o1"].State)
 	require.Equal(t, "cay", m.order("o1").Customer)
 	require.Equal(t, "after", *m.order("o1").Note, "re-creation zeroes nothing")
 }

@@ -20,6 +20,16 @@ func (w *work) live(u *Unit, s guards.State) error {
 		w.verdict(u.Item, u, guards.Verdict{Action: guards.Discard, Reason: guards.Redelivered})
 		return nil
 	}
+	if u.nobody {
+		w.verdict(u.Item, u, guards.Verdict{Action: guards.Discard, Reason: guards.NoEntity, Detail: "the payload names no entity of " + u.Handler.Model.Name})
+		return nil
+	}
+	if u.Handler.Stream != nil {
+		return w.liveNumbered(u, s)
+	}
+	if goes, err := w.once(u, s); err != nil || !goes {
+		return err
+	}
 	if u.Err != nil {
 		w.unitLetter(u, w.known(u), poison(u.Err), &failure{err: u.Err})
 		return nil
@@ -34,6 +44,7 @@ func (w *work) live(u *Unit, s guards.State) error {
 
 // waiting judges a parked unit.
 func (w *work) waiting(u *Unit, due bool) error {
+	w.ownID(u)
 	if u.Err != nil {
 		w.unitLetter(u, w.known(u), poison(u.Err), &failure{err: u.Err})
 		return nil
@@ -72,7 +83,7 @@ func (w *work) mustWait(u *Unit, rw *rowWork, place int64) (again time.Duration,
 	}
 	none := u.Handler.Stamper.Kind() == guards.KindNone
 	for _, e := range rw.queue.Parked {
-		if e.Place < place && w.keepsOrder(e.Handler) && (none || e.Cause != store.CauseMissing) {
+		if e.Stream == "" && e.Place < place && w.keepsOrder(e.Handler) && (none || e.Cause != store.CauseMissing) {
 			return max(e.Due.Sub(w.now), wakeLater), true
 		}
 	}
@@ -107,9 +118,20 @@ func (w *work) judge(u *Unit, rw *rowWork, s guards.State) error {
 		}
 		s.Clock = rw.row.Clocks.NewestOf(columns)
 	}
-	v := judgeAll(h.Guards, u.Item.Event, &s)
-	if v.Passed() && h.Verb == handlers.VerbModify {
-		v = judgeAll([]guards.Guard{h.Stamper}, u.Item.Event, &s)
+	if h.Verb == handlers.VerbModify && h.Vectors() != nil {
+		if s.Vector, err = w.seen(u, rw); err != nil {
+			w.failed(u, rw, &failure{err: err})
+			return nil
+		}
+	}
+	v := w.behindHorizon(u, rw, &s)
+	if v.Passed() {
+		v = judgeAll(h.Guards, u.Item.Event, &s)
+	}
+	if v.Passed() && h.Verb == handlers.VerbModify && h.Stream == nil { // numbers were asked for before
+		if v = judgeAll([]guards.Guard{h.Stamper}, u.Item.Event, &s); !v.Passed() && isPurged(s.Clock) {
+			v = purged(u, &s, stamp.Time, s.Clock.Time)
+		}
 	}
 	switch v.Action {
 	case guards.Apply:
@@ -131,14 +153,21 @@ func (w *work) judge(u *Unit, rw *rowWork, s guards.State) error {
 		f := &failure{err: u.Refused}
 		f.final, f.reason = w.Classify(u.Refused)
 		var p *ProjectionError
+		var column *store.PanicError
 		if errors.As(u.Refused, &p) {
 			f.stack = p.Stack
+		} else if errors.As(u.Refused, &column) {
+			f.stack = column.Stack
 		}
 		w.failed(u, rw, f)
 		return nil
 	}
-	if h.Verb == handlers.VerbSet {
+	switch h.Verb {
+	case handlers.VerbSet:
 		return w.set(u, rw, s)
+	case handlers.VerbResolve:
+		return w.resolve(u, rw)
+	case handlers.VerbModify, handlers.VerbProject:
 	}
 	return w.modify(u, rw, s)
 }

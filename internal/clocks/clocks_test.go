@@ -103,7 +103,7 @@ func TestFieldsCanBeRead(t *testing.T) {
 			stored := l.Encode(r)
 			require.Equal(t, c.want, stored.Fields)
 			require.Equal(t, r.Newest().Time, stored.Time)
-			back, err := l.Decode(stored, guards.Live)
+			back, err := l.Decode(stored, guards.Alive)
 			require.NoError(t, err)
 			require.Equal(t, r, back)
 		})
@@ -137,7 +137,7 @@ func TestRoundTrip(t *testing.T) {
 		for _, c := range []byte(stored.Fields) {
 			require.True(t, c == '\n' || c >= ' ' && c < 0x7f, "seed %d: %q is not plain text", seed, stored.Fields)
 		}
-		back, err := l.Decode(stored, guards.Live)
+		back, err := l.Decode(stored, guards.Alive)
 		require.NoError(t, err, "seed %d", seed)
 		require.Equal(t, row, back, "seed %d", seed)
 	}
@@ -165,7 +165,7 @@ func TestGenerations(t *testing.T) {
 
 	// A column that came with generation 2 was never written in a row of generation 1.
 	l := layout(t, map[string]int32{"c": 2}, 2)
-	r, err := l.Decode(stored, guards.Live)
+	r, err := l.Decode(stored, guards.Alive)
 	require.NoError(t, err)
 	require.True(t, r.Stamps[place(t, l, "c")].IsZero())
 	require.Equal(t, at(9), r.Stamps[place(t, l, "a")])
@@ -174,11 +174,11 @@ func TestGenerations(t *testing.T) {
 	require.Equal(t, int32(2), again.Gen)
 
 	// The older process must not merge what it can't know.
-	_, err = old.Decode(again, guards.Live)
+	_, err = old.Decode(again, guards.Alive)
 	require.ErrorIs(t, err, clocks.ErrNewerGeneration)
 	// After it has read the layout again, it keeps the stamps of columns that it lacks.
 	beside := layout(t, map[string]int32{"new": 2}, 2)
-	r, err = beside.Decode(clocks.Stored{Time: 9, Tie: []byte(at(9).Tie), Fields: "3 0src|3|%00 = new", Gen: 2}, guards.Live)
+	r, err = beside.Decode(clocks.Stored{Time: 9, Tie: []byte(at(9).Tie), Fields: "3 0src|3|%00 = new", Gen: 2}, guards.Alive)
 	require.NoError(t, err)
 	require.Equal(t, at(3), r.Stamps[place(t, beside, "new")])
 	require.Equal(t, "3 0src|3|%00 = new", beside.Encode(r).Fields)
@@ -190,7 +190,7 @@ func TestColumnThatIsNoLongerClocked(t *testing.T) {
 	t.Parallel()
 	l := layout(t, map[string]int32{"derived": 1}, 1)
 	stored := clocks.Stored{Time: 9, Tie: []byte(at(9).Tie), Fields: "3 0src|3|%00 = derived", Gen: 1}
-	r, err := l.Decode(stored, guards.Live)
+	r, err := l.Decode(stored, guards.Alive)
 	require.NoError(t, err)
 	require.Equal(t, at(3), r.Stamps[place(t, l, "derived")])
 	require.Equal(t, stored, l.Encode(r))
@@ -214,7 +214,7 @@ func TestDamagedFields(t *testing.T) {
 	t.Parallel()
 	l := layout(t, nil, 1)
 	for _, text := range []string{"x", "7 = a", "7", "= a", "x 0src = a", "7 0s%0 = a", "7 0s%zz = a", "- = %", "7 0src|7|%00 = a\n", "\n- = a"} {
-		_, err := l.Decode(clocks.Stored{Time: 9, Tie: []byte("t"), Fields: text, Gen: 1}, guards.Live)
+		_, err := l.Decode(clocks.Stored{Time: 9, Tie: []byte("t"), Fields: text, Gen: 1}, guards.Alive)
 		if text == "7 0src|7|%00 = a\n" {
 			require.NoError(t, err) // an end of line at the end is somebody's editor
 			continue
@@ -227,11 +227,11 @@ func FuzzDecode(f *testing.F) {
 	f.Add("7 0src|7|%00 = a b\n- = @exists")
 	f.Fuzz(func(t *testing.T, text string) {
 		l := layout(t, nil, 1)
-		r, err := l.Decode(clocks.Stored{Time: 9, Tie: []byte("t"), Fields: text, Gen: 1}, guards.Live)
+		r, err := l.Decode(clocks.Stored{Time: 9, Tie: []byte("t"), Fields: text, Gen: 1}, guards.Alive)
 		if err != nil {
 			return
 		}
-		back, err := l.Decode(l.Encode(r), guards.Live)
+		back, err := l.Decode(l.Encode(r), guards.Alive)
 		if err != nil || !slices.Equal(back.Stamps, r.Stamps) {
 			t.Fatalf("%q: %v, then %v (%v)", text, r, back, err)
 		}

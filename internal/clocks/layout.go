@@ -21,6 +21,9 @@ type Layout struct {
 	Current int32
 	// Exists is the place of existence.
 	Exists int
+	// Purged: tombstones of the table have been purged, or are about to be, so that a
+	// missing row may be one that was deleted (R13).
+	Purged bool
 }
 
 // NewLayout lays out a model: gens holds the generation of each name that is known for
@@ -49,7 +52,7 @@ func NewLayout(m *handlers.Model, gens map[string]int32, current int32) *Layout 
 
 // IsClocked reports whether a column carries a stamp.
 func IsClocked(c *handlers.Column) bool {
-	return c.Owner != nil && c.Owner.Verb != handlers.VerbProject && !isNone(c.Owner)
+	return c.Owner != nil && c.Owner.Verb != handlers.VerbProject && !isUnordered(c.Owner)
 }
 
 // Names returns the names of a model that need a generation: its clocked columns and

@@ -4,7 +4,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/evenkeel-go/evenkeel/guards"
 	"github.com/evenkeel-go/evenkeel/handlers"
 )
 
@@ -76,6 +75,6 @@ func sortedNames(gens map[string]int32) []string {
 	return names
 }
 
-func isNone(o *handlers.Owner) bool {
-	return o.Verb == handlers.VerbModify && o.Kind == guards.KindNone
+func isUnordered(o *handlers.Owner) bool {
+	return o.Verb == handlers.VerbModify && !o.Kind.Clocked()
 }

@@ -7,7 +7,10 @@ import (
 
 	"github.com/evenkeel-go/evenkeel/guards"
 	"github.com/evenkeel-go/evenkeel/handlers"
+	"github.com/evenkeel-go/evenkeel/internal/batch"
 	"github.com/evenkeel-go/evenkeel/internal/deep"
+	"github.com/evenkeel-go/evenkeel/internal/sequence"
+	"github.com/evenkeel-go/evenkeel/internal/store"
 	"github.com/evenkeel-go/evenkeel/internal/store/memory"
 )
 
@@ -162,9 +165,22 @@ func compareMemory(a, b *memory.Content) []difference {
 	return nil
 }
 
+// remembered are the facts that depend on the set of events alone: no revisions, no horizons,
+// and of a stream its numbers and not where it took up a whole state, since an event that
+// carries one changes nothing when all before it have come. The ids of a stream's numbers
+// say no more.
 func remembered(c *memory.Content) []string {
 	var all []string
+	ofStreams := map[string]bool{}
+	for _, m := range c.Memos {
+		if m.Kind == batch.KindSequence {
+			ofStreams[batch.StreamScope(m.Scope)] = true
+		}
+	}
 	for _, i := range c.IDs {
+		if ofStreams[i.Scope] {
+			continue
+		}
 		held := ""
 		if i.Held {
 			held = ", held"
@@ -172,9 +188,26 @@ func remembered(c *memory.Content) []string {
 		all = append(all, "id "+i.ID+" of "+i.Scope+" "+i.Entity+held)
 	}
 	for _, m := range c.Memos {
-		all = append(all, string(m.Kind)+" of "+m.Scope+" "+m.Entity+": "+m.Body)
+		body := m.Body
+		switch m.Kind {
+		case store.KindHorizon:
+			continue
+		case batch.KindSequence:
+			body = numbers(body)
+		}
+		all = append(all, string(m.Kind)+" of "+m.Scope+" "+m.Entity+": "+body)
 	}
 	return all
+}
+
+// numbers is how far a stream has come, whichever event carried its whole state.
+func numbers(body string) string {
+	s, err := sequence.Parse(body)
+	if err != nil {
+		return body
+	}
+	s.Base, s.HasBase = 0, false
+	return s.String()
 }
 
 // existence is a row's, for people.

@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"reflect"
 	"slices"
 	"strings"
@@ -76,11 +77,7 @@ func New(reg *handlers.Registry, events []*event.Event, o Options) (*Checker, er
 	if o.Samples <= 0 {
 		o.Samples = 500
 	}
-	// Lateness looks at arrival, by intent. What is promised is about the events that were
-	// admitted, so all are.
-	w.Admission = slices.DeleteFunc(w.Admission, func(g guards.Guard) bool {
-		return reflect.TypeOf(g) == reflect.TypeOf(guards.MaxLateness(0))
-	})
+	unbound(w)
 	c := &Checker{options: o, wiring: w, layouts: batch.Layouts{}}
 	c.store = memory.New(func() time.Time { return c.now })
 	layouts, err := c.store.Claim(context.Background(), group, w.Models, false)
@@ -91,7 +88,7 @@ func New(reg *handlers.Registry, events []*event.Event, o Options) (*Checker, er
 		c.layouts[m] = layouts[i]
 	}
 	c.judge = &batch.Judge{
-		Wiring: w, Group: group, Classify: classify.Handler, MissingFor: 24 * time.Hour, MaxParkedPerKey: 1000,
+		Wiring: w, Group: group, Classify: classify.Handler, MissingFor: 24 * time.Hour, MaxParkedPerKey: math.MaxInt,
 		Delay: func(attempt int) (time.Duration, bool) { return time.Second, attempt < 3 },
 	}
 	codec := event.CodecFunc("converges", func(r *event.Record, e *event.Event) error {
@@ -99,10 +96,25 @@ func New(reg *handlers.Registry, events []*event.Event, o Options) (*Checker, er
 		return nil
 	})
 	c.prepare = &batch.Preparer{Wiring: w, Codec: func(string) event.Codec { return codec }}
+	c.judge.Prepare = c.prepare
 	if err := c.take(events); err != nil {
 		return nil, err
 	}
 	return c, nil
+}
+
+// unbound takes away the bounds that look at arrival, by intent: what is promised is about
+// events that were admitted and that nothing cut short. The time that a gap may stay keeps
+// its bound, since it runs only when all events have come.
+func unbound(w *handlers.Wiring) {
+	w.Admission = slices.DeleteFunc(w.Admission, func(g guards.Guard) bool {
+		return reflect.TypeOf(g) == reflect.TypeOf(guards.MaxLateness(0))
+	})
+	for _, h := range w.All() {
+		if h.Stream != nil {
+			h.Stream.MaxGap = math.MaxInt
+		}
+	}
 }
 
 // take completes and checks the events.
@@ -151,10 +163,9 @@ func (c *Checker) take(events []*event.Event) error {
 			for _, u := range it.Units {
 				if u.Err != nil {
 					fault(i, "handler %s: %v", u.Handler.Name, u.Err)
-					continue
 				}
-				c.units[i] = append(c.units[i], unit{i, u.Handler, u.Key})
 			}
+			c.units[i] = unitsOf(i, it)
 		}
 	}
 	if len(faults) == 0 {
@@ -163,8 +174,19 @@ func (c *Checker) take(events []*event.Event) error {
 	return errors.New("the events can't be played:\n  - " + strings.Join(faults, "\n  - "))
 }
 
+// unitsOf are an event's units that have an entity.
+func unitsOf(event int, it *batch.Item) (us []unit) {
+	for _, u := range it.Units {
+		if u.Key != "" {
+			us = append(us, unit{event, u.Handler, u.Key})
+		}
+	}
+	return us
+}
+
 func saySame(a, b *event.Event) bool {
-	return a.Type == b.Type && a.Key == b.Key && a.OccurredAt.Equal(b.OccurredAt) && a.Version == b.Version && bytes.Equal(a.Data, b.Data)
+	return a.Type == b.Type && a.Key == b.Key && a.OccurredAt.Equal(b.OccurredAt) && bytes.Equal(a.Data, b.Data) &&
+		a.Version == b.Version && a.Lamport == b.Lamport && a.Vector.String() == b.Vector.String()
 }
 
 // record is the record at an offset of the order that is being played.

@@ -51,8 +51,8 @@ func ev(eventType string, second int64, data string) *event.Event {
 
 func six() []*event.Event {
 	return []*event.Event{
-		ev("created", 1, `{"Customer":"ann"}`), ev("paid", 2, ""), ev("shipped", 3, ""),
-		ev("created", 4, `{"Customer":"bob"}`), ev("paid", 5, ""), ev("shipped", 6, ""),
+		ev("created", 1, `{"Customer":"ann"}`), ev("paid", 2, "{}"), ev("shipped", 3, "{}"),
+		ev("created", 4, `{"Customer":"bob"}`), ev("paid", 5, "{}"), ev("shipped", 6, "{}"),
 	}
 }
 
@@ -71,7 +71,7 @@ func TestEventsThatCantBePlayedAreNamed(t *testing.T) {
 	t.Parallel()
 	one, two := ev("created", 1, `{"Customer":"ann"}`), ev("created", 1, `{"Customer":"bob"}`)
 	one.ID, two.ID = "x", "x"
-	keyless := ev("paid", 1, "")
+	keyless := ev("paid", 1, "{}")
 	keyless.Key = ""
 	for name, c := range map[string]struct {
 		events []*event.Event
@@ -105,7 +105,7 @@ func TestAPanickingProjectionIsAnError(t *testing.T) {
 		return nil
 	}, guards.Timestamp(), handlers.Writes("PaidAt"))
 	handlers.Project(reg, func(o *Order) { o.Status = o.ShippedAt.String() }, handlers.Writes("Status"))
-	c, err := converge.New(reg, []*event.Event{ev("paid", 1, "")}, converge.Options{})
+	c, err := converge.New(reg, []*event.Event{ev("paid", 1, "{}")}, converge.Options{})
 	require.NoError(t, err)
 	_, err = c.Check(t.Context())
 	require.ErrorContains(t, err, "the projection of Order panicked")

@@ -110,17 +110,14 @@ func (r *run) batch(from int64, kind momentKind) error {
 	for offset := from; offset < int64(len(r.log)); offset++ {
 		items = append(items, r.prepare.Prepare(r.record(offset)))
 	}
-	want := batch.Gather(group, items, r.layouts, func(offset int64) bool {
-		first, _, _ := r.state.FirstSight(offset)
-		return first
-	})
-	loaded, err := r.store.Load(r.ctx, want)
+	out, err := r.judgeLive(items)
 	if err != nil {
 		return err
 	}
-	out, err := r.judge.Live(r.ctx, items, r.layouts, loaded, r.state, r.now)
-	if err != nil {
-		return err
+	if out.Incomplete {
+		if out, err = r.judgeLive(items); err != nil {
+			return err
+		}
 	}
 	if kind != undone {
 		if err := r.store.Commit(r.ctx, out.Batch); err != nil {
@@ -132,6 +129,18 @@ func (r *run) batch(from int64, kind momentKind) error {
 	}
 	r.show(kind, out.Verdicts)
 	return nil
+}
+
+func (r *run) judgeLive(items []*batch.Item) (*batch.Outcome, error) {
+	want := batch.Gather(group, items, r.layouts, func(offset int64) bool {
+		first, _, _ := r.state.FirstSight(offset)
+		return first
+	})
+	loaded, err := r.store.Load(r.ctx, want)
+	if err != nil {
+		return nil, err
+	}
+	return r.judge.Live(r.ctx, items, r.layouts, loaded, r.state, r.now)
 }
 
 func (r *run) show(kind momentKind, verdicts []batch.Judged) {

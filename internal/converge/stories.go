@@ -239,8 +239,8 @@ func (c *Checker) aboutSet(u *unit, title string, events ...int) *Story {
 
 func (c *Checker) wanderingKey(u *unit) *Story {
 	s := c.aboutSet(u, fmt.Sprintf("The key of %s is not a function of its event.", u.handler.Name))
-	s.say("what was tried", "The function of handlers.Key was called several times with the payload of this event, and did not always find the same entity.")
-	s.Mend = []string{"Let the function return something that stands in the payload and nothing else: an event that is read again after a crash must find the entity that it found before."}
+	s.say("what was tried", "The function of handlers.Key or handlers.Keys was called several times with the payload of this event, and did not always find the same entities.")
+	s.Mend = []string{"Let the function return something that stands in the payload and nothing else: an event that is read again after a crash must find what it found before."}
 	return s
 }
 

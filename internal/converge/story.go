@@ -112,6 +112,12 @@ func (c *Checker) listEvents(s *Story, events []int) {
 		if e.HasVersion {
 			line = append(line, fmt.Sprintf("version %d", e.Version))
 		}
+		if e.HasLamport {
+			line = append(line, fmt.Sprintf("lamport %d", e.Lamport))
+		}
+		if len(e.Vector) > 0 {
+			line = append(line, "vector "+e.Vector.String())
+		}
 		data := strings.Join(strings.Fields(string(e.Data)), " ")
 		if r := []rune(data); len(r) > 60 {
 			data = string(r[:60]) + "…"

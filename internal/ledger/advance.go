@@ -33,6 +33,10 @@ func (s *State) Observe(o, at int64) {
 	}
 }
 
+// Witness merges the Lamport time of an admitted record. A clock may always be ahead, so
+// it does not matter where the record stands.
+func (s *State) Witness(lamport int64) { s.Lamport = max(s.Lamport, lamport) }
+
 func (s *State) raise(at int64, has bool) {
 	if has && (!s.HasWatermark || at > s.Watermark) {
 		s.Watermark, s.HasWatermark = at, true

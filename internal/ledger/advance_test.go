@@ -102,3 +102,14 @@ func TestEveryOffsetIsJudgedOnce(t *testing.T) {
 		}
 	}
 }
+
+func TestWitnessMergesLamportTimes(t *testing.T) {
+	t.Parallel()
+	s := ledger.State{Next: 5, High: 10}
+	for _, n := range []int64{0, 7, 3} {
+		s.Witness(n)
+	}
+	require.EqualValues(t, 7, s.Lamport)
+	moved := ledger.Decide(ledger.Found{Ledger: s, HasLedger: true, Committed: 2, HasCommitted: true, LogEnd: 20}).State
+	require.EqualValues(t, 7, moved.Lamport, "an operator moves the position, not the clock")
+}

@@ -26,6 +26,8 @@ type State struct {
 	// below High; it counts only when HasWatermark is set.
 	Watermark    int64
 	HasWatermark bool
+	// Lamport is the highest Lamport time of all admitted records; 0 before any.
+	Lamport int64
 	// Gaps are the ranges below High that an operator skipped and that are not done.
 	Gaps Gaps
 	// Done are the ranges at or above Next that are finished.

@@ -39,7 +39,7 @@ func Full() *dlq.Letter {
 	}
 	return &dlq.Letter{
 		ID: dlq.UnitID(r.Coordinates, "billing", "order.paid", "order-17"), Rev: 2, State: dlq.Open,
-		Blocking: true, Place: 12,
+		Blocking: true, Place: 12, Stream: "orders",
 		Group: "billing", Handler: "order.paid", Table: "orders", Entity: "order-17",
 		Verdict: guards.Verdict{
 			Action: guards.DeadLetter, Reason: guards.Exhausted,
@@ -87,7 +87,7 @@ func Insert(ctx context.Context, db *gorm.DB, l *dlq.Letter) error {
 	r, v, n := l.Record, l.Verdict, l.Verdict.Numbers
 	row := map[string]any{
 		"id": l.ID, "rev": l.Rev, "state": l.State, "blocking": l.Blocking, "place": l.Place,
-		"grp": l.Group, "handler": l.Handler, "tbl": l.Table, "entity": l.Entity,
+		"grp": l.Group, "handler": l.Handler, "tbl": l.Table, "entity": l.Entity, "stream": l.Stream,
 		"action": v.Action, "reason": v.Reason, "compared": n.What, "cmp_event": n.Event,
 		"cmp_against": n.Against, "cmp_bound": n.Bound,
 		"cmp_event_tie": []byte(n.EventTie), "cmp_against_tie": []byte(n.AgainstTie),

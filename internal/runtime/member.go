@@ -22,6 +22,8 @@ type Member struct {
 	hard   context.Context //nolint:containedctx // the member's life
 	cancel context.CancelFunc
 	bytes  atomic.Int64
+	// reading is when a lane last began to read, or will have at the latest.
+	reading atomic.Pointer[time.Time]
 	// feed holds a token while something is polled and handed to its lane, or while a
 	// lane moves its partition's position: so nothing that was polled before a move is
 	// taken for what comes after it.
@@ -57,6 +59,8 @@ func (m *Member) Run(ctx context.Context) error {
 		m.cancel()
 		return err
 	}
+	joined := m.Clock.Now().Add(joinGrace)
+	m.reading.Store(&joined)
 	background, stopBackground := context.WithCancel(m.hard)
 	spawn := func(name string, f func()) <-chan struct{} {
 		done := make(chan struct{})
@@ -69,7 +73,7 @@ func (m *Member) Run(ctx context.Context) error {
 	committer := spawn("committer", func() { m.commits(background) })
 	identifying := spawn("identities", func() { m.identities(background) })
 	relaying := spawn("relay", func() { m.relay.run(background) })
-	sweeping := spawn("sweeper", func() { (&sweeper{m: m}).run(soft, hard) })
+	sweeping := spawn("sweeper", func() { (&sweeper{m: m, upkeep: upkeep{m: m}}).run(soft, hard) })
 
 	err := m.poll(ctx)
 	stopSweeping()

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/evenkeel-go/evenkeel/dlq"
+	"github.com/evenkeel-go/evenkeel/guards"
 	"github.com/evenkeel-go/evenkeel/handlers"
 	"github.com/evenkeel-go/evenkeel/internal/batch"
 	"github.com/evenkeel-go/evenkeel/internal/broker"
@@ -29,12 +30,18 @@ type Options struct {
 	Models    []*handlers.Model
 	Layouts   batch.Layouts
 
-	StartLatest     bool
-	BatchSize       int
-	MaxBytes        int64
-	MaxUnpublished  int
-	SweepInterval   time.Duration
-	KeepVerdicts    time.Duration
+	StartLatest    bool
+	BatchSize      int
+	MaxBytes       int64
+	MaxUnpublished int
+	SweepInterval  time.Duration
+	KeepVerdicts   time.Duration
+	// PlaceholderAge is when a placeholder counts as old, PlaceholderPolicy what becomes
+	// of it then.
+	PlaceholderAge    time.Duration
+	PlaceholderPolicy PlaceholderPolicy
+	// PurgeAfter is when tombstones go (R13); 0: never.
+	PurgeAfter      time.Duration
 	RevokeTimeout   time.Duration
 	ShutdownTimeout time.Duration
 	HardStop        time.Duration
@@ -67,6 +74,10 @@ type Observer interface {
 	Letter(l *dlq.Letter)
 	Published(n int)
 	Conflict(p broker.Partition)
+	Placeholders(o OldPlaceholders)
+	// Removed says that rows of a table were swept or purged, by what they were.
+	Removed(table string, state guards.Existence, n int)
+	Gap(g batch.Gap)
 }
 
 // Batch is one committed batch.

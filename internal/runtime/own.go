@@ -84,6 +84,8 @@ func (l *lane) tryOwn() (part string, err error) {
 		return partBroker, err
 	}
 	l.m.relay.enqueue(l, letters)
+	now := l.m.Clock.Now()
+	l.m.reading.Store(&now)
 	l.m.log(Info, "partition assigned", "topic", l.p.Topic, "partition", l.p.Number, "next", d.State.Next, "epoch", d.State.Epoch)
 	l.m.Observe.Assigned(l.p, d.State.Next)
 	return "", nil

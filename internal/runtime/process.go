@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/evenkeel-go/evenkeel/event"
@@ -80,6 +81,12 @@ func (l *lane) attempt(items []*batch.Item) (split bool, err error) {
 		if len(items) > 1 {
 			return true, nil
 		}
+		if !items[0].Alone {
+			// What has waited for the event may be what is refused, and is judged for
+			// itself then.
+			items[0].Alone = true
+			continue
+		}
 		if !suspects.accuse(o.refusal) {
 			l.m.log(Error, "the database refuses the record even without its effects; the partition waits", "topic", l.p.Topic, "partition", l.p.Number, "offset", items[0].Record.Offset, "error", o.refusal)
 			if err := l.wait(backoff(time.Second, time.Minute, try)); err != nil {
@@ -129,6 +136,11 @@ func (l *lane) settle(commit func() error, o *outcome) (step, error) {
 
 // once loads, judges and commits.
 func (l *lane) once(items []*batch.Item, o *outcome, lock bool) error {
+	return l.load(items, o, lock, false)
+}
+
+// load is once; again says that more is loaded this time.
+func (l *lane) load(items []*batch.Item, o *outcome, lock, again bool) error {
 	at := l.position()
 	layouts := l.m.layouts()
 	want := batch.Gather(l.m.Group, items, layouts, func(offset int64) bool {
@@ -150,6 +162,12 @@ func (l *lane) once(items []*batch.Item, o *outcome, lock bool) error {
 	o.Outcome, err = l.m.Judge.Live(l.ctx, items, layouts, loaded, at, l.m.Clock.Now())
 	if err != nil {
 		return err
+	}
+	if o.Incomplete && !again {
+		if locked != nil {
+			locked.Rollback()
+		}
+		return l.load(items, o, lock, true)
 	}
 	o.Batch.Marks = l.out.takeMarks()
 	if locked != nil {
@@ -201,10 +219,12 @@ func (l *lane) committedBatch(o *outcome) {
 	state.Rev++
 	l.out.add(o.Batch.Letters)
 	l.setPosition(state)
-	for _, letter := range o.Batch.Letters {
+	for _, letter := range slices.Concat(o.Batch.Letters, o.Batch.SweptLetters) {
 		l.m.Observe.Letter(letter)
 	}
 	l.m.relay.enqueue(l, o.Batch.Letters)
+	l.m.relay.enqueue(nil, o.Batch.SweptLetters)
+	l.m.gaps(o.Gaps)
 	l.m.Observe.Batch(Batch{
 		Partition: l.p, Records: o.records, Verdicts: o.Verdicts, Next: state.Next,
 		Took: l.m.Clock.Now().Sub(o.began), Attempts: o.tries,

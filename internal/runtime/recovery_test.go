@@ -38,14 +38,17 @@ func (instant) WithTimeout(ctx context.Context, _ time.Duration) (context.Contex
 
 type quiet struct{}
 
-func (quiet) Assigned(broker.Partition, int64)     {}
-func (quiet) Released(broker.Partition, bool)      {}
-func (quiet) Alarm(broker.Partition, ledger.Alarm) {}
-func (quiet) Batch(Batch)                          {}
-func (quiet) Swept([]batch.Judged)                 {}
-func (quiet) Letter(*dlq.Letter)                   {}
-func (quiet) Published(int)                        {}
-func (quiet) Conflict(broker.Partition)            {}
+func (quiet) Assigned(broker.Partition, int64)      {}
+func (quiet) Released(broker.Partition, bool)       {}
+func (quiet) Alarm(broker.Partition, ledger.Alarm)  {}
+func (quiet) Batch(Batch)                           {}
+func (quiet) Swept([]batch.Judged)                  {}
+func (quiet) Letter(*dlq.Letter)                    {}
+func (quiet) Published(int)                         {}
+func (quiet) Conflict(broker.Partition)             {}
+func (quiet) Placeholders(OldPlaceholders)          {}
+func (quiet) Removed(string, guards.Existence, int) {}
+func (quiet) Gap(batch.Gap)                         {}
 
 type fakeStore struct {
 	store.Store

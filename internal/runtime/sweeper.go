@@ -16,6 +16,7 @@ type sweeper struct {
 	m         *Member
 	retention time.Time
 	failed    bool
+	upkeep    upkeep
 }
 
 const (
@@ -59,6 +60,7 @@ func (s *sweeper) run(soft, hard context.Context) {
 			}
 		}
 		s.retain(soft)
+		s.upkeep.round(soft)
 	}
 }
 
@@ -77,7 +79,7 @@ func (s *sweeper) sweep(ctx context.Context) (int, error) {
 			claimed++
 		}
 	}
-	return claimed, s.judge(ctx, group(rows), due)
+	return claimed, s.judge(ctx, group(rows), due, false)
 }
 
 // group splits rows, which come in key order, by their keys.
@@ -92,11 +94,12 @@ func group(rows []*store.Parked) [][]*store.Parked {
 	return keys
 }
 
-// judge runs the keys as one batch, and in halves if the database refuses it (R18).
-func (s *sweeper) judge(ctx context.Context, keys [][]*store.Parked, due func(*store.Parked) bool) error {
+// judge runs the keys as one batch, and in halves if the database refuses it (R18); then
+// each event alone, without those that wait for it.
+func (s *sweeper) judge(ctx context.Context, keys [][]*store.Parked, due func(*store.Parked) bool, alone bool) error {
 	refused := map[string]error{}
 	for try := 1; try <= 20; try++ {
-		err := s.once(ctx, keys, due, refused, locks(try))
+		err := s.once(ctx, keys, due, refused, alone, locks(try))
 		if err == nil || ctx.Err() != nil {
 			return err
 		}
@@ -105,7 +108,11 @@ func (s *sweeper) judge(ctx context.Context, keys [][]*store.Parked, due func(*s
 		case stepSplit:
 			if first, rest := halves(keys); rest != nil {
 				// One bad half must not make the other wait for the lease.
-				return errors.Join(s.judge(ctx, first, due), s.judge(ctx, rest, due))
+				return errors.Join(s.judge(ctx, first, due, true), s.judge(ctx, rest, due, true))
+			}
+			if !alone {
+				alone = true
+				continue
 			}
 			if p := keys[0][0]; refused[p.ID] == nil {
 				refused[p.ID] = err
@@ -145,14 +152,15 @@ func halves(keys [][]*store.Parked) (first, rest [][]*store.Parked) {
 	return keys, nil
 }
 
-func (s *sweeper) once(ctx context.Context, keys [][]*store.Parked, due func(*store.Parked) bool, refused map[string]error, lock bool) error {
+func (s *sweeper) once(ctx context.Context, keys [][]*store.Parked, due func(*store.Parked) bool, refused map[string]error, alone, lock bool) error {
 	m := s.m
 	layouts := m.layouts()
 	var units []*batch.Unit
 	var items []*batch.Item
 	for _, key := range keys {
 		for _, p := range key {
-			u := m.Prepare.PrepareParked(p)
+			u := m.Prepare.PrepareParked(s.patient(p))
+			u.Item.Alone = alone
 			if err := refused[p.ID]; err != nil {
 				accuse(u, err)
 			}
@@ -189,10 +197,11 @@ func (s *sweeper) once(ctx context.Context, keys [][]*store.Parked, due func(*st
 	}
 	m.relay.enqueue(nil, out.Batch.Letters)
 	m.Observe.Swept(out.Verdicts)
+	m.gaps(out.Gaps)
 	return nil
 }
 
-// retain lets the verdict journal forget what is too old.
+// retain lets the verdict journal and the memories of ids forget what is too old.
 func (s *sweeper) retain(ctx context.Context) {
 	now := s.m.Clock.Now()
 	if now.Before(s.retention) {
@@ -202,7 +211,29 @@ func (s *sweeper) retain(ctx context.Context) {
 	for ctx.Err() == nil {
 		n, err := s.m.Store.Retain(ctx, now.Add(-s.m.KeepVerdicts), retainPortion)
 		if err != nil || n < retainPortion {
-			return
+			break
 		}
 	}
+	for _, memory := range batch.Memories(s.m.Judge.Wiring, s.m.Topics) {
+		n, err := s.forget(ctx, memory, now)
+		if err != nil {
+			s.m.log(Debug, "ids are left to the next round", "scope", memory.Scope, "error", err)
+			return
+		}
+		if n > 0 {
+			s.m.log(Debug, "forgot ids behind the horizon", "scope", memory.Scope, "ids", n)
+		}
+	}
+}
+
+// forget drops the ids of a scope that event time has left behind by more than the memory's
+// span. How far it has come is what the slowest of the partitions says that are being read:
+// a partition with a backlog would else find its events older than what the others have
+// made the memory forget. One in which nothing has moved for as long holds up nobody.
+func (s *sweeper) forget(ctx context.Context, memory batch.Memory, now time.Time) (int64, error) {
+	reached, ok, err := s.m.Store.Reached(ctx, s.m.Group, now.Add(-memory.For))
+	if err != nil || !ok {
+		return 0, err
+	}
+	return s.m.Store.Forget(ctx, s.m.Group, memory.Scope, memory.ForgetsUpTo(reached, now), retainPortion)
 }

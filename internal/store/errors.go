@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"fmt"
+	"runtime/debug"
 )
 
 // ErrConflict says that another lane changed a row, a queue or a parked event between
@@ -29,6 +30,23 @@ type DataError struct {
 
 func (e *DataError) Error() string { return "the database refuses the data: " + e.Err.Error() }
 func (e *DataError) Unwrap() error { return e.Err }
+
+// PanicError is a panic of a column's type, in its Value, Scan or serializer. It comes in a
+// DataError: the row at fault is found like one that the database refuses (R18).
+type PanicError struct {
+	Value any
+	Stack string
+}
+
+func (e *PanicError) Error() string { return fmt.Sprintf("the type of a column panicked: %v", e.Value) }
+
+// Caught makes a PanicError of what recover returned, nil if that is nil.
+func Caught(r any) error {
+	if r == nil {
+		return nil
+	}
+	return &PanicError{Value: r, Stack: string(debug.Stack())}
+}
 
 // TransientError says that the database can't do it now: it is away, restarting, or
 // broke a deadlock. Try again later.

@@ -60,6 +60,10 @@ type Store interface {
 	// caller ends it with Commit or Rollback of the returned Locked.
 	Lock(ctx context.Context, want *Want) (Locked, error)
 
+	// Lamport is the highest Lamport time in the group's ledger rows, 0 when there is
+	// none.
+	Lamport(ctx context.Context, group string) (int64, error)
+
 	// Unpublished returns the letters of the partition that are not marked published, in
 	// order of offsets. Those of sweepers are not among them: no lane's offset waits for
 	// them, and Leftovers finds them.
@@ -80,11 +84,23 @@ type Store interface {
 	// the others are not due yet and not claimed.
 	Due(ctx context.Context, group string, now time.Time, d time.Duration, limit, perKey int) ([]*Parked, error)
 
+	Upkeep
+
 	// Retain deletes verdicts older than before, in small ordered portions, and
 	// returns how many there were.
 	Retain(ctx context.Context, before time.Time, portion int) (int64, error)
+	// Reached returns the lowest watermark among the partitions that the group has moved in
+	// since then, in microseconds: what every partition that is being read has come to, one
+	// with a backlog too. ok is false when none has moved.
+	Reached(ctx context.Context, group string, since time.Time) (at int64, ok bool, err error)
+	// Forget drops the scope's ids that are not held, up to and at an event time, oldest
+	// first and in small portions, and returns how many there were. In the transaction of
+	// each portion the scope's horizon moves to the newest id that it drops, never back
+	// (R8): an id that is not found has a horizon beyond it.
+	Forget(ctx context.Context, group, scope string, upTo int64, portion int) (int64, error)
 	// Counts returns how many events are parked by cause, letters open by reason, and
-	// placeholders by model, for the group. It reads the models' tables whole: ask seldom.
+	// placeholders by model, for the group. Where a table has no index for its placeholders
+	// it is read whole: ask seldom.
 	Counts(ctx context.Context, group string, models []*handlers.Model) (*Counts, error)
 	// Now is the database's clock, for telling a skewed one.
 	Now(ctx context.Context) (time.Time, error)
@@ -105,10 +121,14 @@ type Want struct {
 	// Judged are the coordinates of records that are not at first sight: whether their
 	// units have letters or parked rows must be known (R6).
 	Judged []event.Coordinates
-	// IDs and Memos are asked for by key; none is repeated. Ids are read before memos: an
-	// id that is not there any more has a horizon which says so (R8).
+	// IDs and Memos are asked for by key; none is repeated. Both are seen at one
+	// moment: an id that is not there any more has a horizon which says so (R8), a number
+	// that a stream has taken has its id (R7).
 	IDs   []IDKey
 	Memos []MemoKey
+	// Streams asks for what waits in streams of numbers (R7); none is repeated. They are
+	// read after rows and memos.
+	Streams []StreamKey
 }
 
 // WantRows asks for rows of one model.
@@ -134,6 +154,8 @@ type Loaded struct {
 	// IDs and Memos hold those that are there.
 	IDs   map[IDKey]*ID
 	Memos map[MemoKey]*Memo
+	// Streams holds those in which something waits.
+	Streams map[StreamKey]*Stream
 }
 
 // Queue is what waits under one entity key.
@@ -142,7 +164,8 @@ type Queue struct {
 	Parked []QueueEntry
 	// Letters are the unresolved blocking letters in place order.
 	Letters []QueueEntry
-	// LastPlace is the highest place ever given out that is still known.
+	// LastPlace is the highest place ever given out that is still known. The places of a
+	// stream's entries are its numbers and don't count.
 	LastPlace int64
 }
 
@@ -153,6 +176,8 @@ type QueueEntry struct {
 	Cause   Cause
 	Place   int64
 	Due     time.Time
+	// Stream is set for what waits in a stream of numbers, and not for its entity.
+	Stream string
 }
 
 // Row is one entity's row.
@@ -173,6 +198,7 @@ type Cause string
 
 // The causes (R9).
 const (
+	CauseGap     Cause = "gap"
 	CauseRetry   Cause = "retry"
 	CauseBehind  Cause = "behind"
 	CauseMissing Cause = "missing"
@@ -186,13 +212,16 @@ type Parked struct {
 	// Entity is the canonical key.
 	Entity  string
 	Handler string
-	Cause   Cause
-	// Place orders what is parked under one key; smaller is earlier.
+	// Stream is the stream of numbers that the event waits in, empty for none (R7).
+	Stream string
+	Cause  Cause
+	// Place orders what is parked under one key; smaller is earlier. In a stream it is the
+	// number.
 	Place int64
 	// Rev grows with each change; whoever removes or changes the row names it.
 	Rev      int64
 	Due      time.Time
-	Expires  time.Time // when waiting for a missing row ends; zero: never by time
+	Expires  time.Time // when waiting for a row or a number ends; zero: never by time
 	Attempts int
 	// FirstFailed and LastFailed are zero for an event that has not run.
 	FirstFailed, LastFailed time.Time
@@ -211,6 +240,12 @@ type Batch struct {
 	// Insert are rows to make: a row that is there already is a conflict. Update are
 	// rows that were loaded: one whose revision has changed is a conflict (R15).
 	Insert, Update []*Row
+	// Delete are rows that were loaded and go for good; one whose revision has changed is
+	// a conflict.
+	Delete []*Row
+	// Origins are events that wrote placeholders. Forget removes those of the given ones.
+	Origins []*Origin
+	Forget  []OriginKey
 	// Absent are keys whose rows were seen to be missing and whose queues were seen to
 	// hold so many parked rows, where a unit was parked or judged on that ground
 	// without making a row (R9); anything else is a conflict. The check comes before the
@@ -228,8 +263,14 @@ type Batch struct {
 	Release []Mark
 	// Wake are keys whose events with cause missing become due now; their revisions
 	// grow.
-	Wake    []QueueKey
-	Letters []*dlq.Letter
+	Wake []QueueKey
+	// WakeStreams makes due now what waits in streams for numbers before it, up to the
+	// next gap; the revisions grow.
+	WakeStreams []WakeStream
+	Letters     []*dlq.Letter
+	// SweptLetters are those of events that were parked before: no lane's offset waits for
+	// them. Without a Ledger all Letters are such.
+	SweptLetters []*dlq.Letter
 	// Marks mark letters as published.
 	Marks    []Mark
 	Verdicts []Verdict

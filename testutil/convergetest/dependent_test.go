@@ -323,7 +323,7 @@ type onlyLive struct{}
 func (onlyLive) Name() string { return "only-live" }
 
 func (onlyLive) Judge(_ *event.Event, s *guards.State) guards.Verdict {
-	if s.Existence == guards.Live {
+	if s.Existence == guards.Alive {
 		return guards.Pass()
 	}
 	return guards.Verdict{Action: guards.Discard, Reason: guards.Superseded}

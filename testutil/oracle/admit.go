@@ -176,7 +176,7 @@ func (o *Oracle) admit(p *Prediction, log []event.Record) error {
 				if ev.Version != nil {
 					e.stamp.Number = *ev.Version
 				}
-				e.noStamp = ev.Version == nil && u.Rule != Always
+				e.noStamp = ev.Version == nil && u.Rule != Always && u.Rule != Once
 			}
 			p.history[u.Table][u.Key] = append(p.history[u.Table][u.Key], e)
 		}
@@ -268,6 +268,9 @@ func (e *entry) fails() guards.Reason {
 // carries reports whether the entity's row certainly, or possibly, carries the stamp of e
 // when e is judged.
 func (p *Prediction) carries(e *entry) (certain, possible bool) {
+	if e.unit.Rule == Once {
+		return p.remembered(e)
+	}
 	if e.noStamp || e.unit.Rule == Always || e.unit.Fails == guards.Poison {
 		return false, false
 	}
@@ -306,8 +309,12 @@ const anyModify = "@modify"
 
 // written are the fields on which a unit leaves its stamp.
 func written(t *Table, u *Unit) []string {
-	if u.Rule != Set {
+	switch u.Rule {
+	case Once:
+		return nil
+	case Modify, Always:
 		return []string{anyModify}
+	case Set:
 	}
 	fields := make([]string, 0, len(u.Facts)+1)
 	for f := range u.Facts {

@@ -124,7 +124,7 @@ func TestDeviations(t *testing.T) {
 		"raised from the dead": {
 			func(a *oracle.Actual) {
 				row := a.Rows["orders"]["b"]
-				row.State = guards.Live
+				row.State = guards.Alive
 				a.Rows["orders"]["b"] = row
 			},
 			oracle.StaleOverwrite, "the row must be placeholder and is live",

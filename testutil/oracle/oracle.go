@@ -86,6 +86,10 @@ const (
 	Modify
 	// Always changes the row in order of arrival, whatever was before.
 	Always
+	// Once changes the row once for each source and id of an event type under a handler,
+	// in any order: its Change must commute with all others. The oracle remembers ids
+	// without end.
+	Once
 )
 
 // Unit is an event's effect under one handler on one entity.

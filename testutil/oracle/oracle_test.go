@@ -143,7 +143,7 @@ func TestFieldsTakeTheNewestFact(t *testing.T) {
 		}
 		row := predict(t, shuffled...).Rows["orders"]["a"]
 		require.Equal(t, facts("customer", "amy", "paid", 20.0, "cancelled", nil, "total", nil, "status", "paid"), row.Fields)
-		require.Equal(t, guards.Live, row.State)
+		require.Equal(t, guards.Alive, row.State)
 		at := func(minute int, id string) oracle.Stamp {
 			return oracle.Stamp{Number: noon.Add(time.Duration(minute) * time.Minute).UnixMicro(), ID: id}
 		}
@@ -190,7 +190,7 @@ func TestRowsBeginAndEnd(t *testing.T) {
 	)
 	rows := p.Rows["orders"]
 	require.Equal(t, guards.Placeholder, rows["early"].State)
-	require.Equal(t, guards.Live, rows["completed"].State)
+	require.Equal(t, guards.Alive, rows["completed"].State)
 	require.Equal(t, guards.Deleted, rows["gone"].State)
 	require.Nil(t, rows["gone"].Fields["paid"], "the delete zeroed it, and is newer")
 	require.Equal(t, "5", rows["gone"].Clocks["customer"].ID)

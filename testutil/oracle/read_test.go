@@ -38,7 +38,7 @@ func TestReadRows(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, rows, 2, "soft-deleted rows are rows")
 	stamp := oracle.Stamp{Number: 7, Source: "s", ID: "i"}
-	require.Equal(t, guards.Live, rows["1"].State)
+	require.Equal(t, guards.Alive, rows["1"].State)
 	require.Equal(t, map[string]oracle.Stamp{"customer": stamp, "paid_at": {}, oracle.Exists: stamp}, rows["1"].Clocks)
 	require.Equal(t, "ann", rows["1"].Fields["customer"])
 	require.Len(t, rows["1"].Fields, 3, "the key and the ek_ columns are not fields")

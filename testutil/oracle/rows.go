@@ -27,13 +27,14 @@ func (p *Prediction) predictRow(t *Table, key string, all []*entry) error {
 	// Blind failures do not depend on the row; missing rows do.
 	p.settleSet(units)
 	made := p.settleMissing(units, foreign, scattered)
+	p.settleOnce(units)
 
 	if !made {
 		return nil
 	}
 	row := &Row{Fields: map[string]any{}, State: guards.Placeholder, Clocks: map[string]Stamp{}}
 	if t.NoCreator {
-		row.State = guards.Live
+		row.State = guards.Alive
 	}
 	for _, f := range slices.Concat(t.Set, t.Modify) {
 		row.Fields[f], row.Clocks[f] = nil, Stamp{}
@@ -47,6 +48,7 @@ func (p *Prediction) predictRow(t *Table, key string, all []*entry) error {
 		return err
 	}
 	p.applyModifies(t, key, row, units, scattered)
+	p.applyOnce(row, units)
 	if t.Project != nil {
 		t.Project(row.Fields)
 	}
@@ -60,7 +62,7 @@ func (p *Prediction) predictRow(t *Table, key string, all []*entry) error {
 func (p *Prediction) settleSet(units []*entry) {
 	for _, e := range units {
 		// A payload that does not decode is poison under any verb.
-		if e.unit.Rule != Set && e.fails() != guards.Poison {
+		if e.unit.Rule == Once || e.unit.Rule != Set && e.fails() != guards.Poison {
 			continue
 		}
 		if reason := e.fails(); reason != "" {
@@ -91,7 +93,7 @@ func (p *Prediction) settleMissing(units []*entry, foreign, scattered bool) (mad
 		if u.Creates || u.Missing == Placeholder {
 			// A Modify that refuses has made nothing; one that fails leaves a row, behind
 			// which its letter stands.
-			made = made || !u.Refuses
+			made = made || !u.Refuses && (u.Rule != Once || u.Fails == "")
 			now = now || u.Creates || u.Deletes
 			continue
 		}
@@ -146,7 +148,7 @@ func (p *Prediction) mergeSets(t *Table, key string, row *Row, units []*entry) e
 	for f, e := range winner {
 		row.Clocks[f] = e.stamp
 		if f == Exists {
-			row.State = guards.Live
+			row.State = guards.Alive
 			if e.unit.Deletes {
 				row.State = guards.Deleted
 			}
@@ -169,7 +171,7 @@ func (p *Prediction) applyModifies(t *Table, key string, row *Row, units []*entr
 	count := 0
 	for _, e := range units {
 		u := e.unit
-		if e.never || u.Rule == Set {
+		if e.never || u.Rule == Set || u.Rule == Once {
 			continue
 		}
 		count++
@@ -192,7 +194,7 @@ func (p *Prediction) applyModifies(t *Table, key string, row *Row, units []*entr
 			u.Change(row.Fields)
 		}
 		if u.Creates || u.Deletes {
-			row.State = guards.Live
+			row.State = guards.Alive
 			if u.Deletes {
 				row.State = guards.Deleted
 			}

@@ -28,6 +28,7 @@ type thing struct {
 	Note  *string
 	Size  *int64
 	Total int64
+	Hits  int64
 	Label string
 	guards.Guarded
 }
@@ -74,6 +75,16 @@ func things() *handlers.Registry {
 		d.Entity.Total += *d.Payload.Size
 		return nil
 	}, guards.Timestamp(), handlers.Writes("Total"))
+	handlers.Modify(reg, "hit", func(_ context.Context, d *delivery) error {
+		if d.Payload.Fail {
+			return handlers.DeadLetter(errFail)
+		}
+		if d.Payload.Keep {
+			return handlers.Discard("the payload says so")
+		}
+		d.Entity.Hits += 1 + int64(len(d.Event.ID))
+		return nil
+	}, guards.Once(), handlers.Writes("Hits"))
 	handlers.Project(reg, func(t *thing) { t.Label = fmt.Sprintf("%s/%d", t.Name, t.Total) }, handlers.Writes("Label"))
 	return reg
 }
@@ -116,6 +127,15 @@ func parseThing(r *event.Record) (oracle.Event, error) {
 		u.Change = func(row map[string]any) {
 			have, _ := row["total"].(int64)
 			row["total"] = have + *w.Data.Size
+		}
+	case "hit":
+		u.Rule, u.Refuses = oracle.Once, w.Data.Keep
+		if w.Data.Fail {
+			u.Fails, u.Refuses = guards.Rejected, false
+		}
+		u.Change = func(row map[string]any) {
+			have, _ := row["hits"].(int64)
+			row["hits"] = have + 1 + int64(len(w.ID))
 		}
 	default:
 		return e, nil
@@ -184,8 +204,8 @@ func TestOracleAgreesWithTheRuntime(t *testing.T) {
 		types  []string
 		strays float64
 	}{
-		"set handlers, keys in two partitions": {[]string{"made", "told", "noted", "gone"}, 0.3},
-		"modify handlers too":                  {[]string{"made", "told", "noted", "gone", "added", "added"}, 0},
+		"set handlers, keys in two partitions": {[]string{"made", "told", "noted", "gone", "hit", "hit"}, 0.3},
+		"modify handlers too":                  {[]string{"made", "told", "noted", "gone", "hit", "added", "added"}, 0},
 	} {
 		for seed := range uint64(2) {
 			t.Run(fmt.Sprintf("%s %d", name, seed), func(t *testing.T) {
@@ -255,7 +275,7 @@ func agree(t *testing.T, types []string, strays float64, seed uint64) {
 	require.Greater(t, report.Right, 30)
 	require.Zero(t, report.Skipped)
 	require.Greater(t, report.Letters, 50)
-	for _, state := range []guards.Existence{guards.Live, guards.Deleted} {
+	for _, state := range []guards.Existence{guards.Alive, guards.Deleted} {
 		found := false
 		for _, row := range rows {
 			found = found || row.State == state

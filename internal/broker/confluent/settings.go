@@ -1,6 +1,7 @@
 package confluent
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -60,7 +61,7 @@ func OwnedIn(user map[string]any) []string {
 func (s Settings) common() kafka.ConfigMap {
 	cfg := kafka.ConfigMap{}
 	for k, v := range s.User {
-		cfg[k] = v
+		cfg[k] = fmt.Sprint(v) // the binding takes few types
 	}
 	cfg["bootstrap.servers"] = s.Brokers
 	return cfg

@@ -58,18 +58,21 @@ func (s *Store) load(want *store.Want) (*store.Loaded, error) {
 			l.Memos[k] = &m
 		}
 	}
+	s.loadStreams(want, l)
 	s.loadUnits(want, l)
 	return l, nil
 }
 
 func (s *Store) loadQueues(group string, w *store.WantRows, l *store.Loaded) {
 	for _, key := range w.Keys {
-		k := queueKey{group, w.Model.Table, key}
+		k := queueKey{group: group, table: w.Model.Table, entity: key}
 		parked, letters := s.queues[k], s.lettersOf[k]
 		q := &store.Queue{}
 		for _, p := range parked {
-			q.Parked = append(q.Parked, store.QueueEntry{ID: p.ID, Handler: p.Handler, Cause: p.Cause, Place: p.Place, Due: p.Due})
-			q.LastPlace = max(q.LastPlace, p.Place)
+			q.Parked = append(q.Parked, store.QueueEntry{ID: p.ID, Handler: p.Handler, Cause: p.Cause, Place: p.Place, Due: p.Due, Stream: p.Stream})
+			if p.Stream == "" {
+				q.LastPlace = max(q.LastPlace, p.Place)
+			}
 		}
 		for _, x := range letters {
 			if x.Blocking && x.State == dlq.Open {
@@ -87,6 +90,33 @@ func (s *Store) loadQueues(group string, w *store.WantRows, l *store.Loaded) {
 			l.Queues[w.Model.Table] = map[string]*store.Queue{}
 		}
 		l.Queues[w.Model.Table][key] = q
+	}
+}
+
+func (s *Store) loadStreams(want *store.Want, l *store.Loaded) {
+	if len(want.Streams) > 0 {
+		l.Streams = map[store.StreamKey]*store.Stream{}
+	}
+	for _, key := range want.Streams {
+		if key.Stream == "" {
+			continue
+		}
+		k := queueKey{group: want.Group, stream: key.Stream, entity: key.Entity}
+		st := &store.Stream{}
+		for _, p := range s.queues[k] {
+			st.Parked = append(st.Parked, store.QueueEntry{ID: p.ID, Handler: p.Handler, Cause: p.Cause, Place: p.Place, Due: p.Due, Stream: p.Stream})
+			if waitsForNumbers(p) && len(st.Rows) < store.StreamRows {
+				st.Rows = append(st.Rows, clone(p))
+			}
+		}
+		for _, x := range s.lettersOf[k] {
+			if x.Blocking && x.State == dlq.Open {
+				st.Letters = append(st.Letters, store.QueueEntry{ID: x.ID, Handler: x.Handler, Place: x.Place, Stream: x.Stream})
+			}
+		}
+		if len(st.Parked) > 0 || len(st.Letters) > 0 {
+			l.Streams[key] = st
+		}
 	}
 }
 
@@ -125,7 +155,7 @@ func (s *Store) Commit(ctx context.Context, b *store.Batch) error {
 func (s *Store) write(t *tx, b *store.Batch) error {
 	for _, step := range [...]func(*tx, *store.Batch) error{
 		func(_ *tx, b *store.Batch) error { return s.absent(b) },
-		s.writeRows, s.writeMemory, s.writeParked, s.writeLetters,
+		s.writeRows, s.writeAged, s.writeMemory, s.writeParked, s.writeLetters,
 	} {
 		if err := step(t, b); err != nil {
 			return err
@@ -141,7 +171,7 @@ func (s *Store) write(t *tx, b *store.Batch) error {
 	if b.Ledger == nil {
 		return nil
 	}
-	return s.moveLedger(t, b.Ledger)
+	return s.moveLedger(t, b.Ledger, b.Now)
 }
 
 func (s *Store) writeMemory(t *tx, b *store.Batch) error {

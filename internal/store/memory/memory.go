@@ -27,28 +27,39 @@ type Store struct {
 	// What the tables' columns keep of parked rows and letters.
 	parkedFields, reparkFields []tables.Field[store.Parked]
 	letterFields               []tables.Field[dlq.Letter]
+	originFields               []tables.Field[store.Origin]
 
 	turn chan struct{} // who holds it may touch what is below
 
 	tables  map[string]*table
 	topics  map[topicKey]int32
-	ledgers map[ledger.Key]ledger.State
+	ledgers map[ledger.Key]ledgerRow
 
 	parked map[string]*store.Parked
-	queues map[queueKey][]*store.Parked // in the order of places
-	// letters by id, lettersOf by the entity that they are about.
+	// queues are what is parked under each entity and in each stream, in the order of
+	// places.
+	queues map[queueKey][]*store.Parked
+	// letters by id, lettersOf by the stream, or else the entity, that they are about.
 	letters   map[string]*letter
 	lettersOf map[queueKey][]*letter
 	verdicts  []verdict
 	ids       map[idKey]*store.ID
 	memos     map[memoKey]*store.Memo
+	origins   map[originKey]*store.Origin
 }
 
 var _ store.Store = (*Store)(nil)
 
 type topicKey struct{ cluster, topicID, group string }
 
-type queueKey struct{ group, table, entity string }
+// ledgerRow is a position, and when it was moved.
+type ledgerRow struct {
+	ledger.State
+	at time.Time
+}
+
+// queueKey has a table or a stream.
+type queueKey struct{ group, table, stream, entity string }
 
 type idKey struct {
 	group string
@@ -60,15 +71,23 @@ type memoKey struct {
 	store.MemoKey
 }
 
+type originKey struct {
+	group string
+	store.OriginKey
+	rev int64
+	id  string
+}
+
 // New makes an empty store; now is its clock.
 func New(now func() time.Time) *Store {
 	return &Store{
 		now: now, turn: make(chan struct{}, 1),
-		parkedFields: tables.Parkeds(), reparkFields: tables.Reparks(), letterFields: tables.Letters(),
-		tables: map[string]*table{}, topics: map[topicKey]int32{}, ledgers: map[ledger.Key]ledger.State{},
+		parkedFields: tables.Parkeds(), reparkFields: tables.Reparks(), letterFields: tables.Letters(), originFields: tables.Origins(),
+		tables: map[string]*table{}, topics: map[topicKey]int32{}, ledgers: map[ledger.Key]ledgerRow{},
 		parked: map[string]*store.Parked{}, queues: map[queueKey][]*store.Parked{},
 		letters: map[string]*letter{}, lettersOf: map[queueKey][]*letter{},
 		ids: map[idKey]*store.ID{}, memos: map[memoKey]*store.Memo{},
+		origins: map[originKey]*store.Origin{},
 	}
 }
 
@@ -88,6 +107,7 @@ func (s *Store) Reset() {
 	s.verdicts = s.verdicts[:0]
 	clear(s.ids)
 	clear(s.memos)
+	clear(s.origins)
 }
 
 // enter waits for the turn.
@@ -166,6 +186,7 @@ func (s *Store) Claim(ctx context.Context, group string, models []*handlers.Mode
 			fresh.nextGeneration()
 			put(t, s.tables, m.Table, fresh)
 			layouts[i] = clocks.NewLayout(m, fresh.generations, fresh.generation)
+			layouts[i].Purged = s.purged(group, m.Table)
 		}
 		if len(problems) > 0 {
 			return &store.SetupError{Problems: problems}
@@ -203,14 +224,14 @@ func (s *Store) Topic(ctx context.Context, cluster, topicID, _, group string, pa
 // Own is store.Store's.
 func (s *Store) Own(ctx context.Context, key ledger.Key, topic, _ string) (state ledger.State, found bool, err error) {
 	err = s.transaction(ctx, func(t *tx) error {
-		var there bool
-		if state, there = s.ledgers[key]; !there {
-			state = ledger.State{Key: key, Next: -1, High: -1}
+		row, there := s.ledgers[key]
+		if !there {
+			row.State = ledger.State{Key: key, Next: -1, High: -1}
 		}
-		state = state.Clone()
+		state = row.Clone()
 		state.Epoch++
 		state.Topic = topic
-		put(t, s.ledgers, key, state)
+		put(t, s.ledgers, key, ledgerRow{state, row.at})
 		return nil
 	})
 	return state.Clone(), state.High >= 0, err
@@ -218,7 +239,7 @@ func (s *Store) Own(ctx context.Context, key ledger.Key, topic, _ string) (state
 
 // Position is store.Store's.
 func (s *Store) Position(ctx context.Context, state ledger.State) (ledger.State, error) {
-	if err := s.transaction(ctx, func(t *tx) error { return s.moveLedger(t, &state) }); err != nil {
+	if err := s.transaction(ctx, func(t *tx) error { return s.moveLedger(t, &state, s.now()) }); err != nil {
 		return state, err
 	}
 	state.Rev++
@@ -226,7 +247,7 @@ func (s *Store) Position(ctx context.Context, state ledger.State) (ledger.State,
 }
 
 // moveLedger is the ledger's compare-and-set (R16).
-func (s *Store) moveLedger(t *tx, to *ledger.State) error {
+func (s *Store) moveLedger(t *tx, to *ledger.State, at time.Time) error {
 	have, ok := s.ledgers[to.Key]
 	if !ok || have.Epoch != to.Epoch || have.Rev != to.Rev {
 		return store.ErrFenced
@@ -234,7 +255,7 @@ func (s *Store) moveLedger(t *tx, to *ledger.State) error {
 	next := to.Clone()
 	next.Topic = have.Topic
 	next.Rev++
-	put(t, s.ledgers, to.Key, next)
+	put(t, s.ledgers, to.Key, ledgerRow{next, tables.Micros(at)})
 	return nil
 }
 
@@ -249,6 +270,32 @@ func (s *Store) Settle(ctx context.Context, key ledger.Key) (state ledger.State,
 		return nil
 	})
 	return state, err
+}
+
+// Lamport is store.Store's.
+func (s *Store) Lamport(ctx context.Context, group string) (highest int64, err error) {
+	err = s.transaction(ctx, func(*tx) error {
+		for k, row := range s.ledgers {
+			if k.Group == group {
+				highest = max(highest, row.Lamport)
+			}
+		}
+		return nil
+	})
+	return highest, err
+}
+
+// Reached is store.Store's.
+func (s *Store) Reached(ctx context.Context, group string, since time.Time) (at int64, ok bool, err error) {
+	err = s.transaction(ctx, func(*tx) error {
+		for k, row := range s.ledgers {
+			if k.Group == group && row.HasWatermark && !row.at.Before(tables.Micros(since)) && (!ok || row.Watermark < at) {
+				at, ok = row.Watermark, true
+			}
+		}
+		return nil
+	})
+	return at, ok, err
 }
 
 // Now is store.Store's.

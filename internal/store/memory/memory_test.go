@@ -41,7 +41,7 @@ func TestRowsAreTheStoresOwn(t *testing.T) {
 	entity := m.New("a")
 	own := entity.Interface().(*tagged)
 	own.Tags = []string{"one"}
-	r := &store.Row{Model: m, Layout: layouts[0], Key: "a", Entity: entity, Clocks: layouts[0].New(), State: guards.Live}
+	r := &store.Row{Model: m, Layout: layouts[0], Key: "a", Entity: entity, Clocks: layouts[0].New(), State: guards.Alive}
 	require.NoError(t, s.Commit(t.Context(), &store.Batch{Group: "g", Now: time.Unix(1, 0), Insert: []*store.Row{r}}))
 	load := func() *tagged {
 		l, err := s.Load(t.Context(), &store.Want{Group: "g", Rows: []store.WantRows{{Model: m, Layout: layouts[0], Keys: []string{"a"}}}})

@@ -160,7 +160,7 @@ func (s *Store) absent(b *store.Batch) error {
 		if err != nil {
 			return err
 		}
-		if t.rows[a.Key] != nil || len(s.queues[queueKey{b.Group, a.Model.Table, a.Key}]) != a.Parked {
+		if t.rows[a.Key] != nil || len(s.queues[queueKey{group: b.Group, table: a.Model.Table, entity: a.Key}]) != a.Parked {
 			return store.ErrConflict
 		}
 	}

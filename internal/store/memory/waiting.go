@@ -24,18 +24,55 @@ type letter struct {
 // replaceParked puts next where old was; either may be nil.
 func (s *Store) replaceParked(t *tx, old, next *store.Parked) {
 	if old != nil {
-		k := queueKey{old.Group, old.Table, old.Entity}
-		if rest := without(s.queues[k], old); len(rest) > 0 {
-			put(t, s.queues, k, rest)
-		} else {
-			drop(t, s.queues, k)
+		for _, k := range queuesOf(old) {
+			if rest := without(s.queues[k], old); len(rest) > 0 {
+				put(t, s.queues, k, rest)
+			} else {
+				drop(t, s.queues, k)
+			}
 		}
 		drop(t, s.parked, old.ID)
 	}
 	if next != nil {
-		k := queueKey{next.Group, next.Table, next.Entity}
-		put(t, s.queues, k, withOne(s.queues[k], next, byPlace))
+		for _, k := range queuesOf(next) {
+			put(t, s.queues, k, withOne(s.queues[k], next, byPlace))
+		}
 		put(t, s.parked, next.ID, next)
+	}
+}
+
+// queuesOf names the queues that a parked row stands in: that of its entity always, since
+// whoever waits there for the row to be made must be seen.
+func queuesOf(p *store.Parked) []queueKey {
+	ks := []queueKey{{group: p.Group, table: p.Table, entity: p.Entity}}
+	if p.Stream != "" {
+		ks = append(ks, queueKey{group: p.Group, stream: p.Stream, entity: p.Entity})
+	}
+	return ks
+}
+
+// queueOf names the one queue that a letter stands in.
+func queueOf(l *letter) queueKey {
+	if l.Stream != "" {
+		return queueKey{group: l.Group, stream: l.Stream, entity: l.Entity}
+	}
+	return queueKey{group: l.Group, table: l.Table, entity: l.Entity}
+}
+
+func waitsForNumbers(p *store.Parked) bool {
+	return p.Cause == store.CauseGap || p.Cause == store.CauseBehind
+}
+
+// wake makes due what is asked for in a queue.
+func (s *Store) wake(t *tx, k queueKey, now time.Time, which func(*store.Parked) bool) {
+	for _, have := range s.queues[k] {
+		if !which(have) {
+			continue
+		}
+		next := *have
+		next.Due = tables.Micros(now)
+		next.Rev++
+		s.replaceParked(t, have, &next)
 	}
 }
 
@@ -71,15 +108,10 @@ func (s *Store) writeParked(t *tx, b *store.Batch) error {
 		s.replaceParked(t, have, next)
 	}
 	for _, k := range b.Wake {
-		for _, have := range s.queues[queueKey{b.Group, k.Table, k.Entity}] {
-			if have.Cause != store.CauseMissing {
-				continue
-			}
-			next := *have
-			next.Due = tables.Micros(b.Now)
-			next.Rev++
-			s.replaceParked(t, have, &next)
-		}
+		s.wake(t, queueKey{group: b.Group, table: k.Table, entity: k.Entity}, b.Now, func(p *store.Parked) bool { return p.Cause == store.CauseMissing })
+	}
+	for _, k := range b.WakeStreams {
+		s.wake(t, queueKey{group: b.Group, stream: k.Stream, entity: k.Entity}, b.Now, func(p *store.Parked) bool { return waitsForNumbers(p) && p.Place < k.Next })
 	}
 	return nil
 }
@@ -96,7 +128,7 @@ func (s *Store) Due(ctx context.Context, group string, now time.Time, d time.Dur
 		slices.SortFunc(due, func(a, b *store.Parked) int { return cmp.Or(a.Due.Compare(b.Due), cmp.Compare(a.ID, b.ID)) })
 		seen := map[queueKey]bool{}
 		for _, first := range due[:min(limit, len(due))] {
-			k := queueKey{group, first.Table, first.Entity}
+			k := queueKey{group: group, table: first.Table, entity: first.Entity}
 			if seen[k] {
 				continue
 			}
@@ -142,8 +174,8 @@ func clone(p *store.Parked) *store.Parked {
 }
 
 func (s *Store) writeLetters(t *tx, b *store.Batch) error {
-	for _, l := range b.Letters {
-		next := &letter{Letter: &dlq.Letter{}, swept: b.Ledger == nil}
+	for i, l := range slices.Concat(b.Letters, b.SweptLetters) {
+		next := &letter{Letter: &dlq.Letter{}, swept: b.Ledger == nil || i >= len(b.Letters)}
 		if err := tables.Assign(s.letterFields, next.Letter, l); err != nil {
 			return err
 		}
@@ -161,10 +193,10 @@ func (s *Store) writeLetters(t *tx, b *store.Batch) error {
 
 func (s *Store) replaceLetter(t *tx, old, next *letter) {
 	if old != nil {
-		k := queueKey{old.Group, old.Table, old.Entity}
+		k := queueOf(old)
 		put(t, s.lettersOf, k, without(s.lettersOf[k], old))
 	}
-	k := queueKey{next.Group, next.Table, next.Entity}
+	k := queueOf(next)
 	put(t, s.lettersOf, k, withOne(s.lettersOf[k], next, func(a, b *letter) int {
 		return cmp.Or(cmp.Compare(a.Place, b.Place), cmp.Compare(a.ID, b.ID))
 	}))

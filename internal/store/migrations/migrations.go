@@ -35,9 +35,11 @@ func dialectOf(name string) (dialect, error) {
 	switch name {
 	case "postgres":
 		return dialect{
-			begin:   "BEGIN",
-			lock:    "SELECT pg_advisory_xact_lock(" + strconv.FormatInt(lockKey, 10) + ")",
-			present: "SELECT count(*) FROM (SELECT to_regclass('evenkeel_schema') AS t) AS s WHERE t IS NOT NULL",
+			begin: "BEGIN",
+			lock:  "SELECT pg_advisory_xact_lock(" + strconv.FormatInt(lockKey, 10) + ")",
+			// Naming a table makes the session hear of what others have done meanwhile:
+			// after a wait for the lock, to_regclass alone may still see the old catalog.
+			present: "SELECT count(*) FROM pg_catalog.pg_class WHERE oid = to_regclass('evenkeel_schema')",
 			now:     "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint",
 		}, nil
 	case "sqlite":

@@ -33,3 +33,36 @@ ALTER TABLE evenkeel_parked ADD COLUMN stream text NOT NULL DEFAULT '';
 ALTER TABLE evenkeel_dead_letters ADD COLUMN stream text NOT NULL DEFAULT '';
 CREATE INDEX evenkeel_parked_stream ON evenkeel_parked (grp, stream, entity, place) WHERE stream <> '';
 CREATE INDEX evenkeel_dead_letters_stream ON evenkeel_dead_letters (grp, stream, entity, place) WHERE stream <> '';
+
+-- The highest Lamport time that the group has admitted from the partition; 0 before any.
+ALTER TABLE evenkeel_ledger ADD COLUMN lamport bigint NOT NULL DEFAULT 0;
+
+-- What tools must know of a table whose model they don't have: the model's name, the column
+-- of the entity's key, and the kind of its stamps ('' before a service of this version ran).
+ALTER TABLE evenkeel_models ADD COLUMN model text NOT NULL DEFAULT '';
+ALTER TABLE evenkeel_models ADD COLUMN key_column text NOT NULL DEFAULT '';
+ALTER TABLE evenkeel_models ADD COLUMN kind text NOT NULL DEFAULT '';
+
+-- Which events wrote a placeholder that was born then, while the policy is to dead-letter
+-- them if nobody completes it. rev is the row's revision that they made.
+CREATE TABLE evenkeel_origins (
+    grp              text     NOT NULL,
+    tbl              text     NOT NULL,
+    born             bigint   NOT NULL,
+    entity           text     NOT NULL,
+    rev              bigint   NOT NULL,
+    id               text     NOT NULL, -- the unit's, as in evenkeel_dead_letters
+    handler          text     NOT NULL,
+    cluster          text     NOT NULL,
+    topic            text     NOT NULL,
+    topic_id         text     NOT NULL,
+    partition        integer  NOT NULL,
+    log_offset       bigint   NOT NULL,
+    leader_epoch     integer  NOT NULL,
+    record_key       bytea,
+    record_value     bytea,
+    headers          bytea    NOT NULL,
+    record_time      bigint,
+    record_time_type smallint NOT NULL,
+    PRIMARY KEY (grp, tbl, born, entity, rev, id)
+);

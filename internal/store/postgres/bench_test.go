@@ -66,7 +66,7 @@ func stamp(n int64) event.Stamp {
 }
 
 func (l *lane) row(id string, n int64) *store.Row {
-	r := &store.Row{Model: l.m, Layout: l.layout, Key: id, Entity: reflect.ValueOf(&account{ID: id, Owner: "Ada Lovelace", Status: "open", OpenedAt: &now}), State: guards.Live, Clocks: l.layout.New()}
+	r := &store.Row{Model: l.m, Layout: l.layout, Key: id, Entity: reflect.ValueOf(&account{ID: id, Owner: "Ada Lovelace", Status: "open", OpenedAt: &now}), State: guards.Alive, Clocks: l.layout.New()}
 	for i := range r.Clocks.Stamps {
 		r.Clocks.Stamps[i] = stamp(n)
 	}

@@ -40,7 +40,7 @@ const (
 
 // longest is how long the transaction of a batch may take, in the server's notation.
 func longest(b *store.Batch) string {
-	rows := len(b.Insert) + len(b.Update) + len(b.Park) + len(b.Letters) + len(b.Verdicts)
+	rows := len(b.Insert) + len(b.Update) + len(b.Park) + len(b.Letters) + len(b.SweptLetters) + len(b.Verdicts)
 	d := transactionTimeout + time.Duration(rows)*perRow
 	return strconv.FormatInt(min(d.Milliseconds(), math.MaxInt32), 10) + "ms"
 }
@@ -106,16 +106,10 @@ func (s *Store) write(ctx context.Context, p *pipe, b *store.Batch) error {
 	if err := w.rows(b.Update, false); err != nil { //nolint:contextcheck // GORM's accessors do no I/O
 		return err
 	}
-	if len(b.Memos) > 0 {
-		all := sorted(b.Memos, func(x, y *store.Memo) int { return compareMemos(x.MemoKey, y.MemoKey) })
-		addFields(w, s.fixed.putMemos, tables.Memos(), all, int8Param(int64(len(all))), []byte(b.Group), w.now)
+	if err := w.aged(); err != nil {
+		return err
 	}
-	if len(b.IDs) > 0 {
-		all := sorted(b.IDs, func(x, y *store.ID) int {
-			return cmp.Or(strings.Compare(x.Scope, y.Scope), strings.Compare(x.Entity, y.Entity), strings.Compare(x.ID, y.ID))
-		})
-		addFields(w, s.fixed.putIDs, tables.IDs(), all, int8Param(int64(len(all))), []byte(b.Group))
-	}
+	w.remember()
 	if len(b.Release) > 0 {
 		n, ids, revs := w.marks(b.Release)
 		p.add(ctx, s.fixed.release, nil, n, ids, revs)
@@ -139,13 +133,9 @@ func (s *Store) write(ctx context.Context, p *pipe, b *store.Batch) error {
 		}
 		p.add(ctx, s.fixed.wake, nil, w.now, []byte(b.Group), ta.bytes(), ea.bytes())
 	}
-	if len(b.Letters) > 0 {
-		swept := []byte{0}
-		if b.Ledger == nil {
-			swept[0] = 1
-		}
-		addFields(w, s.fixed.letters, tables.Letters(), sorted(b.Letters, func(x, y *dlq.Letter) int { return strings.Compare(x.ID, y.ID) }), swept)
-	}
+	w.wakeStreams(b.WakeStreams)
+	w.letters(b.Letters, b.Ledger == nil)
+	w.letters(b.SweptLetters, true)
 	if len(b.Marks) > 0 {
 		_, ids, revs := w.marks(b.Marks)
 		p.add(ctx, s.fixed.publish, nil, w.now, ids, revs)
@@ -164,9 +154,20 @@ func (s *Store) write(ctx context.Context, p *pipe, b *store.Batch) error {
 		}
 		p.add(ctx, s.fixed.ledger, nil, int8Param(l.Next), int8Param(l.High), watermark,
 			[]byte(tables.EncodeRanges(l.Gaps)), []byte(tables.EncodeRanges(l.Done)), w.now,
-			[]byte(l.Cluster), []byte(l.TopicID), []byte(l.Group), int8Param(int64(l.Partition)), int8Param(l.Epoch), int8Param(l.Rev))
+			[]byte(l.Cluster), []byte(l.TopicID), []byte(l.Group), int8Param(int64(l.Partition)), int8Param(l.Epoch), int8Param(l.Rev), int8Param(l.Lamport))
 	}
 	return nil
+}
+
+func (w *writer) letters(letters []*dlq.Letter, swept bool) {
+	if len(letters) == 0 {
+		return
+	}
+	lead := []byte{0}
+	if swept {
+		lead[0] = 1
+	}
+	addFields(w, w.s.fixed.letters, tables.Letters(), sorted(letters, func(x, y *dlq.Letter) int { return strings.Compare(x.ID, y.ID) }), lead)
 }
 
 // writer queues one batch.
@@ -291,9 +292,16 @@ func (w *writer) modelRows(o *model, rows []*store.Row, insert bool) error {
 	set.used = 0
 	next := set.next
 	params := append(make([][]byte, 0, len(columns)+len(ekNames)+len(lead)+2), lead...)
-	column := func(c *codec) error {
+	column := func(c *codec) (err error) {
 		a := next(c.wire)
+		key := ""
+		defer func() {
+			if p := store.Caught(recover()); p != nil {
+				err = o.bad(key, p)
+			}
+		}()
 		for _, r := range rows {
+			key = r.Key
 			if err := c.write(a, r.Entity); err != nil {
 				return o.bad(r.Key, err)
 			}
@@ -376,7 +384,11 @@ func (w *writer) marks(ms []store.Mark) (n, ids, revs []byte) {
 
 // addFields queues a statement whose parameters are lead and then an array per field.
 func addFields[T any](w *writer, st *statement, fields []tables.Field[T], rows []*T, lead ...[]byte) {
-	params := lead
+	w.p.add(w.ctx, st, nil, fieldArrays(lead, fields, rows)...)
+}
+
+// fieldArrays adds an array per field to params.
+func fieldArrays[T any](params [][]byte, fields []tables.Field[T], rows []*T) [][]byte {
 	for i := range fields {
 		f := &fields[i]
 		a := new(array)
@@ -403,7 +415,7 @@ func addFields[T any](w *writer, st *statement, fields []tables.Field[T], rows [
 		}
 		params = append(params, a.bytes())
 	}
-	w.p.add(w.ctx, st, nil, params...)
+	return params
 }
 
 func compareMemos(a, b store.MemoKey) int {

@@ -78,6 +78,7 @@ func (s *Store) load(ctx context.Context, p *pipe, want *store.Want, lock bool) 
 	}
 	s.loadMemory(ctx, p, want, l, lock)
 	s.loadQueues(ctx, p, want, l)
+	s.loadStreams(ctx, p, want, l)
 	if len(want.Judged) > 0 {
 		l.Units = map[string]bool{}
 		s.loadUnits(ctx, p, want, l.Units)
@@ -124,8 +125,13 @@ func (o *model) oneForm(seen map[string]bool, r *store.Row) error {
 }
 
 // row reads one row of an answer.
-func (o *model) row(w store.WantRows, cells [][]byte) (*store.Row, error) {
+func (o *model) row(w store.WantRows, cells [][]byte) (_ *store.Row, err error) {
 	key := w.Keys[int(readInt(cells[0]))-1]
+	defer func() {
+		if p := store.Caught(recover()); p != nil {
+			err = o.bad(key, p)
+		}
+	}()
 	r := &store.Row{Model: w.Model, Layout: w.Layout, Key: key, Entity: reflect.New(o.m.Type)}
 	stored := clocks.Stored{Time: readInt(cells[2]), Tie: cells[3], Fields: string(cells[4]), Gen: int32(readInt(cells[7]))} //nolint:gosec // an integer column
 	r.Rev = readInt(cells[1])
@@ -134,7 +140,6 @@ func (o *model) row(w store.WantRows, cells [][]byte) (*store.Row, error) {
 	if born != 0 {
 		r.Born = time.UnixMicro(born).UTC()
 	}
-	var err error
 	if r.Clocks, err = w.Layout.Decode(stored, r.State); err != nil {
 		if errors.Is(err, clocks.ErrNewerGeneration) {
 			return nil, err
@@ -195,8 +200,10 @@ func (s *Store) loadQueues(ctx context.Context, p *pipe, want *store.Want, l *st
 		if n := int(readInt(cells[0])) - 1; n != at {
 			at, q = n, &store.Queue{}
 		}
-		e := store.QueueEntry{ID: string(cells[2]), Handler: string(cells[3]), Cause: store.Cause(cells[4]), Place: readInt(cells[5])}
-		q.LastPlace = max(q.LastPlace, e.Place)
+		e := store.QueueEntry{ID: string(cells[2]), Handler: string(cells[3]), Cause: store.Cause(cells[4]), Place: readInt(cells[5]), Stream: string(cells[7])}
+		if e.Stream == "" {
+			q.LastPlace = max(q.LastPlace, e.Place)
+		}
 		switch readInt(cells[1]) {
 		case 0:
 			e.Due = time.UnixMicro(readInt(cells[6])).UTC()

@@ -25,7 +25,7 @@ type model struct {
 	forms             bool  // the key's type takes several texts for one key
 
 	load, lock, insert, update *statement
-	absent                     *statement
+	absent, remove             *statement
 }
 
 // ekWires are the wires of EkColumns without ek_rev and ek_born: what both statements
@@ -89,6 +89,7 @@ func (o *model) statements() {
 	o.absent = newStatement(fmt.Sprintf("SELECT evenkeel_require((SELECT count(*) FROM %s JOIN %s AS t ON t.%s = u.k::%s) = 0, '%s')", asked, table, key, o.key.cast, stateConflict), params, nil)
 	o.insertStatement(table, key)
 	o.updateStatement(table, key)
+	o.deleteStatement(table, key)
 }
 
 func (o *model) insertStatement(table, key string) {

@@ -45,17 +45,20 @@ func New(db *gorm.DB) (*Store, error) {
 		rank:       map[string]int{},
 	}
 	s.Plain = tables.Plain{DB: db, Pool: pool, Dialect: &tables.Dialect{
-		Begin:      "BEGIN ISOLATION LEVEL READ COMMITTED",
-		ForUpdate:  " FOR UPDATE",
-		SkipLocked: " FOR UPDATE SKIP LOCKED",
-		Now:        "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint",
-		Marks:      "json_to_recordset($1::json) AS m(id text, rev bigint)",
-		Rebind:     func(q string) string { return q },
-		Classify:   classify,
-		Lost:       lost,
-		Table:      tableInfo,
-		EkTypes:    ekTypes,
-		Prepare:    s.prepare,
+		Begin:       "BEGIN ISOLATION LEVEL READ COMMITTED",
+		ForUpdate:   " FOR UPDATE",
+		SkipLocked:  " FOR UPDATE SKIP LOCKED",
+		RowID:       "ctid",
+		Now:         "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint",
+		Marks:       "json_to_recordset($1::json) AS m(id text, rev bigint)",
+		Rebind:      func(q string) string { return q },
+		Classify:    classify,
+		Lost:        lost,
+		Table:       tableInfo,
+		Indexes:     "SELECT pg_get_indexdef(indexrelid) FROM pg_index WHERE indrelid = to_regclass($1) AND indisvalid",
+		CreateIndex: "CREATE INDEX CONCURRENTLY",
+		EkTypes:     ekTypes,
+		Prepare:     s.prepare,
 	}}
 	return s, nil
 }

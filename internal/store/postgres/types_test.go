@@ -83,7 +83,7 @@ func newOdd(t *testing.T) (*lane, func(*odd) *store.Row) {
 		v := reflect.ValueOf(o)
 		key, err := l.m.KeyText(v)
 		require.NoError(t, err)
-		return &store.Row{Model: l.m, Layout: l.layout, Key: key, Entity: v, State: guards.Live, Clocks: l.layout.New()}
+		return &store.Row{Model: l.m, Layout: l.layout, Key: key, Entity: v, State: guards.Alive, Clocks: l.layout.New()}
 	}
 }
 

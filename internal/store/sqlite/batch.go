@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/evenkeel-go/evenkeel/dlq"
@@ -15,6 +16,12 @@ import (
 // Load is store.Store's.
 func (s *Store) Load(ctx context.Context, want *store.Want) (l *store.Loaded, err error) {
 	err = s.Conn(ctx, func(conn *sql.Conn) error {
+		// One look at everything, so that a number which a stream has taken has its id.
+		if _, err := conn.ExecContext(ctx, "BEGIN"); err != nil {
+			tables.Discard(conn)
+			return classify(err)
+		}
+		defer tables.Rollback(ctx, conn)
 		l, err = s.load(ctx, conn, want)
 		return classify(err)
 	})
@@ -57,6 +64,9 @@ func (s *Store) load(ctx context.Context, q tables.Querier, want *store.Want) (*
 	if err := s.queues(ctx, q, want, l); err != nil {
 		return nil, err
 	}
+	if err := s.streams(ctx, q, want, l); err != nil {
+		return nil, err
+	}
 	return l, s.units(ctx, q, want, l)
 }
 
@@ -87,16 +97,16 @@ func (s *Store) queues(ctx context.Context, q tables.Querier, want *store.Want, 
 		if err != nil {
 			return err
 		}
-		err = each(ctx, q, `SELECT u.value, 0 AS kind, p.id, p.handler, p.cause, p.place AS place, p.due
+		err = each(ctx, q, `SELECT u.value, 0 AS kind, p.id, p.handler, p.cause, p.place AS place, p.due, p.stream
 			FROM json_each(?3) AS u CROSS JOIN evenkeel_parked p ON p.grp = ?1 AND p.tbl = ?2 AND p.entity = u.value
-			UNION ALL SELECT u.value, CASE WHEN l.blocking AND l.state = 'open' THEN 1 ELSE 2 END, l.id, l.handler, '', l.place, 0
-			FROM json_each(?3) AS u CROSS JOIN evenkeel_dead_letters l ON l.grp = ?1 AND l.tbl = ?2 AND l.entity = u.value
+			UNION ALL SELECT u.value, CASE WHEN l.blocking AND l.state = 'open' THEN 1 ELSE 2 END, l.id, l.handler, '', l.place, 0, ''
+			FROM json_each(?3) AS u CROSS JOIN evenkeel_dead_letters l ON l.grp = ?1 AND l.tbl = ?2 AND l.entity = u.value AND l.stream = ''
 			ORDER BY place, 3`, []any{want.Group, w.Model.Table, keys}, func(rows *sql.Rows) error {
 			var key string
 			var kind int
 			var due int64
 			var e store.QueueEntry
-			if err := rows.Scan(&key, &kind, &e.ID, &e.Handler, &e.Cause, &e.Place, &due); err != nil {
+			if err := rows.Scan(&key, &kind, &e.ID, &e.Handler, &e.Cause, &e.Place, &due, &e.Stream); err != nil {
 				return err
 			}
 			queue := queues[key]
@@ -104,7 +114,9 @@ func (s *Store) queues(ctx context.Context, q tables.Querier, want *store.Want, 
 				queue = &store.Queue{}
 				queues[key] = queue
 			}
-			queue.LastPlace = max(queue.LastPlace, e.Place)
+			if e.Stream == "" {
+				queue.LastPlace = max(queue.LastPlace, e.Place)
+			}
 			switch kind {
 			case 0:
 				e.Due = tables.Time(due)
@@ -227,6 +239,9 @@ func (s *Store) write(ctx context.Context, q tables.Querier, b *store.Batch) err
 	if err := s.rows(w, b); err != nil { //nolint:contextcheck // GORM's accessors do no I/O
 		return err
 	}
+	if err := w.aged(s, b); err != nil {
+		return err
+	}
 	if err := w.memory(b); err != nil {
 		return err
 	}
@@ -252,6 +267,11 @@ func (s *Store) write(ctx context.Context, q tables.Querier, b *store.Batch) err
 			return err
 		}
 	}
+	for _, k := range b.WakeStreams {
+		if err := w.exec(wakeStream, w.now, b.Group, k.Stream, k.Entity, k.Next); err != nil {
+			return err
+		}
+	}
 	if err := w.letters(b); err != nil {
 		return err
 	}
@@ -269,8 +289,9 @@ func (s *Store) write(ctx context.Context, q tables.Querier, b *store.Batch) err
 
 func (w *writer) letters(b *store.Batch) error {
 	letters := tables.Letters()
-	for _, l := range b.Letters {
-		if err := w.exec(insertOne[dlq.Letter]("evenkeel_dead_letters", letters, "swept")+tables.LetterConflict(), append(values(letters, l), b.Ledger == nil)...); err != nil {
+	for i, l := range slices.Concat(b.Letters, b.SweptLetters) {
+		swept := b.Ledger == nil || i >= len(b.Letters)
+		if err := w.exec(insertOne[dlq.Letter]("evenkeel_dead_letters", letters, "swept")+tables.LetterConflict(), append(values(letters, l), swept)...); err != nil {
 			return err
 		}
 	}

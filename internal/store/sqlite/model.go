@@ -2,6 +2,8 @@ package sqlite
 
 import (
 	"context"
+	"database/sql"
+	"database/sql/driver"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -103,20 +105,53 @@ func (o *model) bad(key string, err error) error {
 	return &store.DataError{Table: o.m.Table, Err: fmt.Errorf("table %s, key %q: %w", o.m.Table, key, err)}
 }
 
+var scanner = reflect.TypeFor[sql.Scanner]() //nolint:gochecknoglobals // a constant
+
+// scans reports whether the field's own type reads what the driver has.
+func scans(f *schema.Field) bool {
+	return f.Serializer == nil && reflect.PointerTo(f.IndirectFieldType).Implements(scanner)
+}
+
+// scanInto does for one field what Rows.Scan would do.
+func scanInto(f *schema.Field, entity reflect.Value, raw any) error {
+	to := f.ReflectValueOf(background, entity)
+	if raw == nil && to.Kind() == reflect.Pointer {
+		to.SetZero()
+		return nil
+	}
+	p := reflect.New(f.IndirectFieldType)
+	if raw != nil {
+		if err := p.Interface().(sql.Scanner).Scan(raw); err != nil {
+			return err
+		}
+	}
+	if to.Kind() != reflect.Pointer {
+		p = p.Elem()
+	}
+	to.Set(p)
+	return nil
+}
+
 // row reads one row of an answer.
-func (o *model) row(w store.WantRows, scan func(...any) error) (*store.Row, error) {
+func (o *model) row(w store.WantRows, scan func(...any) error) (_ *store.Row, err error) {
 	var n int
+	defer func() {
+		if p := store.Caught(recover()); p != nil {
+			err = o.bad(w.Keys[n], p)
+		}
+	}()
 	var g guards.Guarded
 	cells := []any{&n, &g.EkRev, &g.EkTime, &g.EkTie, &g.EkFields, &g.EkState, &g.EkBorn, &g.EkGen}
 	lead := len(cells)
 	for _, f := range o.loads {
+		// A sql.Scanner of the user's must not run inside of Rows.Scan: if it panics there,
+		// database/sql keeps a lock for ever.
+		if scans(f) {
+			cells = append(cells, new(any))
+			continue
+		}
 		cells = append(cells, f.NewValuePool.Get())
 	}
-	defer func() {
-		for i, f := range o.loads {
-			f.NewValuePool.Put(cells[lead+i])
-		}
-	}()
 	if err := scan(cells...); err != nil {
 		return nil, &store.DataError{Table: o.m.Table, Err: fmt.Errorf("table %s: %w", o.m.Table, err)}
 	}
@@ -125,7 +160,6 @@ func (o *model) row(w store.WantRows, scan func(...any) error) (*store.Row, erro
 	if g.EkBorn != 0 {
 		r.Born = tables.Time(g.EkBorn)
 	}
-	var err error
 	r.Clocks, err = w.Layout.Decode(clocks.Stored{Time: g.EkTime, Tie: g.EkTie, Fields: g.EkFields, Gen: g.EkGen}, g.EkState)
 	if errors.Is(err, clocks.ErrNewerGeneration) {
 		return nil, err
@@ -137,7 +171,11 @@ func (o *model) row(w store.WantRows, scan func(...any) error) (*store.Row, erro
 		*r.Entity.Elem().FieldByIndex(o.guarded).Addr().Interface().(*guards.Guarded) = g
 	}
 	for i, f := range o.loads {
-		if err := f.Set(background, r.Entity, cells[lead+i]); err != nil {
+		set := func() error { return f.Set(background, r.Entity, cells[lead+i]) }
+		if scans(f) {
+			set = func() error { return scanInto(f, r.Entity, *cells[lead+i].(*any)) }
+		}
+		if err := set(); err != nil {
 			return nil, o.bad(key, fmt.Errorf("column %s: %w", f.DBName, err))
 		}
 	}
@@ -145,7 +183,12 @@ func (o *model) row(w store.WantRows, scan func(...any) error) (*store.Row, erro
 }
 
 // args are the parameters of the insert or update statement.
-func (o *model) args(r *store.Row, insert bool, now any) ([]any, error) {
+func (o *model) args(r *store.Row, insert bool, now any) (_ []any, err error) {
+	defer func() {
+		if p := store.Caught(recover()); p != nil {
+			err = o.bad(r.Key, p)
+		}
+	}()
 	columns := o.m.Written
 	stamps := o.m.UpdateTime
 	if insert {
@@ -160,7 +203,13 @@ func (o *model) args(r *store.Row, insert bool, now any) ([]any, error) {
 	args := make([]any, 0, len(columns)+8)
 	for _, c := range columns {
 		v, _ := c.Field.ValueOf(background, r.Entity)
-		args = append(args, tables.Cut(v))
+		// The driver would ask a driver.Valuer only with the statement, and then it could
+		// not be told whose row it was.
+		arg, err := driver.DefaultParameterConverter.ConvertValue(tables.Cut(v))
+		if err != nil {
+			return nil, o.bad(r.Key, fmt.Errorf("column %s: %w", c.Name, err))
+		}
+		args = append(args, arg)
 	}
 	var c clocks.Stored
 	if r.Layout != nil {

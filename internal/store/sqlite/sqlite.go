@@ -39,16 +39,19 @@ func New(db *gorm.DB) (*Store, error) {
 	}
 	s := &Store{claimed: map[string]*model{}}
 	s.Plain = tables.Plain{DB: db, Pool: pool, Dialect: &tables.Dialect{
-		Begin:    begin,
-		Now:      "CAST(unixepoch('now', 'subsec') * 1000000 AS integer)",
-		Marks:    "(SELECT value ->> 'id' AS id, value ->> 'rev' AS rev FROM json_each($1)) AS m",
-		Rebind:   func(q string) string { return parameter.ReplaceAllString(q, "?$1") },
-		Classify: classify,
-		Lost:     classify, // a COMMIT that failed was not done
-		Local:    true,
-		Table:    tableInfo,
-		EkTypes:  ekTypes,
-		Prepare:  s.prepare,
+		Begin:       begin,
+		RowID:       "rowid",
+		Now:         "CAST(unixepoch('now', 'subsec') * 1000000 AS integer)",
+		Marks:       "(SELECT value ->> 'id' AS id, value ->> 'rev' AS rev FROM json_each($1)) AS m",
+		Rebind:      func(q string) string { return parameter.ReplaceAllString(q, "?$1") },
+		Classify:    classify,
+		Lost:        classify, // a COMMIT that failed was not done
+		Local:       true,
+		Table:       tableInfo,
+		Indexes:     `SELECT sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL AND '"' || replace(tbl_name, '"', '""') || '"' = $1`,
+		CreateIndex: "CREATE INDEX",
+		EkTypes:     ekTypes,
+		Prepare:     s.prepare,
 	}}
 	return s, nil
 }

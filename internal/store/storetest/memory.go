@@ -12,6 +12,10 @@ func memoryCases() []testCase {
 	return []testCase{
 		{"memos are made once and change by revision", memos},
 		{"ids are remembered once, held or not", ids},
+		{"ids are forgotten with their horizon", forget},
+		{"sweepers that forget at once agree", forgetTogether},
+		{"a locked batch holds up no other's horizon", horizonUnlocked},
+		{"what has been reached is what the slowest says", reached},
 	}
 }
 
@@ -24,6 +28,7 @@ func (b *bench) memory(want *store.Want) *store.Loaded {
 	require.NoError(b.t, err)
 	require.Equal(b.t, l.Memos, locked.Loaded().Memos, "under locks")
 	require.Equal(b.t, l.IDs, locked.Loaded().IDs, "under locks")
+	require.Equal(b.t, l.Streams, locked.Loaded().Streams, "under locks")
 	locked.Rollback()
 	return l
 }

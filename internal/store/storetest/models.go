@@ -45,14 +45,20 @@ type Color string
 
 // Value is driver.Valuer's.
 func (c Color) Value() (driver.Value, error) {
-	if c == "bad" {
+	switch c {
+	case "bad":
 		return nil, errColor
+	case "worse":
+		panic("no color at all")
 	}
 	return strings.ToUpper(string(c)), nil
 }
 
 // Scan is sql.Scanner's.
 func (c *Color) Scan(v any) error {
+	if fmt.Sprintf("%s", v) == "UNREADABLE" {
+		panic("nobody can read this color")
+	}
 	switch s := v.(type) {
 	case string:
 		*c = Color(strings.ToLower(s))

@@ -52,7 +52,7 @@ func rowsRoundTrip(b *bench) {
 	require.Equal(t, b.now, o.UpdatedAt.UTC())
 	require.Equal(t, b.now.UnixMicro(), got.Rev)
 	require.Equal(t, b.now, got.Born)
-	require.Equal(t, guards.Live, got.State)
+	require.Equal(t, guards.Alive, got.State)
 	require.Equal(t, r.Clocks, got.Clocks)
 	require.Equal(t, got.Rev, o.EkRev)
 	require.Equal(t, []byte(got.Clocks.Newest().Tie), o.EkTie)
@@ -269,7 +269,7 @@ func foreign(b *bench) {
 	require.True(t, r.Born.IsZero())
 	require.Equal(t, b.lay["orders"].New(), r.Clocks)
 
-	r.State = guards.Live
+	r.State = guards.Alive
 	r.Clocks.Stamps[0] = stampAt(5)
 	require.NoError(t, b.commit(t, &store.Batch{Update: []*store.Row{r}}))
 	again := b.one(t, "orders", "theirs")

@@ -199,6 +199,7 @@ func ledgerCases() []testCase {
 	return []testCase{
 		{"the first owner finds nothing", ownership},
 		{"the ledger keeps ranges and watermarks", ledgerRoundTrip},
+		{"the highest Lamport time of a group", lamportTimes},
 		{"a position moves without a batch", position},
 		{"a topic's first partition count stays", topics},
 		{"the clock is the database's", clock},
@@ -236,11 +237,36 @@ func ledgerRoundTrip(b *bench) {
 	next.Watermark, next.HasWatermark = math.MinInt64, true
 	next.Gaps = ledger.Ranges{{From: 0, To: 5}, {From: 7, To: 8, Watermark: -4, HasWatermark: true}}
 	next.Done = ledger.Ranges{{From: 12, To: 1 << 60, Watermark: 1 << 60, HasWatermark: true}}
+	next.Lamport = 1 << 62
 	require.NoError(t, b.s.Commit(t.Context(), &store.Batch{Group: group, Now: start, Ledger: &next}))
 	next.Rev++
 	got, err := b.s.Settle(t.Context(), next.Key)
 	require.NoError(t, err)
 	require.Equal(t, next, got)
+}
+
+func lamportTimes(b *bench) {
+	t := b.t
+	highest := func(group string) int64 {
+		t.Helper()
+		n, err := b.s.Lamport(t.Context(), group)
+		require.NoError(t, err)
+		return n
+	}
+	require.Zero(t, highest("nobody"))
+	require.Zero(t, highest(group))
+	for partition, n := range []int64{7, 12, 9} {
+		s, _, err := b.s.Own(t.Context(), key(int32(20+partition)), "orders", "me")
+		require.NoError(t, err)
+		s.Next, s.High, s.Lamport = 1, 1, n
+		s, err = b.s.Position(t.Context(), s)
+		require.NoError(t, err)
+		again, _, err := b.s.Own(t.Context(), s.Key, "orders", "another")
+		require.NoError(t, err)
+		require.Equal(t, n, again.Lamport, "the next owner goes on from it")
+	}
+	require.EqualValues(t, 12, highest(group))
+	require.Zero(t, highest("nobody"))
 }
 
 func position(b *bench) {

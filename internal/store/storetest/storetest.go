@@ -53,7 +53,7 @@ type testCase struct {
 
 func cases() []testCase {
 	var all []testCase
-	for _, cs := range [][]testCase{rowCases(), claimCases(), ledgerCases(), parkedCases(), letterCases(), typeCases(), lockCases(), memoryCases()} {
+	for _, cs := range [][]testCase{rowCases(), claimCases(), ledgerCases(), parkedCases(), letterCases(), typeCases(), lockCases(), memoryCases(), agedCases(), streamCases()} {
 		all = append(all, cs...)
 	}
 	return all
@@ -130,7 +130,7 @@ func (b *bench) row(t *testing.T, entity any, table string, stamp int64) *store.
 	v := reflect.ValueOf(entity)
 	k, err := m.KeyText(v)
 	require.NoError(t, err)
-	r := &store.Row{Model: m, Layout: b.lay[table], Key: k, Entity: v, State: guards.Live, Clocks: b.lay[table].New()}
+	r := &store.Row{Model: m, Layout: b.lay[table], Key: k, Entity: v, State: guards.Alive, Clocks: b.lay[table].New()}
 	for i := range r.Clocks.Stamps {
 		r.Clocks.Stamps[i] = stampAt(stamp)
 	}

@@ -83,10 +83,25 @@ func refused(b *bench) {
 	r := b.row(t, &Everything{ID: 1, Color: "bad"}, "everythings", 1)
 	err := b.commit(t, &store.Batch{Insert: []*store.Row{r}})
 	require.ErrorIs(t, err, errColor)
-	if b.postgres() {
-		require.ErrorAs(t, err, &data)
-		require.Equal(t, "everythings", data.Table)
-	}
+	require.ErrorAs(t, err, &data)
+	require.Equal(t, "everythings", data.Table)
+	require.NoError(t, b.commit(t, &store.Batch{}), "the connection is as good as before")
+
+	// The types are the user's, and so are their panics.
+	var caught *store.PanicError
+	good := b.row(t, &Everything{ID: 2, Color: "red"}, "everythings", 1)
+	r = b.row(t, &Everything{ID: 1, Color: "worse"}, "everythings", 1)
+	err = b.commit(t, &store.Batch{Insert: []*store.Row{good, r}})
+	require.ErrorAs(t, err, &data)
+	require.ErrorAs(t, err, &caught)
+	require.Equal(t, "no color at all", caught.Value)
+	require.Contains(t, caught.Stack, "Color")
+	require.ErrorContains(t, err, `table everythings, key "1"`)
+	require.NoError(t, b.commit(t, &store.Batch{Insert: []*store.Row{good}}))
+	require.NoError(t, b.sql().Exec("UPDATE everythings SET color = 'UNREADABLE'").Error)
+	_, err = b.s.Load(t.Context(), b.want("everythings", false, "2"))
+	require.ErrorAs(t, err, &caught)
+	require.ErrorAs(t, err, &data)
 	require.NoError(t, b.commit(t, &store.Batch{}), "the connection is as good as before")
 }
 

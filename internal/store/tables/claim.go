@@ -98,7 +98,7 @@ func (p *Plain) missing(m *handlers.Model, columns map[string]Info) (problems []
 // generation. A row carries the generation that it was written with, and what is newer
 // counts as never written there (R5). A row that the framework did not make is of
 // generation 0 and has no stamp at all, so the first generation is 1.
-func (p *Plain) generations(ctx context.Context, q Querier, group string, m *handlers.Model, steal bool) (*clocks.Layout, string, error) {
+func (p *Plain) generations(ctx context.Context, q Querier, group string, m *handlers.Model, steal bool) (_ *clocks.Layout, problem string, err error) {
 	// The row is made first so that there is one to lock: of two processes that see a
 	// table for the first time at once, the second one waits here and finds the
 	// generations of the first.
@@ -107,14 +107,15 @@ func (p *Plain) generations(ctx context.Context, q Querier, group string, m *han
 	}
 	var owner, text string
 	var current int32
-	if err := q.QueryRowContext(ctx, p.Dialect.Rebind("SELECT grp, generation, columns FROM evenkeel_models WHERE tbl = $1"+p.Dialect.ForUpdate), m.Table).Scan(&owner, &current, &text); err != nil {
+	was, is := store.Table{}, Describe(m)
+	if err := q.QueryRowContext(ctx, p.Dialect.Rebind("SELECT grp, generation, columns, model, key_column, kind FROM evenkeel_models WHERE tbl = $1"+p.Dialect.ForUpdate), m.Table).Scan(&owner, &current, &text, &was.Model, &was.Key, &was.Kind); err != nil {
 		return nil, "", err
 	}
 	if owner != group && !steal {
-		return nil, fmt.Sprintf("table %s belongs to the group %q and this consumer is %q; two groups on one table overwrite each other's clocks: use the same group, or take the table over if the other one is gone for good", m.Table, owner, group), nil
+		return nil, fmt.Sprintf("table %s belongs to the group %q and this consumer is %q; two groups on one table overwrite each other's clocks: use the same group, or take the table over (Config.TakeTables) if the other one is gone for good", m.Table, owner, group), nil
 	}
 	gens := map[string]int32{}
-	if err := json.Unmarshal([]byte(text), &gens); err != nil {
+	if err = json.Unmarshal([]byte(text), &gens); err != nil {
 		return nil, fmt.Sprintf("evenkeel_models.columns of table %s is not what Evenkeel wrote there (%v); restore the row", m.Table, err), nil
 	}
 	fresh := false
@@ -127,16 +128,18 @@ func (p *Plain) generations(ctx context.Context, q Querier, group string, m *han
 	if fresh {
 		current++
 	}
-	if fresh || owner != group {
+	if fresh || owner != group || was != is {
 		b, err := json.Marshal(gens)
 		if err != nil {
 			return nil, "", err
 		}
-		if _, err := p.exec(ctx, q, "UPDATE evenkeel_models SET grp = $1, generation = $2, columns = $3, claimed_at = "+p.Dialect.Now+" WHERE tbl = $4", group, current, string(b), m.Table); err != nil {
+		if _, err := p.exec(ctx, q, "UPDATE evenkeel_models SET grp = $1, generation = $2, columns = $3, model = $5, key_column = $6, kind = $7, claimed_at = "+p.Dialect.Now+" WHERE tbl = $4", group, current, string(b), m.Table, is.Model, is.Key, is.Kind); err != nil {
 			return nil, "", err
 		}
 	}
-	return clocks.NewLayout(m, gens, current), "", nil
+	layout := clocks.NewLayout(m, gens, current)
+	layout.Purged, err = p.purged(ctx, q, group, m.Table)
+	return layout, "", err
 }
 
 // Parents returns the tables ordered so that what a foreign key points to comes before

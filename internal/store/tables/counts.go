@@ -3,6 +3,7 @@ package tables
 import (
 	"context"
 	"database/sql"
+	"fmt"
 
 	"github.com/evenkeel-go/evenkeel/dlq"
 	"github.com/evenkeel-go/evenkeel/guards"
@@ -11,7 +12,8 @@ import (
 )
 
 // Counts is store.Store's. Placeholders have no index of ours, since it would stand on
-// a user's table: their count reads the whole table, so ask seldom.
+// a user's table: without one of the user's their count reads the whole table, so ask
+// seldom.
 func (p *Plain) Counts(ctx context.Context, group string, models []*handlers.Model) (*store.Counts, error) {
 	c := &store.Counts{Parked: make(map[store.Cause]int64), Letters: make(map[guards.Reason]int64), Placeholders: make(map[string]int64)}
 	err := p.Conn(ctx, func(conn *sql.Conn) error {
@@ -37,7 +39,7 @@ func (p *Plain) Counts(ctx context.Context, group string, models []*handlers.Mod
 		}
 		for _, m := range models {
 			var n int64
-			row := conn.QueryRowContext(ctx, p.Dialect.Rebind("SELECT count(*) FROM "+Quote(m.Table)+" WHERE ek_state = $1"), int64(guards.Placeholder))
+			row := conn.QueryRowContext(ctx, fmt.Sprintf("SELECT count(*) FROM %s WHERE %s", Quote(m.Table), agedState(guards.Placeholder)))
 			if err := row.Scan(&n); err != nil {
 				return p.Dialect.Classify(err)
 			}

@@ -18,6 +18,8 @@ type Dialect struct {
 	// ForUpdate and SkipLocked end a SELECT; empty where one writer has the whole
 	// database to itself.
 	ForUpdate, SkipLocked string
+	// RowID is where a row lies, good for the statement that asks.
+	RowID string
 	// Now is the database's clock in microseconds.
 	Now string
 	// Marks is a FROM item named m with columns id and rev, made of a JSON list
@@ -34,6 +36,10 @@ type Dialect struct {
 	Local bool
 	// Table reads a table's columns; ok is false when there is no such table.
 	Table func(ctx context.Context, q Querier, table string) (columns map[string]Info, ok bool, err error)
+	// Indexes reads the definitions of the indexes of the table whose quoted name is $1.
+	Indexes string
+	// CreateIndex begins the statement that makes an index beside running services.
+	CreateIndex string
 	// EkTypes are the types of guards.Guarded's columns, with their defaults.
 	EkTypes map[string]string
 	// Prepare is called at the end of a claim with the columns that Table returned, so

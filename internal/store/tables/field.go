@@ -67,6 +67,9 @@ func (f *Field[T]) Arg(t *T) any {
 	return nil
 }
 
+// Set gives the field the value in cell, a pointer of the type that Scan uses for its Kind.
+func (f *Field[T]) Set(t *T, cell any) error { return f.set(t, cell) }
+
 // Scan reads one row of Fields from rows.
 func Scan[T any](rows *sql.Rows, fields []Field[T], more ...any) (*T, error) {
 	cells := make([]any, len(fields), len(fields)+len(more))

@@ -11,11 +11,11 @@ import (
 	"github.com/evenkeel-go/evenkeel/internal/store"
 )
 
-const ledgerColumns = "topic, epoch, rev, next_offset, high_offset, watermark, gaps, done"
+const ledgerColumns = "topic, epoch, rev, next_offset, high_offset, watermark, gaps, done, lamport"
 
 // SetLedger is the ledger's compare-and-set (R16) up to its RETURNING: parameters $1 to
-// $12 are LedgerArgs.
-const SetLedger = "UPDATE evenkeel_ledger SET rev = rev + 1, next_offset = $1, high_offset = $2, watermark = $3, gaps = $4, done = $5, updated_at = $6 " +
+// $13 are LedgerArgs.
+const SetLedger = "UPDATE evenkeel_ledger SET rev = rev + 1, next_offset = $1, high_offset = $2, watermark = $3, gaps = $4, done = $5, updated_at = $6, lamport = $13 " +
 	"WHERE cluster = $7 AND topic_id = $8 AND grp = $9 AND partition = $10 AND epoch = $11 AND rev = $12"
 
 // LedgerArgs are the parameters of SetLedger.
@@ -26,7 +26,7 @@ func LedgerArgs(s *ledger.State, nowMicros int64) []any {
 	}
 	return []any{
 		s.Next, s.High, watermark, EncodeRanges(s.Gaps), EncodeRanges(s.Done), nowMicros,
-		s.Cluster, s.TopicID, s.Group, s.Partition, s.Epoch, s.Rev,
+		s.Cluster, s.TopicID, s.Group, s.Partition, s.Epoch, s.Rev, s.Lamport,
 	}
 }
 
@@ -97,7 +97,7 @@ func scanLedger(row *sql.Row, key ledger.Key) (ledger.State, error) {
 	s := ledger.State{Key: key}
 	var watermark sql.NullInt64
 	var gaps, done string
-	if err := row.Scan(&s.Topic, &s.Epoch, &s.Rev, &s.Next, &s.High, &watermark, &gaps, &done); err != nil {
+	if err := row.Scan(&s.Topic, &s.Epoch, &s.Rev, &s.Next, &s.High, &watermark, &gaps, &done, &s.Lamport); err != nil {
 		return s, err
 	}
 	s.Watermark, s.HasWatermark = watermark.Int64, watermark.Valid
@@ -107,6 +107,18 @@ func scanLedger(row *sql.Row, key ledger.Key) (ledger.State, error) {
 	}
 	s.Done, err = DecodeRanges(done)
 	return s, err
+}
+
+// Lamport is store.Store's.
+func (p *Plain) Lamport(ctx context.Context, group string) (highest int64, err error) {
+	err = p.Conn(ctx, func(conn *sql.Conn) error {
+		row := conn.QueryRowContext(ctx, p.Dialect.Rebind("SELECT coalesce(max(lamport), 0) FROM evenkeel_ledger WHERE grp = $1"), group)
+		if err := row.Scan(&highest); err != nil {
+			return p.Dialect.Classify(err)
+		}
+		return nil
+	})
+	return highest, err
 }
 
 // Now is store.Store's.

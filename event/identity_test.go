@@ -1,0 +1,25 @@
+package event_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/evenkeel-go/evenkeel/event"
+)
+
+func TestStampIdentity(t *testing.T) {
+	t.Parallel()
+	for _, c := range [][2]string{{"shop", "e-1"}, {"", "@c/t/0/7"}, {"a\x00b", "\x00\x01\xff"}, {"", ""}} {
+		source, id := event.Stamp{Tie: event.Tie(true, c[0], c[1])}.Identity()
+		require.Equal(t, c, [2]string{source, id})
+	}
+	source, id := event.Stamp{Tie: event.Tie(false, strings.Repeat("s", 200), "e")}.Identity()
+	require.True(t, strings.HasPrefix(source, "sha256:"))
+	require.Equal(t, "e", id)
+	for _, odd := range []string{"", "1", "1abc", "1abc\x00", "1abc\x00\x02", "1abc\x00\x01", "1a\x00\x01b\x00\x03"} {
+		source, id := event.Stamp{Tie: odd}.Identity()
+		require.Equal(t, [2]string{}, [2]string{source, id}, "%q", odd)
+	}
+}

@@ -1,0 +1,243 @@
+// Package play runs the small examples beside it: a consumer on a broker in this process and
+// a database in a temporary file, and a producer that sends one event after the other.
+package play
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/confluentinc/confluent-kafka-go/v2/kafka"
+	"github.com/sirupsen/logrus"
+	"gorm.io/driver/sqlite"
+	"gorm.io/gorm"
+	"gorm.io/gorm/logger"
+
+	"github.com/evenkeel-go/evenkeel/framework"
+	"github.com/evenkeel-go/evenkeel/testutil"
+)
+
+// Scene is what an example brings: its service.
+type Scene struct {
+	Models []any
+	// Config is the service's; Start fills in the broker, the group, and the topics where
+	// they are missing.
+	Config framework.Config
+	// DB and Brokers are used instead of the temporary ones if they are set.
+	DB      *gorm.DB
+	Brokers string
+}
+
+// Event is one event of the play. Its JSON is what event.Envelope reads.
+type Event struct {
+	ID            string    `json:"id"`
+	Type          string    `json:"type"`
+	Source        string    `json:"source"`
+	Key           string    `json:"key,omitempty"`
+	Time          time.Time `json:"time"`
+	Version       int64     `json:"version,omitempty"`
+	CorrelationID string    `json:"correlationId,omitempty"`
+	Data          any       `json:"data,omitempty"`
+
+	// Topic is the first of the scene's unless it is set.
+	Topic string `json:"-"`
+	// Raw is sent instead of all the rest but Topic and Key, for producers that write
+	// their events in another form.
+	Raw []byte `json:"-"`
+}
+
+// Play is a scene under way.
+type Play struct {
+	DB       *gorm.DB
+	Consumer *framework.Consumer
+
+	topics   []string
+	producer *kafka.Producer
+	sent     int64
+	end      []func() error
+}
+
+// patience is how long a play waits for its consumer.
+const patience = 30 * time.Second
+
+var errSlow = errors.New("the consumer has not come this far in time")
+
+// Start starts the scene. The caller calls Close, also after an error.
+func Start(ctx context.Context, s Scene) (*Play, error) {
+	p := &Play{DB: s.DB}
+	brokers, err := p.broker(s.Brokers)
+	if err != nil {
+		return p, err
+	}
+	if err := p.database(ctx, s.Models); err != nil {
+		return p, err
+	}
+	config := s.Config
+	config.Brokers = brokers
+	name := strconv.FormatInt(time.Now().UnixNano(), 36) //nolint:forbidigo // a name
+	if config.Group == "" {
+		config.Group = "play-" + name
+	}
+	if len(config.Topics) == 0 {
+		config.Topics = []string{"play-" + name}
+	}
+	if config.DeadLetterTopic == "" {
+		config.DeadLetterTopic = config.Topics[0] + ".dlq"
+	}
+	if config.Logger == nil {
+		quiet := logrus.New()
+		quiet.SetLevel(logrus.ErrorLevel)
+		config.Logger = framework.Logrus(quiet)
+	}
+	p.topics = config.Topics
+	if err := p.makeTopics(ctx, brokers, append([]string{config.DeadLetterTopic}, config.Topics...)); err != nil {
+		return p, err
+	}
+	if p.Consumer, err = framework.New(p.DB, &config); err != nil { //nolint:contextcheck // it takes none
+		return p, err
+	}
+	running, stop := context.WithCancel(ctx)
+	done := make(chan error, 1)
+	go func() { done <- p.Consumer.Run(running) }()
+	p.end = append(p.end, func() error {
+		stop()
+		return <-done
+	})
+	return p, nil
+}
+
+// Close ends the play.
+func (p *Play) Close() error {
+	var errs []error
+	for i := len(p.end) - 1; i >= 0; i-- {
+		errs = append(errs, p.end[i]())
+	}
+	return errors.Join(errs...)
+}
+
+// Send sends events in this order and returns when the consumer has judged them all.
+func (p *Play) Send(ctx context.Context, events ...Event) error {
+	reports := make(chan kafka.Event, len(events))
+	for _, e := range events {
+		value := e.Raw
+		if value == nil {
+			var err error
+			if value, err = json.Marshal(e); err != nil {
+				return err
+			}
+		}
+		topic := e.Topic
+		if topic == "" {
+			topic = p.topics[0]
+		}
+		m := &kafka.Message{TopicPartition: kafka.TopicPartition{Topic: &topic, Partition: kafka.PartitionAny}, Key: []byte(e.Key), Value: value}
+		if err := p.producer.Produce(m, reports); err != nil {
+			return err
+		}
+	}
+	for range events {
+		if m, ok := (<-reports).(*kafka.Message); ok && m.TopicPartition.Error != nil {
+			return m.TopicPartition.Error
+		}
+	}
+	p.sent += int64(len(events))
+	return p.Until(ctx, func() bool { return p.Consumer.Stats().Records >= p.sent })
+}
+
+// Until waits until the condition holds.
+func (p *Play) Until(ctx context.Context, holds func() bool) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, patience, errSlow)
+	defer cancel()
+	tick := time.NewTicker(10 * time.Millisecond) //nolint:forbidigo // it plays in real time
+	defer tick.Stop()
+	for !holds() {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-tick.C:
+		}
+	}
+	return nil
+}
+
+func (p *Play) broker(brokers string) (string, error) {
+	if brokers == "" {
+		b, err := testutil.StartKafka()
+		if err != nil {
+			return "", err
+		}
+		p.end = append(p.end, func() error { b.Close(); return nil })
+		brokers = b.Brokers
+	}
+	producer, err := kafka.NewProducer(&kafka.ConfigMap{"bootstrap.servers": brokers, "enable.idempotence": true, "log_level": 0})
+	if err != nil {
+		return "", err
+	}
+	p.producer = producer
+	p.end = append(p.end, func() error { producer.Close(); return nil })
+	return brokers, nil
+}
+
+func (p *Play) makeTopics(ctx context.Context, brokers string, topics []string) error {
+	admin, err := kafka.NewAdminClient(&kafka.ConfigMap{"bootstrap.servers": brokers, "log_level": 0})
+	if err != nil {
+		return err
+	}
+	defer admin.Close()
+	specs := make([]kafka.TopicSpecification, len(topics))
+	for i, t := range topics {
+		// One partition, so that the play's order is the order of arrival.
+		specs[i] = kafka.TopicSpecification{Topic: t, NumPartitions: 1, ReplicationFactor: 1}
+	}
+	made, err := admin.CreateTopics(ctx, specs, kafka.SetAdminOperationTimeout(patience))
+	for _, m := range made {
+		if m.Error.Code() != kafka.ErrNoError {
+			err = errors.Join(err, m.Error)
+		}
+	}
+	return err
+}
+
+func (p *Play) database(ctx context.Context, models []any) error {
+	if p.DB == nil {
+		dir, err := os.MkdirTemp("", "evenkeel-play-")
+		if err != nil {
+			return err
+		}
+		p.end = append(p.end, func() error { return os.RemoveAll(dir) })
+		file := "file:" + filepath.ToSlash(filepath.Join(dir, "play.db")) + "?_journal_mode=WAL&_busy_timeout=20000&_txlock=immediate"
+		if p.DB, err = gorm.Open(sqlite.Open(file), &gorm.Config{Logger: logger.Discard}); err != nil {
+			return err
+		}
+		pool, err := p.DB.DB()
+		if err != nil {
+			return err
+		}
+		p.end = append(p.end, pool.Close)
+	}
+	if err := framework.Migrate(ctx, p.DB); err != nil {
+		return err
+	}
+	if err := p.DB.WithContext(ctx).AutoMigrate(models...); err != nil {
+		return fmt.Errorf("make the tables of the models: %w", err)
+	}
+	return nil
+}
+
+// Main runs a program's play and exits with its result.
+func Main(s Scene, story func(context.Context, *Play) error) {
+	ctx := context.Background()
+	p, err := Start(ctx, s)
+	if err == nil {
+		err = story(ctx, p)
+	}
+	if err = errors.Join(err, p.Close()); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}

@@ -1,0 +1,159 @@
+package batch
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/evenkeel-go/evenkeel/dlq"
+	"github.com/evenkeel-go/evenkeel/event"
+	"github.com/evenkeel-go/evenkeel/guards"
+	"github.com/evenkeel-go/evenkeel/handlers"
+	"github.com/evenkeel-go/evenkeel/internal/store"
+)
+
+// Orphans are placeholders of one model that nobody has completed in time.
+type Orphans struct {
+	Model *handlers.Model
+	// Before bounds their birth; Age is how long they were given.
+	Before time.Time
+	Age    time.Duration
+	// Keys are those to delete. With Lives instead, what wrote them becomes letters.
+	Keys  []string
+	Lives []Life
+}
+
+// Life is one life of a placeholder with all that is known of who wrote it.
+type Life struct {
+	store.OriginKey
+	Origins []*Origin
+}
+
+// Sweep removes placeholders. Their rows go by the revision that was loaded, so that an
+// event which completes one meanwhile wins, or conflicts and finds no row (R15). What
+// something waits for, or what somebody unknown has written, stays.
+func (j *Judge) Sweep(ctx context.Context, o *Orphans, layouts Layouts, loaded *store.Loaded, now time.Time) *Outcome {
+	w := j.start(ctx, layouts, loaded, now, len(o.Keys))
+	for _, key := range o.Keys {
+		if row := w.orphan(o, key); row != nil {
+			w.out.Batch.Delete = append(w.out.Batch.Delete, row)
+			w.lost(o, row)
+		}
+	}
+	for _, life := range o.Lives {
+		row := loaded.Rows[o.Model.Table][life.Entity]
+		if row == nil || row.State != guards.Placeholder || row.Born.UnixMicro() != life.Born {
+			// That placeholder was completed, or is gone: no event will write it again.
+			w.out.Batch.Forget = append(w.out.Batch.Forget, life.OriginKey)
+			continue
+		}
+		if w.orphan(o, life.Entity) == nil || !allWriters(row, life.Origins) {
+			continue
+		}
+		w.out.Batch.Delete = append(w.out.Batch.Delete, row)
+		w.out.Batch.Forget = append(w.out.Batch.Forget, life.OriginKey)
+		for _, origin := range life.Origins {
+			if origin.Unit != nil {
+				w.orphanLetter(o, origin, row)
+			}
+		}
+	}
+	return w.out
+}
+
+// orphan returns the row if it is one that may go.
+func (w *work) orphan(o *Orphans, key string) *store.Row {
+	row := w.loaded.Rows[o.Model.Table][key]
+	if row == nil || row.State != guards.Placeholder || !row.Born.Before(o.Before) || w.awaited(o.Model, key) {
+		return nil
+	}
+	return row
+}
+
+// awaited reports whether something waits under the key, or for a letter of it.
+func (w *work) awaited(m *handlers.Model, key string) bool {
+	q := w.loaded.Queues[m.Table][key]
+	return q != nil && (len(q.Parked) > 0 || len(q.Letters) > 0)
+}
+
+func (w *work) orphaned(o *Orphans, row *store.Row, action guards.Action) guards.Verdict {
+	return guards.Verdict{
+		Action: action, Reason: guards.Orphaned,
+		Numbers: guards.Comparison{What: "born", Event: row.Born.UnixMicro(), Against: w.now.UnixMicro(), Bound: o.Age.Microseconds()},
+		Detail:  fmt.Sprintf("it wrote a placeholder of %s that nothing has completed within %s, and which was removed", o.Model.Name, o.Age),
+	}
+}
+
+// lost records the events whose fields go with the row, as far as its clocks tell them
+// (R12). Their coordinates nobody knows any more.
+func (w *work) lost(o *Orphans, row *store.Row) {
+	v := w.orphaned(o, row, guards.Discard)
+	seen := map[event.Stamp]bool{}
+	for _, s := range row.Clocks.Stamps {
+		if s.IsZero() || isPurged(s) || seen[s] {
+			continue
+		}
+		seen[s] = true
+		source, id := s.Identity()
+		w.out.Batch.Verdicts = append(w.out.Batch.Verdicts, store.Verdict{Table: o.Model.Table, Entity: row.Key, Source: source, EventID: id, Verdict: v})
+	}
+	if len(seen) == 0 {
+		w.out.Batch.Verdicts = append(w.out.Batch.Verdicts, store.Verdict{Table: o.Model.Table, Entity: row.Key, Verdict: v})
+	}
+}
+
+// orphanLetter makes a letter of an event that wrote the placeholder.
+func (w *work) orphanLetter(o *Orphans, origin *Origin, row *store.Row) {
+	u := origin.Unit
+	var rw *rowWork
+	if u.Handler != nil && u.Err == nil {
+		rw = w.row(u)
+	}
+	w.unitLetter(u, rw, w.orphaned(o, row, guards.DeadLetter), nil)
+	l := w.out.Batch.Letters[len(w.out.Batch.Letters)-1]
+	if u.Handler == nil {
+		// Its handler is registered no more, or the codec is another: what the letter is
+		// about is known all the same.
+		l.Handler, l.Table, l.Entity = origin.Handler, origin.Table, origin.Entity
+		l.Fingerprint = dlq.Fingerprint(l)
+	}
+}
+
+// Tombstones are rows of one model that were deleted long ago.
+type Tombstones struct {
+	Model *handlers.Model
+	// Before bounds their newest stamp and their birth.
+	Before time.Time
+	Keys   []string
+}
+
+// Purge removes tombstones and moves the table's horizon over them in the same batch
+// (R13). The batch is nil when there is nothing to remove.
+func (j *Judge) Purge(t *Tombstones, loaded *store.Loaded, now time.Time) (*store.Batch, error) {
+	memo := loaded.Memos[store.TombstoneHorizon(t.Model.Table)]
+	h, err := store.ReadHorizon(memo)
+	if err != nil {
+		return nil, err
+	}
+	b := &store.Batch{Group: j.Group, Now: now}
+	w := &work{Judge: j, loaded: loaded}
+	for _, key := range t.Keys {
+		row := loaded.Rows[t.Model.Table][key]
+		if row == nil || row.State != guards.Deleted || !row.Born.Before(t.Before) || w.awaited(t.Model, key) {
+			continue
+		}
+		newest := row.Clocks.Newest()
+		if newest.IsZero() || newest.Time >= t.Before.UnixMicro() {
+			continue
+		}
+		b.Delete = append(b.Delete, row)
+		if h.At == nil || newest.Time > *h.At {
+			h.At = &newest.Time
+		}
+	}
+	if len(b.Delete) == 0 {
+		return nil, nil //nolint:nilnil // nothing to do is no error
+	}
+	b.Memos = []*store.Memo{h.Memo(t.Model.Table, memo)}
+	return b, nil
+}

@@ -1,0 +1,129 @@
+package postgres
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5/pgtype"
+
+	"github.com/evenkeel-go/evenkeel/internal/store"
+	"github.com/evenkeel-go/evenkeel/internal/store/tables"
+)
+
+// streams makes the statements on what waits in streams of numbers.
+func (f *fixed) stream() {
+	const txt, txts, i8, i8s = pgtype.TextOID, pgtype.TextArrayOID, pgtype.Int8OID, pgtype.Int8ArrayOID
+	fields := tables.Parkeds()
+	// Each kind of row fills the same columns, what it does not have with NULL.
+	columns := func(from string, only ...string) string {
+		cols := make([]string, len(fields))
+		for i := range fields {
+			name := fields[i].Name
+			switch {
+			case only != nil && !slices.Contains(only, name):
+				cols[i] = "NULL"
+			case fields[i].Kind == tables.Int:
+				cols[i] = from + "." + name + "::int8 AS " + name
+			default:
+				cols[i] = from + "." + name
+			}
+		}
+		return strings.Join(cols, ", ")
+	}
+	f.streams = newStatement(fmt.Sprintf(`SELECT q.* FROM unnest($2::text[], $3::text[]) WITH ORDINALITY AS u(stream, entity, n) CROSS JOIN LATERAL (
+    (SELECT u.n, 0::int8 AS kind, %s FROM evenkeel_parked p
+    WHERE p.grp = $1 AND p.stream <> '' AND p.stream = u.stream AND p.entity = u.entity AND p.cause IN ('gap', 'behind') ORDER BY p.place, p.id LIMIT %d)
+    UNION ALL SELECT u.n, 1, %s FROM evenkeel_parked p
+    WHERE p.grp = $1 AND p.stream <> '' AND p.stream = u.stream AND p.entity = u.entity
+    UNION ALL SELECT u.n, 2, %s FROM evenkeel_dead_letters l
+    WHERE l.grp = $1 AND l.stream <> '' AND l.stream = u.stream AND l.entity = u.entity AND l.blocking AND l.state = 'open'
+) q ORDER BY q.n, q.kind, q.place, q.id`,
+		columns("p"), store.StreamRows, columns("p", "id", "handler", "cause", "place", "due"), columns("l", "id", "handler", "place")),
+		[]uint32{txt, txts, txts}, nil)
+	f.wakeStreams = newStatement(`UPDATE evenkeel_parked p SET due = $1, rev = p.rev + 1 FROM unnest($3::text[], $4::text[], $5::int8[]) AS u(stream, entity, next)
+WHERE p.grp = $2 AND p.stream <> '' AND p.stream = u.stream AND p.entity = u.entity AND p.place < u.next AND p.cause IN ('gap', 'behind')`,
+		[]uint32{i8, txt, txts, txts, i8s}, nil)
+}
+
+// loadStreams comes after rows and memos: whoever parks an event in a stream moves its
+// memo, so what is read here and not there makes the batch conflict.
+func (s *Store) loadStreams(ctx context.Context, p *pipe, want *store.Want, l *store.Loaded) {
+	keys := want.Streams
+	if len(keys) == 0 {
+		return
+	}
+	l.Streams = map[store.StreamKey]*store.Stream{}
+	fields := tables.Parkeds()
+	var a [2]array
+	a[0].reset(wireText)
+	a[1].reset(wireText)
+	for _, k := range keys {
+		a[0].addString(k.Stream)
+		a[1].addString(k.Entity)
+	}
+	p.add(ctx, s.fixed.streams, func(cells [][]byte) error {
+		k := keys[int(readInt(cells[0]))-1]
+		st := l.Streams[k]
+		if st == nil {
+			st = &store.Stream{}
+			l.Streams[k] = st
+		}
+		row := &store.Parked{}
+		for i := range fields {
+			if cell := cells[2+i]; cell != nil {
+				if err := readField(&fields[i], row, cell); err != nil {
+					return err
+				}
+			}
+		}
+		switch readInt(cells[1]) {
+		case 0:
+			st.Rows = append(st.Rows, row)
+		case 1:
+			st.Parked = append(st.Parked, store.QueueEntry{ID: row.ID, Handler: row.Handler, Cause: row.Cause, Place: row.Place, Due: row.Due, Stream: k.Stream})
+		case 2:
+			st.Letters = append(st.Letters, store.QueueEntry{ID: row.ID, Handler: row.Handler, Place: row.Place, Stream: k.Stream})
+		}
+		return nil
+	}, []byte(want.Group), a[0].bytes(), a[1].bytes())
+}
+
+// readField sets a field to a cell that is not NULL.
+func readField[T any](f *tables.Field[T], t *T, cell []byte) error {
+	switch f.Kind {
+	case tables.Text:
+		s := string(cell)
+		return f.Set(t, &s)
+	case tables.Int:
+		return f.Set(t, &sql.NullInt64{Int64: readInt(cell), Valid: true})
+	case tables.Bytes:
+		b := slices.Clone(cell)
+		return f.Set(t, &b)
+	case tables.Bool:
+		b := cell[0] != 0
+		return f.Set(t, &b)
+	}
+	return nil
+}
+
+func (w *writer) wakeStreams(all []store.WakeStream) {
+	if len(all) == 0 {
+		return
+	}
+	var streams, entities, nexts array
+	streams.reset(wireText)
+	entities.reset(wireText)
+	nexts.reset(wireInt)
+	for _, k := range sorted(all, func(x, y store.WakeStream) int {
+		return cmp.Or(strings.Compare(x.Stream, y.Stream), strings.Compare(x.Entity, y.Entity))
+	}) {
+		streams.addString(k.Stream)
+		entities.addString(k.Entity)
+		nexts.addInt(k.Next)
+	}
+	w.p.add(w.ctx, w.s.fixed.wakeStreams, nil, w.now, []byte(w.b.Group), streams.bytes(), entities.bytes(), nexts.bytes())
+}
