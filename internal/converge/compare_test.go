@@ -12,6 +12,7 @@ import (
 	"github.com/evenkeel-go/evenkeel/event"
 	"github.com/evenkeel-go/evenkeel/guards"
 	"github.com/evenkeel-go/evenkeel/handlers"
+	"github.com/evenkeel-go/evenkeel/internal/batch"
 	"github.com/evenkeel-go/evenkeel/internal/store"
 	"github.com/evenkeel-go/evenkeel/internal/store/memory"
 )
@@ -49,6 +50,7 @@ func TestWhatIsCompared(t *testing.T) {
 		}, []differenceKind{inOutcome}},
 		"an id":  {func(r *result) { r.content.IDs = []*store.ID{{}} }, []differenceKind{inMemory}},
 		"a memo": {func(r *result) { r.content.Memos = []*store.Memo{{Body: "x"}} }, []differenceKind{inMemory}},
+		"a horizon": {func(r *result) { r.content.Memos = []*store.Memo{{MemoKey: store.HorizonOf("x"), Body: "1"}} }, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -68,6 +70,27 @@ func TestWhatIsCompared(t *testing.T) {
 			require.Equal(t, x.kinds, kinds)
 		})
 	}
+}
+
+// TestOfAStreamItsNumbersCount: which event carried the whole state, and which ids were kept
+// of those before it, depends on the order and changes nothing.
+func TestOfAStreamItsNumbersCount(t *testing.T) {
+	t.Parallel()
+	stream := func(body string, ids ...string) *memory.Content {
+		c := &memory.Content{Memos: []*store.Memo{{MemoKey: store.MemoKey{Kind: batch.KindSequence, Scope: "s", Entity: "a"}, Body: body}}}
+		for _, id := range ids {
+			c.IDs = append(c.IDs, &store.ID{IDKey: store.IDKey{Scope: batch.StreamScope("s"), Entity: "a", ID: id}})
+		}
+		return c
+	}
+	one := stream(`{"next":4,"begun":true}`, "1", "2", "3")
+	require.Empty(t, compareMemory(one, stream(`{"next":4,"begun":true,"base":3,"has_base":true}`, "3")))
+	require.NotEmpty(t, compareMemory(one, stream(`{"next":5,"begun":true}`, "1", "2", "3")))
+	require.NotEmpty(t, compareMemory(one, stream(`{"next":4,"begun":true,"skipped":[[2,2]]}`, "1", "2", "3")))
+	require.NotEmpty(t, compareMemory(one, stream("unreadable")))
+	other := stream(`{"next":4,"begun":true}`)
+	other.IDs = []*store.ID{{IDKey: store.IDKey{Scope: "once:h", Entity: "a", ID: "1"}}}
+	require.NotEmpty(t, compareMemory(one, other), "other ids count")
 }
 
 // TestRevisionsOfMemosAreNoResult: they count writes.

@@ -7,6 +7,7 @@ package converge
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -174,13 +175,15 @@ func (c *Checker) take(events []*event.Event) error {
 	return errors.New("the events can't be played:\n  - " + strings.Join(faults, "\n  - "))
 }
 
-// unitsOf are an event's units that have an entity.
+// unitsOf are an event's units that have an entity. In which order handlers.Keys names them
+// makes no difference.
 func unitsOf(event int, it *batch.Item) (us []unit) {
 	for _, u := range it.Units {
 		if u.Key != "" {
 			us = append(us, unit{event, u.Handler, u.Key})
 		}
 	}
+	slices.SortFunc(us, func(a, b unit) int { return cmp.Or(cmp.Compare(a.handler.Name, b.handler.Name), cmp.Compare(a.key, b.key)) })
 	return us
 }
 
@@ -243,8 +246,8 @@ func (c *Checker) Check(ctx context.Context) (*Story, error) {
 		if err != nil {
 			return nil, err
 		}
-		if len(compare(reference, r)) > 0 {
-			return c.explain(ctx, o)
+		if ds := compare(reference, r); len(ds) > 0 {
+			return c.explain(ctx, o, ds)
 		}
 	}
 	return c.repeated(ctx, first, backwards)
@@ -315,8 +318,8 @@ func (c *Checker) reference(ctx context.Context, given order) (*result, *Story, 
 	if err != nil {
 		return nil, nil, err
 	}
-	if len(compare(r, again)) > 0 {
-		s, err = c.unstable(ctx, given)
+	if ds := compare(r, again); len(ds) > 0 {
+		s, err = c.unstable(ctx, given, ds)
 	}
 	return r, s, err
 }

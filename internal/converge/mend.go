@@ -21,8 +21,13 @@ func (c *Checker) mend(d difference, ds []difference, o order) []string {
 		return []string{pureMend}
 	}
 	for _, h := range writers {
-		if h.Verb == handlers.VerbModify {
+		switch {
+		case h.Stream != nil:
+			return []string{sequenceMend(h, ds)}
+		case h.Verb == handlers.VerbModify:
 			return []string{modifyMend(h, cause(plain(eventsOf(o)), o))}
+		case h.Verb == handlers.VerbResolve:
+			return []string{fmt.Sprintf("%s is a Resolve, whose row is the same in any order as long as what it writes is a function of the siblings alone. ", h.Name) + outsideMend}
 		}
 	}
 	for _, h := range writers {
@@ -73,7 +78,12 @@ func modifyMend(h *handlers.Handler, cause string) string {
 	const instead = " If the changes commute, as sums do, declare guards.Once(): each event counts once, whenever it comes. If order decides, declare guards.Sequence(): what comes early waits. If the event states a fact, use handlers.Set with a field of its own for each fact, and handlers.Project for what follows from them."
 	kind := h.Stamper.Kind()
 	switch kind {
-	case guards.KindTimestamp, guards.KindVersion, guards.KindLamport, guards.KindVector:
+	case guards.KindVector:
+		if h.Vectors() != nil {
+			return fmt.Sprintf("%s is a Modify with guards.ConflictLetters, by which the first of two concurrent events counts and the other becomes a letter, for a person to decide. If your code can decide, use handlers.Resolve: it gets both. If either will do, leave guards.ConflictLetters out.", h.Name)
+		}
+		fallthrough
+	case guards.KindTimestamp, guards.KindVersion, guards.KindLamport:
 		return fmt.Sprintf("%s is a Modify under %s: an event that comes after a newer one is discarded, and what it would have done is lost.", h.Name, kind) + instead
 	case guards.KindNone:
 		if strings.Contains(cause, "twice") {
@@ -84,5 +94,21 @@ func modifyMend(h *handlers.Handler, cause string) string {
 		return fmt.Sprintf("%s is a Modify under once, which counts each event once but in the order in which they come, so that its changes must commute: add and subtract, and never look at what is there. If order decides, declare guards.Sequence(); if the event states a fact, use handlers.Set.", h.Name)
 	case guards.KindSequence:
 	}
-	return fmt.Sprintf("%s is a Modify under %s, which keeps the order of its numbers. ", h.Name, kind) + outsideMend
+	return outsideMend
+}
+
+// sequenceMend is for a Modify under Sequence: the numbers are wrong, or how they begin, or
+// the handler looks elsewhere.
+func sequenceMend(h *handlers.Handler, ds []difference) string {
+	for _, d := range ds {
+		for _, what := range d.outcomes {
+			if strings.Contains(what, lettered+string(guards.Conflict)) {
+				return fmt.Sprintf("%s is a Modify under sequence, and two events of one entity have the same number, of which the first one counts. Let the producer number the events of an entity without gaps and without repeats; or use guards.Lamport() or guards.Timestamp(), which tell equals apart by source and id.", h.Name)
+			}
+		}
+	}
+	if h.Stream.FirstSeen {
+		return fmt.Sprintf("%s is a Modify under sequence with guards.FirstSeen, which begins with whichever number comes first and discards those before it. Say with guards.From what the first number is; or let an event that carries the whole state begin, with handlers.Baseline.", h.Name)
+	}
+	return fmt.Sprintf("%s is a Modify under sequence, which keeps the order of its numbers. ", h.Name) + outsideMend
 }

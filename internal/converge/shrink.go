@@ -7,11 +7,11 @@ import (
 )
 
 // explain shrinks an order that came out otherwise than the given one, and tells it.
-func (c *Checker) explain(ctx context.Context, o order) (*Story, error) {
+func (c *Checker) explain(ctx context.Context, o order, ds []difference) (*Story, error) {
 	if differ, err := c.differs(ctx, o); err != nil {
 		return nil, err
 	} else if !differ {
-		return c.unstable(ctx, o)
+		return c.unstable(ctx, o, ds)
 	}
 	o, err := c.fewer(ctx, o)
 	if err != nil {
@@ -27,6 +27,9 @@ func (c *Checker) explain(ctx context.Context, o order) (*Story, error) {
 	other, err := c.tell(ctx, o, nil)
 	if err != nil {
 		return nil, err
+	}
+	if len(compare(one.result, other.result)) == 0 {
+		return c.unstable(ctx, o, ds)
 	}
 	return c.dependence(one, other), nil
 }

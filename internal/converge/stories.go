@@ -82,8 +82,8 @@ const maxDifferences = 6
 
 func (c *Checker) listDifferences(s *Story, ds []difference, headings ...string) {
 	lines := [][]string{append([]string{""}, headings...)}
-	if ds[0].kind != inClock { // clocks follow what differs besides
-		ds = slices.DeleteFunc(ds, func(d difference) bool { return d.kind == inClock })
+	if ds[0].kind < inClock { // clocks and memos follow what differs besides
+		ds = slices.DeleteFunc(ds, func(d difference) bool { return d.kind >= inClock })
 	}
 	for i, d := range ds {
 		if i == maxDifferences {
@@ -138,15 +138,20 @@ func (c *Checker) newest(r *memory.Row) string {
 	return "no event"
 }
 
-// unstable tells that one and the same order comes out differently each time.
-func (c *Checker) unstable(ctx context.Context, o order) (*Story, error) {
+// unstable tells that one and the same order comes out differently each time. Before, it was
+// seen to differ.
+func (c *Checker) unstable(ctx context.Context, o order, before []difference) (*Story, error) {
+	all := o
 	o, err := c.fewestUnstable(ctx, o)
 	if err != nil {
 		return nil, err
 	}
 	ds, err := c.twiceInARow(ctx, o)
-	if err != nil || len(ds) == 0 {
+	if err != nil {
 		return nil, err
+	}
+	if len(ds) == 0 {
+		return c.fleeting(all, before), nil
 	}
 	d := mainly(ds)
 	s := &Story{Title: d.subject(c) + " is different each time that the same events come in the same order."}
@@ -163,6 +168,18 @@ func (c *Checker) unstable(ctx context.Context, o order) (*Story, error) {
 	}
 	s.Mend = []string{outsideMend}
 	return s, nil
+}
+
+// fleeting tells of a difference that was seen, and does not show again: the handlers have
+// come to know something since.
+func (c *Checker) fleeting(o order, ds []difference) *Story {
+	d := mainly(ds)
+	s := &Story{Title: d.subject(c) + " depends on what the process has seen before."}
+	c.listEvents(s, eventsOf(o))
+	s.say("what was tried", "The events came in the order "+o.String()+", after others, and left something else than before. When they came so twice more, nothing differed.")
+	c.listDifferences(s, ds, "before", "order "+o.String())
+	s.Mend = []string{outsideMend}
+	return s
 }
 
 // twiceInARow plays an order until it comes out otherwise, but not for ever.
@@ -215,7 +232,7 @@ func (c *Checker) repeated(ctx context.Context, first *told, o order) (*Story, e
 	if again, err := c.twiceInARow(ctx, o); err != nil {
 		return nil, err
 	} else if len(again) > 0 {
-		return c.unstable(ctx, o)
+		return c.unstable(ctx, o, again)
 	}
 	d := mainly(ds)
 	s := &Story{Title: d.subject(c) + " depends on what the process has seen before."}

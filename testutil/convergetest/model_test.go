@@ -2,6 +2,7 @@ package convergetest_test
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"gorm.io/gorm"
@@ -32,6 +33,7 @@ type Stock struct {
 	SKU       int64 `gorm:"primaryKey;autoIncrement:false"`
 	LastOrder string
 	Level     int64
+	Sold      int64
 	DeletedAt gorm.DeletedAt
 	guards.Guarded
 }
@@ -80,6 +82,22 @@ func numbered(events ...*event.Event) []*event.Event {
 	return events
 }
 
+// seen gives an event a vector clock of two nodes.
+func seen(left, right int64, e *event.Event) *event.Event {
+	for _, c := range []event.Component{{Node: "left", Count: left}, {Node: "right", Count: right}} {
+		if c.Count > 0 {
+			e.Vector = append(e.Vector, c)
+		}
+	}
+	return e
+}
+
+// lamport gives an event a Lamport time.
+func lamport(n int64, e *event.Event) *event.Event {
+	e.Lamport, e.HasLamport = n, true
+	return e
+}
+
 func events(es ...*event.Event) []*event.Event { return es }
 
 func ptr[T any](v T) *T { return &v }
@@ -111,6 +129,12 @@ func add(d *onOrder) error {
 
 func put(d *onOrder) error {
 	d.Entity.Total = d.Payload.N
+	return nil
+}
+
+// move writes down what came, in the order in which it came.
+func move(d *onOrder) error {
+	d.Entity.Log += fmt.Sprintf("%d;", d.Payload.N)
 	return nil
 }
 

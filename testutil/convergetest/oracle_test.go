@@ -12,6 +12,7 @@ import (
 	"github.com/evenkeel-go/evenkeel/event"
 	"github.com/evenkeel-go/evenkeel/guards"
 	"github.com/evenkeel-go/evenkeel/handlers"
+	"github.com/evenkeel-go/evenkeel/internal/clocks"
 	"github.com/evenkeel-go/evenkeel/internal/converge"
 	"github.com/evenkeel-go/evenkeel/testutil/oracle"
 )
@@ -120,6 +121,27 @@ func kinds() []kind {
 				return oracle.Unit{Table: "stocks", Rule: oracle.Modify, Change: func(row map[string]any) { row["last_order"] = f.Customer }}
 			},
 		},
+		{
+			"sold", func(reg *handlers.Registry, name string) {
+				handlers.Modify(reg, name, stock(func(d *onStock) error {
+					if d.Payload.Bad {
+						return handlers.DeadLetter(errBad)
+					}
+					d.Entity.Sold += d.Payload.N
+					return nil
+				}), guards.Once(), handlers.Writes("Sold"))
+			},
+			func(f facts, _ *event.Event) oracle.Unit {
+				u := oracle.Unit{Table: "stocks", Rule: oracle.Once, Change: func(row map[string]any) {
+					n, _ := row["sold"].(int64)
+					row["sold"] = n + f.N
+				}}
+				if f.Bad {
+					u.Fails = guards.Rejected
+				}
+				return u
+			},
+		},
 	}
 }
 
@@ -220,7 +242,7 @@ func agree(t *testing.T, c *converge.Checker, es []*event.Event, units []oracle.
 		var clocked []string
 		for _, col := range r.Model.Columns {
 			row.Fields[col.Name] = col.Value(r.Entity).Interface()
-			if col.Owner != nil && col.Owner.Verb != handlers.VerbProject {
+			if clocks.IsClocked(col) {
 				clocked = append(clocked, col.Name)
 			}
 		}
