@@ -27,10 +27,14 @@ import (
 //     since its row was missing, dead-lettered for a reason, or still waiting. Whether an event
 //     was applied or superseded by a newer one depends on the order, and should: both are
 //     taken in;
-//   - the clocks, and ids that are remembered.
+//   - the clocks, and what is remembered beside the rows: ids under guards.Once, the versions
+//     behind handlers.Resolve, and how far the numbers of guards.Sequence have come.
 //
-// Not compared are revisions and times of writing. guards.MaxLateness is not asked: what it
-// refuses depends on arrival, by intent, and the promise is about events that were admitted.
+// Not compared are revisions and times of writing. guards.MaxLateness and guards.MaxGap are
+// not asked: what they refuse depends on arrival, by intent, and the promise is about events
+// that were admitted and that nothing cut short. The time of guards.GapTimeout runs when all
+// events have come, so that a gap is what is missing among them. guards.ConflictLetters looks
+// at arrival by its own intent, and is reported.
 //
 // Besides, each Set handler runs several times on one blank entity, before and after it has
 // seen the other events, and on entities with something in every field: what it writes must

@@ -48,8 +48,8 @@ func TestWhatIsCompared(t *testing.T) {
 		"one outcome more": {func(r *result) {
 			r.outcomes = append(r.outcomes, outcome{0, r.outcomes[0].handler, "a", refused})
 		}, []differenceKind{inOutcome}},
-		"an id":  {func(r *result) { r.content.IDs = []*store.ID{{}} }, []differenceKind{inMemory}},
-		"a memo": {func(r *result) { r.content.Memos = []*store.Memo{{Body: "x"}} }, []differenceKind{inMemory}},
+		"an id":     {func(r *result) { r.content.IDs = []*store.ID{{}} }, []differenceKind{inMemory}},
+		"a memo":    {func(r *result) { r.content.Memos = []*store.Memo{{Body: "x"}} }, []differenceKind{inMemory}},
 		"a horizon": {func(r *result) { r.content.Memos = []*store.Memo{{MemoKey: store.HorizonOf("x"), Body: "1"}} }, nil},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -183,7 +183,9 @@ func unitsOf(event int, it *batch.Item) (us []unit) {
 			us = append(us, unit{event, u.Handler, u.Key})
 		}
 	}
-	slices.SortFunc(us, func(a, b unit) int { return cmp.Or(cmp.Compare(a.handler.Name, b.handler.Name), cmp.Compare(a.key, b.key)) })
+	slices.SortFunc(us, func(a, b unit) int {
+		return cmp.Or(cmp.Compare(a.handler.Name, b.handler.Name), cmp.Compare(a.key, b.key))
+	})
 	return us
 }
 

@@ -33,7 +33,7 @@ func (f *fake) Fatalf(format string, args ...any) { f.Errorf(format, args...) }
 
 func verdictOf(c *check) string {
 	f := &fake{}
-	testutil.Converges(f, c.registry(), c.events, c.opts...)
+	testutil.Converges(f, c.registry(), c.events, append(c.opts, testutil.Samples(samples))...)
 	return strings.Join(f.failed, "\n")
 }
 

@@ -2,6 +2,9 @@
 
 package convergetest_test
 
-// sets is how many random sets each shard plays; the race detector makes each some ten times
-// slower.
-const sets = 300
+// The race detector makes each order some ten times slower. sets is how many random sets each
+// shard plays, samples how many orders of a case at least.
+const (
+	sets    = 150
+	samples = 100
+)
