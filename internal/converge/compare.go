@@ -9,7 +9,6 @@ import (
 	"github.com/evenkeel-go/evenkeel/handlers"
 	"github.com/evenkeel-go/evenkeel/internal/batch"
 	"github.com/evenkeel-go/evenkeel/internal/deep"
-	"github.com/evenkeel-go/evenkeel/internal/sequence"
 	"github.com/evenkeel-go/evenkeel/internal/store"
 	"github.com/evenkeel-go/evenkeel/internal/store/memory"
 )
@@ -166,9 +165,8 @@ func compareMemory(a, b *memory.Content) []difference {
 }
 
 // remembered are the facts that depend on the set of events alone: no revisions, no horizons,
-// and of a stream its numbers and not where it took up a whole state, since an event that
-// carries one changes nothing when all before it have come. The ids of a stream's numbers
-// say no more.
+// and no ids of a stream's numbers. How far those have come is in its memo, and of what
+// comes after an event that carried the whole state, and is covered by it, none is kept.
 func remembered(c *memory.Content) []string {
 	var all []string
 	ofStreams := map[string]bool{}
@@ -188,26 +186,11 @@ func remembered(c *memory.Content) []string {
 		all = append(all, "id "+i.ID+" of "+i.Scope+" "+i.Entity+held)
 	}
 	for _, m := range c.Memos {
-		body := m.Body
-		switch m.Kind {
-		case store.KindHorizon:
-			continue
-		case batch.KindSequence:
-			body = numbers(body)
+		if m.Kind != store.KindHorizon {
+			all = append(all, string(m.Kind)+" of "+m.Scope+" "+m.Entity+": "+m.Body)
 		}
-		all = append(all, string(m.Kind)+" of "+m.Scope+" "+m.Entity+": "+body)
 	}
 	return all
-}
-
-// numbers is how far a stream has come, whichever event carried its whole state.
-func numbers(body string) string {
-	s, err := sequence.Parse(body)
-	if err != nil {
-		return body
-	}
-	s.Base, s.HasBase = 0, false
-	return s.String()
 }
 
 // existence is a row's, for people.

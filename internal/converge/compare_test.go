@@ -72,8 +72,8 @@ func TestWhatIsCompared(t *testing.T) {
 	}
 }
 
-// TestOfAStreamItsNumbersCount: which event carried the whole state, and which ids were kept
-// of those before it, depends on the order and changes nothing.
+// TestOfAStreamItsNumbersCount: which ids were kept of those before an event that carried the
+// whole state depends on the order and changes nothing.
 func TestOfAStreamItsNumbersCount(t *testing.T) {
 	t.Parallel()
 	stream := func(body string, ids ...string) *memory.Content {
@@ -84,10 +84,9 @@ func TestOfAStreamItsNumbersCount(t *testing.T) {
 		return c
 	}
 	one := stream(`{"next":4,"begun":true}`, "1", "2", "3")
-	require.Empty(t, compareMemory(one, stream(`{"next":4,"begun":true,"base":3,"has_base":true}`, "3")))
+	require.Empty(t, compareMemory(one, stream(`{"next":4,"begun":true}`, "3")))
 	require.NotEmpty(t, compareMemory(one, stream(`{"next":5,"begun":true}`, "1", "2", "3")))
 	require.NotEmpty(t, compareMemory(one, stream(`{"next":4,"begun":true,"skipped":[[2,2]]}`, "1", "2", "3")))
-	require.NotEmpty(t, compareMemory(one, stream("unreadable")))
 	other := stream(`{"next":4,"begun":true}`)
 	other.IDs = []*store.ID{{IDKey: store.IDKey{Scope: "once:h", Entity: "a", ID: "1"}}}
 	require.NotEmpty(t, compareMemory(one, other), "other ids count")
