@@ -259,7 +259,7 @@ func gatherStreams(w *store.Want, items []*Item, row func(m *handlers.Model, key
 					row(model, m.key.Entity, false)
 				}
 			}
-			id := store.IDKey{Scope: idScope(m.key.Stream), Entity: m.key.Entity, ID: strconv.FormatInt(it.Event.Version, 10)}
+			id := store.IDKey{Scope: StreamScope(m.key.Stream), Entity: m.key.Entity, ID: strconv.FormatInt(it.Event.Version, 10)}
 			if !ids[id] {
 				ids[id] = true
 				w.IDs = append(w.IDs, id)

@@ -41,7 +41,7 @@ func Memories(w *handlers.Wiring, topics []string) []Memory {
 			continue
 		}
 		for _, topic := range topics {
-			m := Memory{Scope: idScope(h.Stream.NameOn(topic)), For: guards.DefaultMemory}
+			m := Memory{Scope: StreamScope(h.Stream.NameOn(topic)), For: guards.DefaultMemory}
 			if !slices.Contains(ms, m) {
 				ms = append(ms, m)
 			}

@@ -195,10 +195,11 @@ func (sw *streamWork) standing(it *Item, baseline bool) guards.Standing {
 }
 
 func (sw *streamWork) idKey(n int64) store.IDKey {
-	return store.IDKey{Scope: idScope(sw.key.Stream), Entity: sw.key.Entity, ID: strconv.FormatInt(n, 10)}
+	return store.IDKey{Scope: StreamScope(sw.key.Stream), Entity: sw.key.Entity, ID: strconv.FormatInt(n, 10)}
 }
 
-func idScope(stream string) string { return "sequence:" + stream }
+// StreamScope is the scope of the ids that tell the duplicate of a number from a conflict.
+func StreamScope(stream string) string { return "sequence:" + stream }
 
 // open brings in the streams of an item, before anything is asked about it.
 func (w *work) open(it *Item) error {

@@ -131,6 +131,7 @@ func agedPages(b *bench) {
 
 func agedIndex(b *bench) {
 	t := b.t
+	b.sql() // nothing else has indexes
 	for _, c := range []struct {
 		state guards.Existence
 		order string
@@ -139,7 +140,7 @@ func agedIndex(b *bench) {
 		sql, err := b.s.MissingIndex(t.Context(), b.table("orders"), state)
 		require.NoError(t, err)
 		require.Contains(t, sql, fmt.Sprintf(`ON "orders" (%s, "id") WHERE ek_state = %d;`, order, state))
-		require.NoError(t, b.db.Exec(sql).Error, sql)
+		require.NoError(t, b.sql().Exec(sql).Error, sql)
 		again, err := b.s.MissingIndex(t.Context(), b.table("orders"), state)
 		require.NoError(t, err)
 		require.Empty(t, again)
@@ -163,7 +164,7 @@ func agedIndex(b *bench) {
 func (b *bench) explain(query string) string {
 	b.t.Helper()
 	var plan strings.Builder
-	require.NoError(b.t, b.db.Transaction(func(tx *gorm.DB) error {
+	require.NoError(b.t, b.sql().Transaction(func(tx *gorm.DB) error {
 		explain := "EXPLAIN QUERY PLAN "
 		if b.postgres() {
 			explain = "EXPLAIN "
@@ -243,7 +244,7 @@ func tablesTell(b *bench) {
 	require.ErrorContains(t, err, "restore the row")
 
 	// A release that did not write these has claimed the tables before.
-	require.NoError(t, b.db.Exec("UPDATE evenkeel_models SET model = '', key_column = '', kind = ''").Error)
+	require.NoError(t, b.sql().Exec("UPDATE evenkeel_models SET model = '', key_column = '', kind = ''").Error)
 	_, err = b.s.Claim(t.Context(), group, b.models, false)
 	require.NoError(t, err)
 	require.Equal(t, "id", b.table("orders").Key)

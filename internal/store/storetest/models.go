@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"gorm.io/gorm"
+	"gorm.io/gorm/schema"
 
 	"github.com/evenkeel-go/evenkeel/guards"
 	"github.com/evenkeel-go/evenkeel/handlers"
@@ -161,12 +162,12 @@ func migrate(db *gorm.DB) error {
 }
 
 // wire makes the suite's models.
-func wire(db *gorm.DB) ([]*handlers.Model, error) {
+func wire(namer schema.Namer) ([]*handlers.Model, error) {
 	reg := handlers.NewRegistry()
 	handlers.Set(reg, "order", nothing[Order], handlers.Creates(), handlers.Writes("Status", "Note", "Total", "PaidAt"))
 	handlers.Set(reg, "line", nothing[Line], handlers.Creates())
 	handlers.Set(reg, "everything", nothing[Everything], handlers.Creates())
-	w, err := reg.Wire(db.NamingStrategy)
+	w, err := reg.Wire(namer)
 	if err != nil {
 		return nil, err
 	}

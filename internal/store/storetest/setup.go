@@ -60,7 +60,7 @@ func runSchema(t *testing.T, db func(t *testing.T) *gorm.DB) {
 
 func missing(t *testing.T, d *gorm.DB) {
 	t.Helper()
-	models, err := wire(d)
+	models, err := wire(d.NamingStrategy)
 	require.NoError(t, err)
 	s, err := open.Open(d)
 	require.NoError(t, err)
@@ -86,7 +86,7 @@ func missing(t *testing.T, d *gorm.DB) {
 	for _, sql := range fixes {
 		require.NoError(t, d.Exec(sql).Error, sql)
 	}
-	require.Equal(t, int64(0), (&bench{db: d}).count(t, "evenkeel_models"), "with problems nothing is claimed")
+	require.Equal(t, int64(0), (&bench{t: t, db: d}).count(t, "evenkeel_models"), "with problems nothing is claimed")
 	if d.Name() == "sqlite" {
 		require.NoError(t, d.Exec("ALTER TABLE orders DROP COLUMN ek_tie").Error)
 	} else {
@@ -128,7 +128,7 @@ func claimGenerations(b *bench) {
 		}
 	}
 	// An older release knew fewer columns, a newer one more.
-	require.NoError(t, b.db.Exec(`UPDATE evenkeel_models SET columns = '{"@exists":1,"status":1,"later":1}' WHERE tbl = 'orders'`).Error)
+	require.NoError(t, b.sql().Exec(`UPDATE evenkeel_models SET columns = '{"@exists":1,"status":1,"later":1}' WHERE tbl = 'orders'`).Error)
 	layouts, err := b.s.Claim(t.Context(), group, b.models, false)
 	require.NoError(t, err)
 	var l *clocks.Layout
@@ -160,7 +160,7 @@ func claimGenerations(b *bench) {
 
 func claimTogether(b *bench) {
 	t := b.t
-	require.NoError(t, b.db.Exec("DELETE FROM evenkeel_models").Error)
+	require.NoError(t, b.sql().Exec("DELETE FROM evenkeel_models").Error)
 	var g errgroup.Group
 	got := make([][]*clocks.Layout, 4)
 	for i := range got {
@@ -186,7 +186,7 @@ func claimTogether(b *bench) {
 
 func unclaimed(b *bench) {
 	t := b.t
-	s, err := open.Open(b.db)
+	s, err := open.Open(b.sql())
 	require.NoError(t, err)
 	var setup *store.SetupError
 	_, err = s.Load(t.Context(), b.want("orders", false, "a"))
@@ -303,7 +303,7 @@ func clock(b *bench) {
 	now, err := b.s.Now(t.Context())
 	require.NoError(t, err)
 	var n string
-	require.NoError(t, b.db.Raw("SELECT CAST(CURRENT_TIMESTAMP AS text)").Scan(&n).Error)
+	require.NoError(t, b.sql().Raw("SELECT CAST(CURRENT_TIMESTAMP AS text)").Scan(&n).Error)
 	require.Contains(t, n, fmt.Sprint(now.Year()))
 	require.Equal(t, time.UTC, now.Location())
 }
@@ -340,7 +340,7 @@ func lockHolds(b *bench) {
 
 func lockEnds(b *bench) {
 	t := b.t
-	pool, err := b.db.DB()
+	pool, err := b.sql().DB()
 	require.NoError(t, err)
 	require.NoError(t, b.commit(t, &store.Batch{Insert: []*store.Row{b.order(t, &Order{ID: "a"}, 1)}}))
 	for range 3 {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"gorm.io/gorm"
+	"gorm.io/gorm/schema"
 
 	"github.com/evenkeel-go/evenkeel/event"
 	"github.com/evenkeel-go/evenkeel/guards"
@@ -33,6 +34,18 @@ func Run(t *testing.T, db func(t *testing.T) *gorm.DB) {
 	runSchema(t, db)
 }
 
+// RunWithoutSQL runs what the suite asks of a store that is no database. A case goes as far
+// as it needs no SQL of its own. open returns a new empty store for each call.
+func RunWithoutSQL(t *testing.T, open func() store.Store) {
+	t.Helper()
+	for _, c := range cases() {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			c.run(benchOf(t, open(), nil, schema.NamingStrategy{}))
+		})
+	}
+}
+
 type testCase struct {
 	name string
 	run  func(*bench)
@@ -49,7 +62,7 @@ func cases() []testCase {
 // bench is a database with the suite's tables, claimed, and one owned ledger row.
 type bench struct {
 	t      *testing.T
-	db     *gorm.DB
+	db     *gorm.DB // nil where there is no SQL: see sql
 	s      store.Store
 	models []*handlers.Model
 	lay    map[string]*clocks.Layout
@@ -67,8 +80,14 @@ func newBench(t *testing.T, db *gorm.DB) *bench {
 	require.NoError(t, migrate(db))
 	s, err := open.Open(db)
 	require.NoError(t, err)
+	return benchOf(t, s, db, db.NamingStrategy)
+}
+
+func benchOf(t *testing.T, s store.Store, db *gorm.DB, namer schema.Namer) *bench {
+	t.Helper()
 	b := &bench{t: t, db: db, s: s, now: start, lay: map[string]*clocks.Layout{}}
-	b.models, err = wire(db)
+	var err error
+	b.models, err = wire(namer)
 	require.NoError(t, err)
 	layouts, err := s.Claim(t.Context(), group, b.models, false)
 	require.NoError(t, err)
@@ -84,7 +103,16 @@ func key(partition int32) ledger.Key {
 	return ledger.Key{Cluster: "cluster", TopicID: "topic-id", Group: group, Partition: partition}
 }
 
-func (b *bench) postgres() bool { return b.db.Name() == "postgres" }
+// sql is the database beneath the store. A store without one ends the case here.
+func (b *bench) sql() *gorm.DB {
+	b.t.Helper()
+	if b.db == nil {
+		b.t.SkipNow()
+	}
+	return b.db
+}
+
+func (b *bench) postgres() bool { return b.db != nil && b.db.Name() == "postgres" }
 
 func (b *bench) model(table string) *handlers.Model {
 	for _, m := range b.models {
@@ -166,6 +194,6 @@ func (b *bench) commitWith(t *testing.T, commit func(context.Context, *store.Bat
 
 func (b *bench) count(t *testing.T, table string) (n int64) {
 	t.Helper()
-	require.NoError(t, b.db.Table(table).Count(&n).Error)
+	require.NoError(t, b.sql().Table(table).Count(&n).Error)
 	return n
 }

@@ -361,7 +361,7 @@ func verdicts(b *bench) {
 		Reason, Masked, Grp     string
 		CmpEventTie             []byte
 	}
-	require.NoError(t, b.db.Table("evenkeel_verdicts").Where("at = ? AND substr(event_id, 1, 200) = ?", b.now.UnixMicro(), "e").Take(&row).Error)
+	require.NoError(t, b.sql().Table("evenkeel_verdicts").Where("at = ? AND substr(event_id, 1, 200) = ?", b.now.UnixMicro(), "e").Take(&row).Error)
 	require.Equal(t, "late", row.Reason)
 	require.Equal(t, `["status","no,te"]`, row.Masked)
 	require.Equal(t, group, row.Grp)

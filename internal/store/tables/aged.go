@@ -13,8 +13,8 @@ import (
 	"github.com/evenkeel-go/evenkeel/internal/store"
 )
 
-// describe is what evenkeel_models keeps of a model beside its columns.
-func describe(m *handlers.Model) store.Table {
+// Describe is what evenkeel_models keeps of a model beside its columns.
+func Describe(m *handlers.Model) store.Table {
 	return store.Table{Model: m.Name, Key: m.Key.Name, Kind: m.Kind.String()}
 }
 

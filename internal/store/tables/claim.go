@@ -107,7 +107,7 @@ func (p *Plain) generations(ctx context.Context, q Querier, group string, m *han
 	}
 	var owner, text string
 	var current int32
-	was, is := store.Table{}, describe(m)
+	was, is := store.Table{}, Describe(m)
 	if err := q.QueryRowContext(ctx, p.Dialect.Rebind("SELECT grp, generation, columns, model, key_column, kind FROM evenkeel_models WHERE tbl = $1"+p.Dialect.ForUpdate), m.Table).Scan(&owner, &current, &text, &was.Model, &was.Key, &was.Kind); err != nil {
 		return nil, "", err
 	}

@@ -74,16 +74,7 @@ func (f *Field[T]) Set(t *T, cell any) error { return f.set(t, cell) }
 func Scan[T any](rows *sql.Rows, fields []Field[T], more ...any) (*T, error) {
 	cells := make([]any, len(fields), len(fields)+len(more))
 	for i := range fields {
-		switch fields[i].Kind {
-		case Text:
-			cells[i] = new(string)
-		case Int:
-			cells[i] = new(sql.NullInt64)
-		case Bytes:
-			cells[i] = new([]byte)
-		case Bool:
-			cells[i] = new(bool)
-		}
+		cells[i] = fields[i].cell()
 	}
 	if err := rows.Scan(append(cells, more...)...); err != nil {
 		return nil, err
@@ -95,6 +86,47 @@ func Scan[T any](rows *sql.Rows, fields []Field[T], more ...any) (*T, error) {
 		}
 	}
 	return t, nil
+}
+
+// cell is a place that the field's value can be scanned into.
+func (f *Field[T]) cell() any {
+	switch f.Kind {
+	case Text:
+		return new(string)
+	case Int:
+		return new(sql.NullInt64)
+	case Bytes:
+		return new([]byte)
+	case Bool:
+		return new(bool)
+	}
+	panic("evenkeel: a field without a kind")
+}
+
+// Assign gives to what would come back of from after it was written and read, field by
+// field: the same as from, but for what no column can hold.
+func Assign[T any](fields []Field[T], to, from *T) error {
+	for i := range fields {
+		f := &fields[i]
+		cell := f.cell()
+		switch c := cell.(type) {
+		case *string:
+			*c = f.Text(from)
+		case *sql.NullInt64:
+			n, null := f.Int(from)
+			c.Int64, c.Valid = n, !null
+		case *[]byte:
+			if b, null := f.Bytes(from); !null {
+				*c = append([]byte{}, b...)
+			}
+		case *bool:
+			*c = f.Bool(from)
+		}
+		if err := f.set(to, cell); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // clean makes a text that every database can hold: a letter must never fail because the

@@ -1,0 +1,81 @@
+package convergetest_test
+
+import (
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/evenkeel-go/evenkeel/event"
+	"github.com/evenkeel-go/evenkeel/guards"
+	"github.com/evenkeel-go/evenkeel/handlers"
+	"github.com/evenkeel-go/evenkeel/internal/converge"
+)
+
+// pick is one of the choices.
+func pick[T any](rng *rand.Rand, choices ...T) T { return choices[rng.IntN(len(choices))] }
+
+// numberedSet makes events with numbers, of which some are missing, and handlers for them.
+func numberedSet(rng *rand.Rand) (*handlers.Registry, []*event.Event) {
+	reg := handlers.NewRegistry()
+	sequence := guards.Sequence(guards.OnGap(pick(rng, guards.GapDeadLetter, guards.GapSkip)), guards.MaxGap(1+rng.IntN(2)))
+	handlers.Set(reg, "created", order(created), handlers.Creates(), handlers.Writes("Customer"))
+	handlers.Set(reg, "deleted", order(deleted), handlers.Writes())
+	handlers.Modify(reg, "moved", order(func(d *onOrder) error {
+		if d.Payload.Bad && (d.Payload.N == 0 || d.Attempt < 2) {
+			return errBusy
+		}
+		return move(d)
+	}), sequence, handlers.Writes("Log"), handlers.OnMissing(pick(rng, handlers.MissingPlaceholder, handlers.MissingPark)))
+	handlers.Modify(reg, "counted", order(func(d *onOrder) error {
+		d.Entity.Log = "="
+		return move(d)
+	}), sequence, handlers.Writes("Log"), handlers.Baseline())
+	var es []*event.Event
+	numbers := rng.Perm(6)
+	for i := range 1 + rng.IntN(5) {
+		e := at(rng.IntN(4), pick(rng, "moved", "moved", "moved", "counted", "created", "deleted"), facts{N: rng.Int64N(4), Bad: rng.IntN(5) == 0})
+		e.Version, e.HasVersion = int64(numbers[i]), true // 0 is before the first
+		es = append(es, e)
+	}
+	slices.SortFunc(es, func(a, b *event.Event) int { return int(a.Version - b.Version) })
+	return reg, es
+}
+
+// concurrentSet makes events of two writers, and handlers for them.
+func concurrentSet(rng *rand.Rand) (*handlers.Registry, []*event.Event) {
+	reg := handlers.NewRegistry(guards.Vector())
+	handlers.Resolve(reg, "changed", cart, guards.Vector(), handlers.Writes("Tags"), handlers.OnMissing(pick(rng, handlers.MissingPlaceholder, handlers.MissingPark)))
+	handlers.Set(reg, "noted", order(noted), handlers.Writes("Note"))
+	handlers.Set(reg, "created", order(created), handlers.Writes("Customer"), handlers.Creates())
+	handlers.Set(reg, "deleted", order(deleted), handlers.Writes())
+	handlers.Modify(reg, "put", order(put), guards.Vector(), handlers.Writes("Total"))
+	es := make([]*event.Event, 1+rng.IntN(5))
+	for i := range es {
+		f := facts{Tags: []string{pick(rng, "a", "b", "c")}, Customer: pick(rng, "", "ann"), N: rng.Int64N(3)}
+		es[i] = seen(rng.Int64N(3), 1+rng.Int64N(2), at(i, pick(rng, "changed", "changed", "changed", "noted", "created", "deleted", "put"), f))
+	}
+	return reg, es
+}
+
+// TestEveryOrderOfNumbersAndOfVectorsIsOneResult is for what the oracle does not know.
+func TestEveryOrderOfNumbersAndOfVectorsIsOneResult(t *testing.T) {
+	t.Parallel()
+	for name, set := range map[string]func(*rand.Rand) (*handlers.Registry, []*event.Event){"numbers": numberedSet, "vectors": concurrentSet} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			rng := rand.New(rand.NewPCG(1, 7))
+			for range sets / 3 {
+				reg, es := set(rng)
+				c, err := converge.New(reg, es, converge.Options{Seed: rng.Uint64(), Samples: 1})
+				require.NoError(t, err)
+				story, err := c.Check(t.Context())
+				require.NoError(t, err)
+				if story != nil {
+					t.Fatal(story)
+				}
+			}
+		})
+	}
+}
