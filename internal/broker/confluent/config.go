@@ -15,6 +15,10 @@ var errNoPolicy = errors.New("the broker names none")
 // CleanupPolicy asks for a topic's cleanup.policy: "delete", "compact", or both with a
 // comma between them.
 func (p *Producer) CleanupPolicy(ctx context.Context, topic string) (string, error) {
+	if err := p.gate.enter(); err != nil {
+		return "", err
+	}
+	defer p.gate.leave()
 	resources := []kafka.ConfigResource{{Type: kafka.ResourceTopic, Name: topic}}
 	results, err := p.admin.DescribeConfigs(ctx, resources, kafka.SetAdminRequestTimeout(callTimeout))
 	if err != nil {

@@ -29,6 +29,7 @@ type Consumer struct {
 	clock   seam.Clock
 	group   *seam.Group
 	closing atomic.Bool
+	gate    gate
 	// committing holds a token while a commit is under way.
 	committing chan struct{}
 
@@ -216,6 +217,10 @@ func record(m *kafka.Message) *event.Record {
 
 // Describe asks for the topic's identity.
 func (c *Consumer) Describe(ctx context.Context, topic string) (broker.Topic, error) {
+	if err := c.gate.enter(); err != nil {
+		return broker.Topic{}, err
+	}
+	defer c.gate.leave()
 	return describe(ctx, c.admin, topic)
 }
 
@@ -256,6 +261,10 @@ func topicID(id kafka.UUID) string {
 // Find asks for the group's offset and the log's bounds.
 func (c *Consumer) Find(ctx context.Context, p broker.Partition) (broker.Position, error) {
 	pos := broker.Position{}
+	if err := c.gate.enter(); err != nil {
+		return pos, err
+	}
+	defer c.gate.leave()
 	timeout := bounded(ctx, c.clock)
 	tps, err := c.c.Committed([]kafka.TopicPartition{topicPartition(p)}, int(timeout.Milliseconds()))
 	if err == nil && tps[0].Error != nil {
@@ -296,6 +305,10 @@ func topicPartition(p broker.Partition) kafka.TopicPartition {
 // librdkafka has stopped for good, since auto.offset.reset is "error": it can't be sought
 // any more, and is given back and taken again.
 func (c *Consumer) Start(p broker.Partition, offset int64) error {
+	if err := c.gate.enter(); err != nil {
+		return err
+	}
+	defer c.gate.leave()
 	tp := topicPartition(p)
 	tp.Offset = kafka.Offset(offset)
 	err := c.c.Seek(tp, 0)
@@ -326,11 +339,19 @@ func (c *Consumer) assignAgain(p broker.Partition, tp kafka.TopicPartition) erro
 
 // Pause stops fetching.
 func (c *Consumer) Pause(p broker.Partition) error {
+	if err := c.gate.enter(); err != nil {
+		return err
+	}
+	defer c.gate.leave()
 	return c.c.Pause([]kafka.TopicPartition{topicPartition(p)})
 }
 
 // Resume goes on fetching.
 func (c *Consumer) Resume(p broker.Partition) error {
+	if err := c.gate.enter(); err != nil {
+		return err
+	}
+	defer c.gate.leave()
 	return c.c.Resume([]kafka.TopicPartition{topicPartition(p)})
 }
 
@@ -391,6 +412,10 @@ func (c *Consumer) commit(offsets []broker.Offset) error {
 
 // LogEnd is the end of the log as the last fetch told it.
 func (c *Consumer) LogEnd(p broker.Partition) int64 {
+	if c.gate.enter() != nil {
+		return -1
+	}
+	defer c.gate.leave()
 	_, high, err := c.c.GetWatermarkOffsets(p.Topic, p.Number)
 	if err != nil {
 		return -1
@@ -406,6 +431,7 @@ func (c *Consumer) Close(timeout time.Duration) error {
 	c.closing.Store(true)
 	done := make(chan error, 1)
 	c.group.Go("close consumer", func() {
+		c.gate.shut()
 		err := c.c.Close()
 		c.logs.stop()
 		done <- err

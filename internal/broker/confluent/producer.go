@@ -30,6 +30,7 @@ type Producer struct {
 	logs  *logs
 	clock seam.Clock
 	spawn *seam.Group
+	gate  gate
 
 	mu         sync.Mutex
 	partitions map[string]partitionCount
@@ -93,6 +94,10 @@ func isConsumerOnly(k string) bool {
 
 // Describe asks for a topic's identity.
 func (p *Producer) Describe(ctx context.Context, topic string) (broker.Topic, error) {
+	if err := p.gate.enter(); err != nil {
+		return broker.Topic{}, err
+	}
+	defer p.gate.leave()
 	return describe(ctx, p.admin, topic)
 }
 
@@ -148,7 +153,7 @@ func (p *Producer) send(ctx context.Context, m *dlq.Message, i int, reports chan
 		out.Headers = append(out.Headers, kafka.Header{Key: h.Key, Value: h.Value})
 	}
 	for {
-		err := p.p.Produce(out, reports)
+		err := p.produce(out, reports)
 		var ke kafka.Error
 		if errors.As(err, &ke) && ke.Code() == kafka.ErrQueueFull {
 			if err := p.clock.Sleep(ctx, 10*time.Millisecond); err != nil {
@@ -158,6 +163,14 @@ func (p *Producer) send(ctx context.Context, m *dlq.Message, i int, reports chan
 		}
 		return deliveryError(err)
 	}
+}
+
+func (p *Producer) produce(m *kafka.Message, reports chan kafka.Event) error {
+	if err := p.gate.enter(); err != nil {
+		return err
+	}
+	defer p.gate.leave()
+	return p.p.Produce(m, reports)
 }
 
 // count returns how many partitions a topic has, as of at most a minute ago.
@@ -183,6 +196,7 @@ func (p *Producer) count(ctx context.Context, topic string) (int32, error) {
 func (p *Producer) Close(timeout time.Duration) error {
 	done := make(chan struct{})
 	p.spawn.Go("close producer", func() {
+		p.gate.shut()
 		_ = p.p.Purge(kafka.PurgeInFlight | kafka.PurgeQueue | kafka.PurgeNonBlocking)
 		p.p.Close()
 		p.logs.stop()
