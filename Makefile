@@ -5,6 +5,9 @@
 GOLANGCI_LINT_VERSION := v2.15.0
 GOLANGCI_LINT := .bin/golangci-lint-$(GOLANGCI_LINT_VERSION)
 
+# Tests of behaviours mostly wait: for a group to settle, a session to end, a time to come.
+PARALLEL ?= 4
+
 # How long each fuzz target runs.
 FUZZTIME ?= 20s
 
@@ -30,12 +33,12 @@ build: ## Build the command bin/evenkeel
 
 .PHONY: test
 test: ## Run all tests on the embedded broker, SQLite and PostgreSQL (fetched)
-	go test -race -timeout 30m ./...
+	go test -race -timeout 30m -parallel $(PARALLEL) ./...
 
 .PHONY: test-kafka
 test-kafka: $(PARTS) ## Run the conformance suite on Apache Kafka and PostgreSQL (needs Java, Maven)
 	@$(PARTS) check
-	$(PARTS) run -kafka -postgres go test -race -count=1 -timeout 30m ./conformance/...
+	$(PARTS) run -kafka -postgres go test -race -count=1 -timeout 30m -parallel $(PARALLEL) ./conformance/...
 
 .PHONY: fuzz
 fuzz: ## Fuzz every fuzz target for FUZZTIME (20s) each

@@ -37,6 +37,7 @@ func story(n int, base time.Time, rng *rand.Rand) []fact {
 
 func TestB01ShuffledEventsGiveTheOraclesRows(t *testing.T) {
 	each(t, "B01", func(t *testing.T, at combination) {
+		t.Parallel()
 		const partitions = 3
 		w := newWorld(t, at, partitions)
 		rng := rand.New(rand.NewPCG(1, 2))

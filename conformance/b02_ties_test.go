@@ -60,6 +60,7 @@ func lastWords() *handlers.Registry {
 // collation, in which the last would.
 func TestB02EqualStampsHaveTheSameWinnerInEveryOrder(t *testing.T) {
 	each(t, "B02", func(t *testing.T, at combination) {
+		t.Parallel()
 		const partitions = 3
 		rivals := []struct{ source, id string }{{"a", "z9"}, {"ab", "c"}, {"ab", "cc"}, {"B", "x"}}
 		const winner = "ab/cc"

@@ -57,6 +57,7 @@ func profiles() *handlers.Registry {
 // after each step.
 func TestB03AnEarlyEventMakesAPlaceholderThatItsCreatingEventCompletes(t *testing.T) {
 	each(t, "B03", func(t *testing.T, at combination) {
+		t.Parallel()
 		w := newWorld(t, at, 1)
 		m := w.start()
 		began := time.Now().Add(-time.Hour).Truncate(time.Microsecond)
@@ -99,6 +100,7 @@ func TestB03AnEarlyEventMakesAPlaceholderThatItsCreatingEventCompletes(t *testin
 // the winners is one of them, and has an older rival that would win else.
 func TestB03WholeRowsAndFieldsMixInAnyOrder(t *testing.T) {
 	each(t, "B03", func(t *testing.T, at combination) {
+		t.Parallel()
 		const partitions = 3
 		w := newWorld(t, at, partitions)
 		w.registry = profiles

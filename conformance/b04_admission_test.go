@@ -42,6 +42,7 @@ func headersOf(t *testing.T, r *event.Record, prefix string) map[string]string {
 
 func TestB04LateAndFutureBecomeLettersAndARewindRepeatsNothing(t *testing.T) {
 	each(t, "B04", func(t *testing.T, at combination) {
+		t.Parallel()
 		w := newWorld(t, at, 2)
 		now := time.Now().Truncate(time.Microsecond)
 		newest := now.Add(-time.Hour)
@@ -141,6 +142,7 @@ func TestB04LateAndFutureBecomeLettersAndARewindRepeatsNothing(t *testing.T) {
 // 9999 is as good as any other.
 func TestB04TheWatermarkIgnoresTheFuture(t *testing.T) {
 	each(t, "B04", func(t *testing.T, at combination) {
+		t.Parallel()
 		w := newWorld(t, at, 1)
 		facts := story(20, time.Now().Add(-2*time.Hour), newRand(4))
 		w.tell(0, said{id: "far", source: "shop", typ: "order.noted", key: "o-1", at: event.MaxTime, data: `{"note":"far"}`})

@@ -17,6 +17,7 @@ import (
 // included, and one partition that fell silent when the outage began.
 func TestB05AnOutageDeadLettersNothing(t *testing.T) {
 	each(t, "B05", func(t *testing.T, at combination) {
+		t.Parallel()
 		const (
 			partitions = 3
 			lateness   = 10 * time.Minute

@@ -61,6 +61,7 @@ func failing() *handlers.Registry {
 // entities.
 func TestB06EachFailureEndsAsDesigned(t *testing.T) {
 	each(t, "B06", func(t *testing.T, at combination) {
+		t.Parallel()
 		w := newWorld(t, at, 1)
 		w.registry = failing
 		when := time.Now().Add(-time.Hour)
@@ -233,6 +234,7 @@ func (w *world) logged(key string, n int) said {
 
 func TestB06ARetryBlocksNoOtherKeyAndReordersNone(t *testing.T) {
 	each(t, "B06", func(t *testing.T, at combination) {
+		t.Parallel()
 		w := newWorld(t, at, 1)
 		w.tables(&ByTime{}, &ByVersion{}, &ByNobody{})
 		var mended atomic.Bool
@@ -274,6 +276,7 @@ func TestB06ARetryBlocksNoOtherKeyAndReordersNone(t *testing.T) {
 // it; handlers without any order of their own wait for the letter.
 func TestB06AnExhaustedEventHoldsUpOnlyWhatMustKeepItsOrder(t *testing.T) {
 	each(t, "B06", func(t *testing.T, at combination) {
+		t.Parallel()
 		w := newWorld(t, at, 1)
 		w.tables(&ByTime{}, &ByVersion{}, &ByNobody{})
 		w.registry = func() *handlers.Registry {
@@ -308,6 +311,7 @@ func TestB06AnExhaustedEventHoldsUpOnlyWhatMustKeepItsOrder(t *testing.T) {
 // for an event where the other does not.
 func TestB06OfTwoHandlersOneFails(t *testing.T) {
 	each(t, "B06", func(t *testing.T, at combination) {
+		t.Parallel()
 		w := newWorld(t, at, 1)
 		w.registry = func() *handlers.Registry {
 			reg := handlers.NewRegistry()

@@ -54,6 +54,7 @@ func TestB07OneBadEventAmongAThousandIsAlone(t *testing.T) {
 	long := culprit{"is too long for its column", `{"carrier":"` + strings.Repeat("x", 19) + `-y","weight":1}`, guards.Constraint, "", 1}
 	nul := culprit{"holds a NUL", `{"carrier":"d\u0000-l","weight":1}`, guards.Constraint, "", 1}
 	each(t, "B07", func(t *testing.T, at combination) {
+		t.Parallel()
 		// One alone, and several, of which each half of the batch has one, then each
 		// quarter.
 		cases := [][]culprit{{check}, {check, panics}}
@@ -117,6 +118,7 @@ func TestB07OneBadEventAmongAThousandIsAlone(t *testing.T) {
 // wrote.
 func TestB07OnlyTheRefusedUnitIsTheLetters(t *testing.T) {
 	each(t, "B07", func(t *testing.T, at combination) {
+		t.Parallel()
 		w := newWorld(t, at, 1)
 		w.registry = func() *handlers.Registry {
 			reg := handlers.NewRegistry()
@@ -163,6 +165,7 @@ type Quiet struct {
 // blame the others.
 func TestB07ACulpritAmongParkedEventsIsAlone(t *testing.T) {
 	each(t, "B07", func(t *testing.T, at combination) {
+		t.Parallel()
 		w := newWorld(t, at, 1)
 		w.tables(&Quiet{})
 		var mended atomic.Bool

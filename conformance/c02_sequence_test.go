@@ -276,3 +276,31 @@ func TestC02OldNumbersAndConflicts(t *testing.T) {
 		require.Len(t, w.letters(), 2)
 	})
 }
+
+// TestC02 broken: the rows of those that may follow are read with an event, so a broken one
+// must not stop the partition (R18).
+func TestC02ARowThatCannotBeRead(t *testing.T) {
+	each(t, "C02 broken", func(t *testing.T, at combination) {
+		w := newWorld(t, at, 1)
+		w.registry = accounts()
+		w.tables(&Account{})
+		w.start()
+		w.tell(0, moved("a", 1))
+		w.drain(1)
+		require.NoError(t, w.db.Exec("UPDATE accounts SET ek_fields = 'no such thing' WHERE id = 'a'").Error)
+		viewed := moved("a", 3)
+		viewed.typ = "account.viewed" // nobody handles it
+		w.tell(0, moved("a", 2), viewed, moved("b", 1))
+		w.atEnd(1)
+		require.NoError(t, w.db.Exec("UPDATE accounts SET ek_fields = '' WHERE id = 'a'").Error)
+		w.tell(0, moved("a", 4))
+		w.atEnd(1)
+		require.Equal(t, "1", w.trail("a"), "what comes after the letter waits for it")
+		require.Equal(t, "1", w.trail("b"))
+		ls := w.letters()
+		require.Len(t, ls, 1)
+		require.Equal(t, guards.Poison, ls[0].Verdict.Reason)
+		require.Equal(t, "a", ls[0].Entity)
+		require.True(t, ls[0].Blocking)
+	})
+}

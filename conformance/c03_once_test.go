@@ -236,7 +236,7 @@ func TestC03BehindTheHorizonNothingIsGuessed(t *testing.T) {
 
 // TestC03Compacted: a counter must see every event.
 func TestC03CompactedTopicsAreRefused(t *testing.T) {
-	each(t, "C03", func(t *testing.T, at combination) {
+	each(t, "C03 compacted", func(t *testing.T, at combination) {
 		w := newCounterWorld(t, at, 1, counted)
 		for policy, refused := range map[string]bool{"delete": false, "compact": true, "compact,delete": true} {
 			topic := w.topic + "-" + strings.ReplaceAll(policy, ",", "-")

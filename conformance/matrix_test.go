@@ -89,11 +89,19 @@ func each(t *testing.T, name string, run func(t *testing.T, at combination)) {
 		if b.name != name {
 			continue
 		}
+		if b.semantic {
+			t.Parallel() // nothing in it takes anything down
+		}
 		for _, at := range combinations() {
 			if b.without(at) != "" {
 				continue
 			}
-			t.Run(at.String(), func(t *testing.T) { run(t, at) })
+			t.Run(at.String(), func(t *testing.T) {
+				if b.semantic {
+					t.Parallel()
+				}
+				run(t, at)
+			})
 		}
 		return
 	}

@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -29,9 +30,7 @@ func (s said) value() string {
 	if s.version != 0 {
 		env["version"] = s.version
 	}
-	if s.data != "" {
-		env["data"] = json.RawMessage(s.data)
-	}
+	env["data"] = json.RawMessage(cmp.Or(s.data, "{}"))
 	b, err := json.Marshal(env)
 	if err != nil {
 		panic(err)

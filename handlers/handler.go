@@ -44,13 +44,15 @@ type Handler struct {
 
 	mayWrite []bool // by Column.Index
 	key      *keyFunc
-	decode   func([]byte) (any, error)
+	decode   func(data []byte, empty bool) (any, error)
 	run      runFunc
 }
 
 // Decode turns the event's data into the handler's payload. The error is an
 // *event.DecodeError that names the member at fault.
-func (h *Handler) Decode(e *event.Event) (any, error) { return h.decode(e.Data) }
+func (h *Handler) Decode(e *event.Event) (any, error) {
+	return h.decode(e.Data, e.Record != nil && e.Record.Value == nil)
+}
 
 // Run calls the user's function. It does not catch panics.
 func (h *Handler) Run(ctx context.Context, c *Call) error { return h.run(ctx, c) }

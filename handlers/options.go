@@ -29,7 +29,7 @@ type declaration struct {
 	keys      []*keyFunc // one at most, or it is a mistake
 	missing   []string   // what was nil
 
-	decode  func(data []byte) (any, error)
+	decode  func(data []byte, empty bool) (any, error)
 	run     runFunc
 	project func(entity any)
 }

@@ -10,17 +10,18 @@ import (
 )
 
 // decodePayload turns the event's data into a *P. A P of []byte gets the bytes as they
-// are, anything else is JSON. No data is the zero P where P holds nothing or can say so
-// itself (struct{}, a pointer, a map, a slice); elsewhere it is an error: a handler would
-// take the zero values for what the event says, and write them.
-func decodePayload[P any](data []byte) (any, error) {
+// are, anything else is JSON. No data is the zero P where the record has no value at all (empty),
+// and where P holds nothing or can say so itself (struct{}, a pointer, a map, a slice).
+// Elsewhere it is an error: a handler would take the zero values for what the event says,
+// and write them.
+func decodePayload[P any](data []byte, empty bool) (any, error) {
 	p := new(P)
 	if raw, ok := any(p).(*[]byte); ok {
 		*raw = data
 		return p, nil
 	}
 	if len(data) == 0 {
-		if t := reflect.TypeFor[P](); !mayBeMissing(t) {
+		if t := reflect.TypeFor[P](); !empty && !mayBeMissing(t) {
 			return nil, &event.DecodeError{
 				Codec: "payload", Field: "data", Expected: "JSON for " + t.String(), Found: "none",
 				Mend: "let the producer send it, tell the codec which member holds it, or take a pointer or struct{} as the payload where there may be none",

@@ -33,14 +33,17 @@ func TestDecode(t *testing.T) {
 		same(t, data, *p.(*Placed), want)
 	}
 	// Nobody must take for the event's word what it does not say.
-	_, err := h.Decode(&event.Event{})
+	_, err := h.Decode(&event.Event{Record: &event.Record{Value: []byte("{}")}})
 	same(t, "no data", err.Error(), "payload: data: expected JSON for handlers.Placed, found none; let the producer send it, tell the codec which member holds it, or take a pointer or struct{} as the payload where there may be none")
+	p, err := h.Decode(&event.Event{Record: &event.Record{Headers: []event.Header{{Key: "type"}}}})
+	same(t, "a record with no value at all has its headers to say", err, nil)
+	same(t, "payload", *p.(*Placed), Placed{})
 	for _, empty := range []*Handler{decoder[struct{}](t), decoder[*Placed](t), decoder[map[string]any](t), decoder[[]byte](t), decoder[json.RawMessage](t)} {
 		_, err := empty.Decode(&event.Event{})
 		same(t, "no data where there may be none", err, nil)
 	}
 	raw := []byte("\x00\xff")
-	p, err := decoder[[]byte](t).Decode(&event.Event{Data: raw})
+	p, err = decoder[[]byte](t).Decode(&event.Event{Data: raw})
 	same(t, "error", err, nil)
 	same(t, "bytes as they are", *p.(*[]byte), raw)
 }

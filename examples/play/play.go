@@ -42,6 +42,7 @@ type Event struct {
 	Time          time.Time `json:"time"`
 	Version       int64     `json:"version,omitempty"`
 	CorrelationID string    `json:"correlationId,omitempty"`
+	Vector        string    `json:"vector,omitempty"`
 	Data          any       `json:"data,omitempty"`
 
 	// Topic is the first of the scene's unless it is set.

@@ -50,6 +50,11 @@ func (sw *streamWork) trip(number int64, full bool) bool {
 		}
 	}
 	if g.Policy == guards.GapDeadLetter && len(head) > 0 {
+		if sw.alone { // the rows of others were not read
+			if head = slices.DeleteFunc(head, func(x *wait) bool { return !x.claimed }); len(head) == 0 {
+				return false
+			}
+		}
 		g.Waiting = head[0].Place
 		why := fmt.Sprintf("number %d has not come within %s", g.Missing, sw.spec.GapTimeout)
 		if full {
@@ -79,8 +84,10 @@ func (sw *streamWork) trip(number int64, full bool) bool {
 // claim takes a unit that a sweeper has found.
 func (sw *streamWork) claim(u *Unit, due bool) {
 	x := sw.find(u.Parked.ID)
-	if x == nil {
-		return // it is gone since
+	if x == nil || x.Cause != u.Parked.Cause || x.unit != nil && x.unit.Parked.Rev != u.Parked.Rev {
+		// A lane was quicker and took it along, or gave it another due time. What was
+		// claimed is no more, and a batch that changes it would be refused each time.
+		return
 	}
 	x.unit, x.claimed = u, due
 	sw.alone = sw.alone || u.Item.Alone

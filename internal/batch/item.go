@@ -253,6 +253,8 @@ func gatherStreams(w *store.Want, items []*Item, row func(m *handlers.Model, key
 				streams[m.key] = true
 				w.Streams = append(w.Streams, m.key)
 				w.Memos = append(w.Memos, store.MemoKey{Kind: KindSequence, Scope: m.key.Stream, Entity: m.key.Entity})
+			}
+			if !it.Alone { // one of them may be what can't be read (R18)
 				for _, model := range m.stream.Models {
 					row(model, m.key.Entity, false)
 				}

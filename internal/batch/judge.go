@@ -88,6 +88,7 @@ type work struct {
 	inTurn  []*streamWork
 	taken   map[store.StreamKey]guards.Standing
 	more    bool // Outcome.Incomplete
+	first   bool // the record under way is at first sight
 }
 
 // rowWork is a row as the batch leaves it so far.
@@ -232,6 +233,9 @@ func project(rw *rowWork) (err error) {
 // row returns the working state of a unit's row.
 func (w *work) row(u *Unit) *rowWork {
 	m := u.Handler.Model
+	if u.brokenKey != "" { // nothing is known of it, and nothing may be written
+		return &rowWork{model: m, key: u.brokenKey, queue: &store.Queue{}}
+	}
 	byKey := w.rows[m]
 	if byKey == nil {
 		byKey = make(map[string]*rowWork, 64)
@@ -275,6 +279,7 @@ func (w *work) make(rw *rowWork) {
 // record judges one record.
 func (w *work) record(it *Item) error {
 	first, watermark, has := w.led.FirstSight(it.Record.Offset)
+	w.first = first
 	s := guards.State{FirstSight: first, Watermark: watermark, HasWatermark: has, Now: w.reference(it.Record)}
 	if !first && w.loaded.Units[w.recordID(it)] {
 		w.verdict(it, nil, guards.Verdict{Action: guards.Discard, Reason: guards.Redelivered})

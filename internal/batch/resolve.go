@@ -44,6 +44,7 @@ func (w *work) resolve(u *Unit, rw *rowWork) error {
 	}
 	row := rw.row
 	rw.dirty = true
+	w.wrote(u, rw)
 	newest := next[len(next)-1].stamp
 	for _, c := range h.Writes {
 		c.Value(row.Entity).Set(c.Value(view))
@@ -77,6 +78,9 @@ func decodeSibling(h *handlers.Handler, e *event.Event, data []byte) (payload an
 	}()
 	sibling := *e
 	sibling.Data = bytes.Clone(data)
+	if len(data) == 0 { // as its record had no value at all
+		sibling.Record = &event.Record{}
+	}
 	return h.Decode(&sibling)
 }
 

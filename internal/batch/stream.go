@@ -55,15 +55,16 @@ func (p *Preparer) memberships(it *Item) []membership {
 
 // streamKey names the stream that the unit waits for its turn in; ok is false for none.
 func (u *Unit) streamKey() (k store.StreamKey, ok bool) {
+	entity := u.Key + u.brokenKey // a row that can't be read does not take the number away
 	switch {
-	case u.Handler == nil || u.Handler.Stream == nil || u.Key == "":
+	case u.Handler == nil || u.Handler.Stream == nil || entity == "":
 		return k, false
 	case u.Parked != nil:
-		return store.StreamKey{Stream: u.Parked.Stream, Entity: u.Key}, u.Parked.Stream != ""
+		return store.StreamKey{Stream: u.Parked.Stream, Entity: entity}, u.Parked.Stream != ""
 	case u.Item.Event == nil || !u.Item.Event.HasVersion || u.Item.Event.Version == math.MaxInt64:
 		return k, false
 	}
-	return store.StreamKey{Stream: u.Handler.Stream.NameOn(u.Item.Record.Topic), Entity: u.Key}, true
+	return store.StreamKey{Stream: u.Handler.Stream.NameOn(u.Item.Record.Topic), Entity: entity}, true
 }
 
 // number is the unit's place in its stream.
@@ -102,9 +103,11 @@ type streamWork struct {
 type wait struct {
 	store.QueueEntry
 	unit *Unit // nil for one that was not loaded whole
-	// fresh is the row of one that this batch parks, and verdict why.
+	// fresh is the row of one that this batch parks, verdict why, and first whether its
+	// record is at first sight.
 	fresh   *store.Parked
 	verdict guards.Verdict
+	first   bool
 	// claimed: its time has come, and a sweeper has claimed it. done: its row is changed.
 	claimed, done bool
 }
@@ -332,7 +335,7 @@ func (sw *streamWork) changed(p *store.Parked) {
 func (sw *streamWork) add(u *Unit, p *store.Parked, v guards.Verdict) {
 	x := &wait{
 		QueueEntry: store.QueueEntry{ID: p.ID, Handler: p.Handler, Cause: p.Cause, Place: p.Place, Due: p.Due, Stream: p.Stream},
-		unit:       u, fresh: p, verdict: v,
+		unit:       u, fresh: p, verdict: v, first: sw.first,
 	}
 	at, _ := slices.BinarySearchFunc(sw.waits, p.Place, func(x *wait, n int64) int {
 		if x.Place <= n {
@@ -419,7 +422,7 @@ func (sw *streamWork) run(x *wait) error {
 		sw.unitLetter(u, rw, poison(u.Err), &failure{err: u.Err})
 		return nil
 	}
-	return sw.judge(u, rw, guards.State{Now: sw.now})
+	return sw.judge(u, rw, guards.State{Now: sw.now, FirstSight: x.first})
 }
 
 // flush writes what the batch leaves of the stream. Its memo is always among it: what was

@@ -23,6 +23,21 @@ type Orphans struct {
 	Lives []Life
 }
 
+// IDs are those that the letters of all lives would hold.
+func (o *Orphans) IDs() []store.IDKey {
+	var items []*Item
+	for _, life := range o.Lives {
+		for _, origin := range life.Origins {
+			if origin.Unit != nil {
+				items = append(items, origin.Unit.Item)
+			}
+		}
+	}
+	var want store.Want
+	wantIDs(&want, items)
+	return want.IDs
+}
+
 // Life is one life of a placeholder with all that is known of who wrote it.
 type Life struct {
 	store.OriginKey
@@ -52,12 +67,17 @@ func (j *Judge) Sweep(ctx context.Context, o *Orphans, layouts Layouts, loaded *
 		}
 		w.out.Batch.Delete = append(w.out.Batch.Delete, row)
 		w.out.Batch.Forget = append(w.out.Batch.Forget, life.OriginKey)
+		// One event may have written twice, e.g. a column that is newer than it when it
+		// was read again.
+		written := map[string]bool{}
 		for _, origin := range life.Origins {
-			if origin.Unit != nil {
+			if origin.Unit != nil && !written[origin.ID] {
+				written[origin.ID] = true
 				w.orphanLetter(o, origin, row)
 			}
 		}
 	}
+	w.out.Batch.IDs = w.changedIDs()
 	return w.out
 }
 
@@ -109,6 +129,7 @@ func (w *work) orphanLetter(o *Orphans, origin *Origin, row *store.Row) {
 	if u.Handler != nil && u.Err == nil {
 		rw = w.row(u)
 	}
+	w.ownID(u) // which the letter holds from now on (R8)
 	w.unitLetter(u, rw, w.orphaned(o, row, guards.DeadLetter), nil)
 	l := w.out.Batch.Letters[len(w.out.Batch.Letters)-1]
 	if u.Handler == nil {

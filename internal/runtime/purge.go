@@ -38,7 +38,7 @@ func (u *upkeep) purgeRows(ctx context.Context, w *walk) (more bool, err error) 
 	w.tomb = &page[len(page)-1]
 	return len(page) == upkeepRows, halving(u, w, u.keys(w, page), func(keys []string) error {
 		purged := 0
-		err := u.commit(ctx, w, keys, []store.MemoKey{store.TombstoneHorizon(w.table.Name)}, func(loaded *store.Loaded, _ batch.Layouts) (*store.Batch, error) {
+		err := u.commit(ctx, w, &store.Want{Memos: []store.MemoKey{store.TombstoneHorizon(w.table.Name)}}, keys, func(loaded *store.Loaded, _ batch.Layouts) (*store.Batch, error) {
 			b, err := u.m.Judge.Purge(&batch.Tombstones{Model: w.model, Before: w.behind, Keys: keys}, loaded, u.m.Clock.Now())
 			if b != nil {
 				purged = len(b.Delete)

@@ -243,7 +243,7 @@ func (u *upkeep) sweepOrigins(ctx context.Context, w *walk) (more bool, err erro
 // sweep removes placeholders in one transaction.
 func (u *upkeep) sweep(ctx context.Context, w *walk, o *batch.Orphans, keys []string) error {
 	var out *batch.Outcome
-	err := u.commit(ctx, w, keys, nil, func(loaded *store.Loaded, layouts batch.Layouts) (*store.Batch, error) {
+	err := u.commit(ctx, w, &store.Want{IDs: o.IDs()}, keys, func(loaded *store.Loaded, layouts batch.Layouts) (*store.Batch, error) {
 		out = u.m.Judge.Sweep(ctx, o, layouts, loaded, u.m.Clock.Now())
 		if b := out.Batch; len(b.Delete) == 0 && len(b.Forget) == 0 {
 			return nil, nil //nolint:nilnil // nothing to write is no error
@@ -264,16 +264,15 @@ func (u *upkeep) sweep(ctx context.Context, w *walk, o *batch.Orphans, keys []st
 	return nil
 }
 
-// commit loads rows with what waits under their keys, and writes what judge makes of them.
+// commit loads rows with what waits under their keys, and the rest of want, and writes what judge makes of them.
 // Rows that change meanwhile are loaded again.
-func (u *upkeep) commit(ctx context.Context, w *walk, keys []string, memos []store.MemoKey, judge func(*store.Loaded, batch.Layouts) (*store.Batch, error)) error {
+func (u *upkeep) commit(ctx context.Context, w *walk, want *store.Want, keys []string, judge func(*store.Loaded, batch.Layouts) (*store.Batch, error)) error {
 	const tries = 5
 	for try := 1; ; try++ {
 		layouts := u.m.layouts()
-		loaded, err := u.m.Store.Load(ctx, &store.Want{
-			Group: u.m.Group, Memos: memos,
-			Rows: []store.WantRows{{Model: w.model, Layout: layouts[w.model], Keys: keys, Parked: true}},
-		})
+		want.Group = u.m.Group
+		want.Rows = []store.WantRows{{Model: w.model, Layout: layouts[w.model], Keys: keys, Parked: true}}
+		loaded, err := u.m.Store.Load(ctx, want)
 		var b *store.Batch
 		if err == nil {
 			if b, err = judge(loaded, layouts); err != nil || b == nil {

@@ -74,8 +74,11 @@ func (c *watched) Write(b []byte) (int, error) {
 			case 'E':
 				c.w.statements++
 			case 'Q':
-				c.w.statements++
-				c.w.trips++
+				// pgx asks a connection that was idle for a second whether it is there.
+				if !bytes.HasPrefix(c.buf[lead+4:], []byte("-- ping")) {
+					c.w.statements++
+					c.w.trips++
+				}
 			case 'S':
 				c.w.trips++
 			}
@@ -123,7 +126,6 @@ func TestStatementsDoNotGrowWithTheBatch(t *testing.T) {
 	t.Parallel()
 	w := &wire{}
 	l := newLane(t, w.open(t, nil))
-	const ping = 1 // pgx's, where the connection was idle for a second
 	for _, size := range []int{1, 10, 1000} {
 		var rows []*store.Row
 		var keys []string
@@ -177,10 +179,10 @@ func TestStatementsDoNotGrowWithTheBatch(t *testing.T) {
 			}
 			l.commit(t, b)
 			t.Logf("%d events, %d rows made, %d changed: %d statements in %d round trips", size, len(b.Insert), len(b.Update), w.statements, w.trips)
-			require.LessOrEqual(t, w.statements, 14+ping)
+			require.LessOrEqual(t, w.statements, 14)
 		}
-		// One to load, one to write.
-		require.LessOrEqual(t, w.trips, 2+ping)
+		// One to load, one to write, and one more where the connection learns a statement.
+		require.LessOrEqual(t, w.trips, 3)
 	}
 }
 

@@ -1,0 +1,70 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/evenkeel-go/evenkeel/examples/play"
+	"github.com/evenkeel-go/evenkeel/framework"
+)
+
+var at = time.Now().Add(-time.Hour) //nolint:gochecknoglobals,forbidigo // when the story plays
+
+// move is the n-th event of an account: in if the cents are above zero, out if below.
+func move(account string, n, cents int64) play.Event {
+	e := play.Event{
+		ID: fmt.Sprintf("%s#%d", account, n), Type: "account.paid-in", Source: "bank", Key: account,
+		Time: at.Add(time.Duration(n) * time.Second), Version: n, Data: Move{Cents: cents},
+	}
+	if cents < 0 {
+		e.Type, e.Data = "account.drawn", Move{Cents: -cents}
+	}
+	return e
+}
+
+func show(ctx context.Context, p *play.Play, what string) error {
+	var a Account
+	if err := p.DB.WithContext(ctx).Limit(1).Find(&a).Error; err != nil {
+		return err
+	}
+	waiting, err := framework.CountParked(ctx, p.DB, framework.ParkedFilter{})
+	if err != nil {
+		return err
+	}
+	fmt.Printf("%-46s balance %4d, refused %d, last %q; %d waiting\n", what, a.Balance, a.Refused, a.LastMove, waiting)
+	return nil
+}
+
+func main() {
+	const patience = 2 * time.Second // short, for a story
+	play.Main(play.Scene{Models: []any{&Account{}}, Config: config(patience)}, func(ctx context.Context, p *play.Play) error {
+		for _, step := range []struct {
+			what  string
+			event play.Event
+		}{
+			{"1: 50 paid in", move("a-1", 1, 50)},
+			{"3: 120 drawn, before the 100 that cover it", move("a-1", 3, -120)},
+			{"2: 100 paid in, and 3 follows", move("a-1", 2, 100)},
+			{"2 once more", move("a-1", 2, 100)},
+			{"5: 7 paid in, but where is 4?", move("a-1", 5, 7)},
+		} {
+			if err := p.Send(ctx, step.event); err != nil {
+				return err
+			}
+			if err := show(ctx, p, step.what); err != nil {
+				return err
+			}
+		}
+		if err := p.Until(ctx, func() bool { return p.Consumer.Stats().Gaps["skip/time"] > 0 }); err != nil {
+			return err
+		}
+		if err := show(ctx, p, "after "+patience.String()+" without 4"); err != nil {
+			return err
+		}
+		if err := p.Send(ctx, move("a-1", 4, 1000)); err != nil {
+			return err
+		}
+		return show(ctx, p, "4 comes at last: a dead letter, for a person")
+	})
+}

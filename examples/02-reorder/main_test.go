@@ -1,0 +1,71 @@
+package main
+
+import (
+	"math/rand/v2"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/evenkeel-go/evenkeel/examples/play"
+	"github.com/evenkeel-go/evenkeel/testutil"
+)
+
+func start(t *testing.T, patience time.Duration) *play.Play {
+	t.Helper()
+	p, err := play.Start(t.Context(), play.Scene{
+		Models: []any{&Account{}}, Config: config(patience), DB: testutil.SQLite(t), Brokers: testutil.Kafka(t).Brokers,
+	})
+	t.Cleanup(func() { require.NoError(t, p.Close()) })
+	require.NoError(t, err)
+	return p
+}
+
+// Whatever the order of arrival, the moves are applied in their own.
+func TestMovesAreAppliedInTheirOrder(t *testing.T) {
+	t.Parallel()
+	p := start(t, time.Minute)
+	rng := rand.New(rand.NewPCG(2, 2))
+	cents := []int64{50, -80, 100, -120, -60, 30}
+	var events []play.Event
+	accounts := 40
+	for i := range accounts {
+		var moves []play.Event
+		for n, c := range cents {
+			e := move("a-"+strconv.Itoa(i), int64(n)+1, c)
+			moves = append(moves, e, e)
+		}
+		rng.Shuffle(len(moves), func(a, b int) { moves[a], moves[b] = moves[b], moves[a] })
+		events = append(events, moves...)
+	}
+	require.NoError(t, p.Send(t.Context(), events...))
+	var rows []Account
+	require.NoError(t, p.DB.Find(&rows).Error)
+	require.Len(t, rows, accounts)
+	for _, a := range rows {
+		// 50, refused, 150, 30, refused, 60
+		require.EqualValues(t, 60, a.Balance)
+		require.Equal(t, 2, a.Refused)
+		require.Equal(t, a.ID+"#6", a.LastMove)
+	}
+	require.Empty(t, p.Consumer.Stats().Letters)
+}
+
+// A number that never comes holds the account up for a while and no longer; what comes for
+// it later is kept as a letter.
+func TestAGapIsPassedOver(t *testing.T) {
+	t.Parallel()
+	p := start(t, time.Second)
+	require.NoError(t, p.Send(t.Context(), move("a", 1, 50), move("a", 3, 7), move("a", 4, 8)))
+	require.NoError(t, p.Until(t.Context(), func() bool {
+		var a Account
+		return p.DB.First(&a).Error == nil && a.Balance == 65
+	}))
+	require.EqualValues(t, 1, p.Consumer.Stats().Gaps["skip/time"])
+	require.NoError(t, p.Send(t.Context(), move("a", 2, 1000)))
+	var a Account
+	require.NoError(t, p.DB.First(&a).Error)
+	require.EqualValues(t, 65, a.Balance)
+	require.EqualValues(t, 1, p.Consumer.Stats().Letters["gap"])
+}

@@ -1,0 +1,59 @@
+// Command 02-reorder keeps accounts whose events must be applied in their order: whether a
+// withdrawal is covered depends on what came before. Events are numbered per account. One
+// that comes early waits in the database until the gap is filled; a number that never
+// comes is passed over after a while, and the account goes on, marked as incomplete.
+//
+//	go run ./examples/02-reorder
+package main
+
+import (
+	"context"
+	"time"
+
+	"github.com/evenkeel-go/evenkeel/event"
+	"github.com/evenkeel-go/evenkeel/framework"
+	"github.com/evenkeel-go/evenkeel/guards"
+	"github.com/evenkeel-go/evenkeel/handlers"
+)
+
+// Account is the table.
+type Account struct {
+	ID       string `gorm:"primaryKey"`
+	Balance  int64  // cents
+	Refused  int    // withdrawals that were not covered
+	LastMove string
+	guards.Guarded
+}
+
+// Move is the payload of both events.
+type Move struct {
+	Cents int64 `json:"cents"`
+}
+
+// registry makes accounts wait so long for a missing number.
+func registry(patience time.Duration) *handlers.Registry {
+	reg := handlers.NewRegistry()
+	inOrder := guards.Sequence(guards.GapTimeout(patience), guards.OnGap(guards.GapSkip))
+	handlers.Modify(reg, "account.paid-in", paidIn, inOrder, handlers.Writes("Balance", "LastMove"))
+	handlers.Modify(reg, "account.drawn", drawn, inOrder, handlers.Writes("Balance", "Refused", "LastMove"))
+	return reg
+}
+
+func paidIn(_ context.Context, d *handlers.Delivery[Move, Account]) error {
+	d.Entity.Balance += d.Payload.Cents
+	d.Entity.LastMove = d.Event.ID
+	return nil
+}
+
+func drawn(_ context.Context, d *handlers.Delivery[Move, Account]) error {
+	if d.Entity.LastMove = d.Event.ID; d.Entity.Balance < d.Payload.Cents {
+		d.Entity.Refused++
+		return nil
+	}
+	d.Entity.Balance -= d.Payload.Cents
+	return nil
+}
+
+func config(patience time.Duration) framework.Config {
+	return framework.Config{Handlers: registry(patience), Codec: event.Envelope(event.EnvelopeConfig{}), SweepInterval: 200 * time.Millisecond}
+}

@@ -1,0 +1,229 @@
+package batch_test
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/evenkeel-go/evenkeel/dlq"
+	"github.com/evenkeel-go/evenkeel/guards"
+)
+
+// applied counts how often an event was applied to an entity.
+func (x *mixed) applied(handler, entity, id string) (n int) {
+	for _, v := range x.verdict {
+		if strings.HasSuffix(v.Handler, handler) && v.Entity == entity && v.Item.Event.ID == id && v.Verdict.Action == guards.Apply {
+			n++
+		}
+	}
+	return n
+}
+
+func (x *mixed) letterOf(handler, entity, id string) bool {
+	for _, l := range x.letters {
+		if l.EventID == id && (l.Handler == "" || l.Entity == entity && strings.HasSuffix(l.Handler, handler)) {
+			return true
+		}
+	}
+	return false
+}
+
+func (x *mixed) field(table, key, name string) string {
+	r := x.rows[table][key]
+	if r == nil {
+		return ""
+	}
+	return r.Entity.Elem().FieldByName(name).String()
+}
+
+// check compares the database with what the set of events says.
+func (x *mixed) check() {
+	require.Empty(x.t, x.waiting(), "something is stuck\n%s", strings.Join(x.story, "\n"))
+	type fact struct{ table, key, field string }
+	want := map[fact][]string{}
+	ids := slices.SortedFunc(maps.Keys(x.judged), func(a, b string) int { return cmp.Compare(x.judged[a].at, x.judged[b].at) })
+	last, stale := map[string]string{}, map[string]string{}
+	for _, id := range ids {
+		e := x.judged[id]
+		effect := func(handler, table, key, field string) {
+			n := x.applied(handler, key, id)
+			require.LessOrEqual(x.t, n, 1, "%s %s %s", handler, key, id)
+			require.True(x.t, n == 1 || x.letterOf(handler, key, id), "%s %s %s is lost", handler, key, id)
+			if n == 1 {
+				f := fact{table, key, field}
+				want[f] = append(want[f], id)
+			}
+		}
+		is := func(types ...string) bool { return slices.Contains(types, e.typ) }
+		if is("count") && x.applied("set", e.key, id) > 0 {
+			last[e.key] = id
+		}
+		if is("count") && x.applied("stale", e.key, id) > 0 {
+			stale[e.key] = id
+		}
+		if is("touch") {
+			effect("seq", "mixed_rows", e.key, "Seq")
+		}
+		if is("add") {
+			effect("once", "mixed_rows", e.key, "Once")
+		}
+		if is("count", "add") {
+			effect("plain", "mixed_seqs", e.key, "Seq")
+		}
+		if is("count", "touch") {
+			effect("waits", "mixed_waits", e.key, "Seq")
+		}
+		if is("count", "add", "touch") {
+			var f mixedFacts
+			require.NoError(x.t, json.Unmarshal([]byte(e.data), &f))
+			for _, s := range f.Shelves {
+				effect("shelf", "mixed_shelves", s, "Once")
+			}
+		}
+	}
+	for f, ids := range want {
+		got := strings.Fields(x.field(f.table, f.key, f.field))
+		if f.field == "Once" {
+			slices.Sort(got)
+			slices.Sort(ids)
+		}
+		require.Equal(x.t, ids, got, "%v\n%s", f, strings.Join(x.story, "\n"))
+	}
+	for key, id := range last {
+		require.Equal(x.t, id, x.field("mixed_rows", key, "Last"))
+	}
+	for key, id := range stale {
+		require.Equal(x.t, id, x.field("mixed_stales", key, "Last"))
+	}
+	for _, key := range []string{"o1", "o2"} {
+		all := strings.Fields(x.field("mixed_logs", key, "All"))
+		require.Len(x.t, slices.Compact(slices.Sorted(slices.Values(all))), len(all))
+		for p, log := range x.logs {
+			for _, r := range log {
+				e := x.prepare.Prepare(r).Event
+				if e.Type == "add" && e.Key == key && !slices.Contains(all, fmt.Sprintf("%d:%d", p, r.Offset)) {
+					require.True(x.t, slices.ContainsFunc(slices.Collect(maps.Values(x.letters)), func(l *dlq.Letter) bool {
+						return l.Record.Offset == r.Offset && l.Record.Partition == r.Partition && (l.Handler == "" || l.Handler == "none")
+					}))
+				}
+			}
+		}
+	}
+	for _, key := range []string{"o1", "o2"} {
+		newest := map[string]string{} // of each node
+		for _, id := range ids {
+			if e := x.judged[id]; e.typ == "count" && e.key == key && x.applied("doc", key, id) > 0 {
+				var f mixedFacts
+				require.NoError(x.t, json.Unmarshal([]byte(e.data), &f))
+				newest[f.Vector[:1]] = id
+			}
+		}
+		got := strings.Fields(x.field("mixed_docs", key, "Sibs"))
+		require.ElementsMatch(x.t, slices.Collect(maps.Values(newest)), got, strings.Join(x.story, "\n"))
+	}
+	// An id is held for each event that is a letter, and for no other.
+	held := map[string]int{}
+	seen := map[string]bool{}
+	for _, l := range x.letters {
+		require.NotEqual(x.t, guards.Conflict, l.Verdict.Reason, "no two events share a number")
+		once := l.Handler == "once" || strings.HasSuffix(l.Handler, "shelf")
+		if k := l.Handler + "|" + l.Entity; once && l.Verdict.Reason != guards.Late && !seen[k+l.EventID] {
+			seen[k+l.EventID] = true
+			held[k]++
+		}
+	}
+	for _, id := range x.ids {
+		if id.Held {
+			held[strings.TrimPrefix(id.Scope, "once:")+"|"+id.Entity]--
+		}
+	}
+	for k, n := range held {
+		require.Zero(x.t, n, k)
+	}
+}
+
+// forgetSome forgets what is old in one memory, as a sweeper does.
+func (x *mixed) forgetSome() {
+	upTo := x.rng.IntN(20)
+	scopes := []string{"once:once", "once:count shelf", "once:add shelf", "once:touch shelf", "sequence:orders"}
+	scope := scopes[x.rng.IntN(len(scopes))]
+	x.say("forgets %s up to %d", scope, upTo)
+	x.forget(scope, max(upTo, x.horizons[scope]))
+	x.horizons[scope] = max(upTo, x.horizons[scope])
+}
+
+// TestKindsMixed runs random histories over all kinds at once.
+func TestKindsMixed(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(20) {
+		t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) {
+			t.Parallel()
+			mixedHistory(t, seed)
+		})
+	}
+}
+
+func mixedHistory(t *testing.T, seed uint64) {
+	t.Helper()
+	rng := rand.New(rand.NewPCG(seed, 7))
+	numbers := 4 + rng.IntN(12)
+	x := newMixed(t, rng, []guards.GapPolicy{guards.GapDeadLetter, guards.GapSkip}[rng.IntN(2)])
+	if rng.IntN(3) == 0 {
+		x.judge.MaxParkedPerKey = 2 + rng.IntN(3)
+	}
+	if rng.IntN(2) == 0 {
+		x.rowsAtOnce = 1 + rng.IntN(3)
+	}
+	x.produce(numbers)
+	for steps := 0; steps < 400; steps++ {
+		p := rng.IntN(2)
+		next, end := x.leds[p].Next, int64(len(x.logs[p]))
+		switch k := rng.IntN(10); {
+		case k < 6 && next < end:
+			n := 1 + rng.Int64N(min(end-next, 8))
+			x.live(p, x.logs[p][next:next+n])
+		case k == 6 && next > 0: // an operator's rewind, or a redelivery
+			x.leds[p].Next = rng.Int64N(next)
+			x.say("rewind of %d to %d", p, x.leds[p].Next)
+		case k == 7:
+			x.now = x.now.Add(time.Duration(rng.IntN(3)) * time.Second)
+			if rng.IntN(10) == 0 {
+				x.now = x.now.Add(time.Minute)
+			}
+		case k == 8:
+			x.someSweep(rng.IntN(2) == 0)
+		case k == 9 && rng.IntN(4) == 0:
+			if rng.IntN(2) == 0 {
+				x.resolve()
+			} else {
+				x.forgetSome()
+			}
+		}
+		if x.leds[0].Next == int64(len(x.logs[0])) && x.leds[1].Next == int64(len(x.logs[1])) && steps > 60 {
+			break
+		}
+	}
+	for p := range x.logs {
+		if n := x.leds[p].Next; n < int64(len(x.logs[p])) {
+			x.live(p, x.logs[p][n:])
+		}
+	}
+	for range 400 {
+		x.resolve()
+		x.now = x.now.Add(time.Minute)
+		x.someSweep(true)
+		if len(x.parked) == 0 {
+			break
+		}
+	}
+	x.check()
+}
