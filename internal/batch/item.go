@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"reflect"
 	"runtime/debug"
-	"strconv"
 
 	"github.com/evenkeel-go/evenkeel/event"
 	"github.com/evenkeel-go/evenkeel/handlers"
@@ -214,10 +213,7 @@ func Gather(group string, items []*Item, layouts Layouts, firstSight func(offset
 		if parked || m.Awaited {
 			w.Rows[i].Parked = true
 		}
-		if !seen[m][key] {
-			seen[m][key] = true
-			w.Rows[i].Keys = append(w.Rows[i].Keys, key)
-		}
+		w.Rows[i].Keys = appendNew(w.Rows[i].Keys, seen[m], key)
 	}
 	gatherStreams(w, items, row)
 	for _, it := range items {
@@ -228,15 +224,23 @@ func Gather(group string, items []*Item, layouts Layouts, firstSight func(offset
 			if u.Key == "" || u.Handler == nil {
 				continue
 			}
-			if k, ok := versionsKey(u); ok && !memos[k] {
-				memos[k] = true
-				w.Memos = append(w.Memos, k)
+			if k, ok := versionsKey(u); ok {
+				w.Memos = appendNew(w.Memos, memos, k)
 			}
 			row(u.Handler.Model, u.Key, needsQueue(u.Handler) || u.queued)
 		}
 	}
 	wantIDs(w, items)
 	return w
+}
+
+// appendNew appends k to the list unless it was seen.
+func appendNew[T comparable](list []T, seen map[T]bool, k T) []T {
+	if seen[k] {
+		return list
+	}
+	seen[k] = true
+	return append(list, k)
 }
 
 func needsQueue(h *handlers.Handler) bool {
@@ -252,18 +256,14 @@ func gatherStreams(w *store.Want, items []*Item, row func(m *handlers.Model, key
 			if !streams[m.key] {
 				streams[m.key] = true
 				w.Streams = append(w.Streams, m.key)
-				w.Memos = append(w.Memos, store.MemoKey{Kind: KindSequence, Scope: m.key.Stream, Entity: m.key.Entity})
+				w.Memos = append(w.Memos, memoOf(m.key))
 			}
 			if !it.Alone { // one of them may be what can't be read (R18)
 				for _, model := range m.stream.Models {
 					row(model, m.key.Entity, false)
 				}
 			}
-			id := store.IDKey{Scope: StreamScope(m.key.Stream), Entity: m.key.Entity, ID: strconv.FormatInt(it.Event.Version, 10)}
-			if !ids[id] {
-				ids[id] = true
-				w.IDs = append(w.IDs, id)
-			}
+			w.IDs = appendNew(w.IDs, ids, numberKey(m.key, it.Event.Version))
 		}
 	}
 }

@@ -168,6 +168,7 @@ func (w *work) repark(u *Unit, cause store.Cause, delay time.Duration) {
 func (w *work) recordLetter(it *Item, v guards.Verdict, f *failure) {
 	l := w.letter(it, v, f)
 	l.ID = w.recordID(it)
+	l.Fingerprint = dlq.Fingerprint(l)
 	w.out.Batch.Letters = append(w.out.Batch.Letters, l)
 	w.verdict(it, nil, v)
 }
@@ -246,7 +247,6 @@ func (w *work) letter(it *Item, v guards.Verdict, f *failure) *dlq.Letter {
 	if f != nil {
 		l.ErrorType, l.Error, l.Stack = describe(f)
 	}
-	l.Fingerprint = dlq.Fingerprint(l)
 	return l
 }
 

@@ -65,15 +65,15 @@ func (u *Unit) onceKey() (k store.IDKey, ok bool) {
 		return k, false
 	}
 	if u.idKey == k {
-		source, id := u.Item.Event.Identity()
-		u.idKey = store.IDKey{Scope: onceScope(u.Handler), Entity: u.Key + u.brokenKey, ID: identityHash(source, id)}
+		u.idKey = store.IDKey{Scope: onceScope(u.Handler), Entity: u.Key + u.brokenKey, ID: identity(u.Item.Event)}
 	}
 	return u.idKey, true
 }
 
-// identityHash is 32 hexadecimal digits, so that an id takes one size whatever producers
-// send.
-func identityHash(source, id string) string {
+// identity tells whether an event is the same again: 32 hexadecimal digits of its source
+// and id, so that it takes one size whatever producers send.
+func identity(e *event.Event) string {
+	source, id := e.Identity()
 	b := make([]byte, 0, 128)
 	b = binary.AppendUvarint(b, uint64(len(source))) // so that source does not run into id
 	b = append(b, source...)
@@ -92,14 +92,8 @@ func wantIDs(w *store.Want, items []*Item) {
 			if !ok {
 				continue
 			}
-			if !ids[k] {
-				ids[k] = true
-				w.IDs = append(w.IDs, k)
-			}
-			if h := store.HorizonOf(k.Scope); !horizons[h] {
-				horizons[h] = true
-				w.Memos = append(w.Memos, h)
-			}
+			w.IDs = appendNew(w.IDs, ids, k)
+			w.Memos = appendNew(w.Memos, horizons, store.HorizonOf(k.Scope))
 		}
 	}
 }

@@ -1,14 +1,11 @@
 package batch
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"math"
 	"slices"
 	"strconv"
 	"time"
 
-	"github.com/evenkeel-go/evenkeel/event"
 	"github.com/evenkeel-go/evenkeel/guards"
 	"github.com/evenkeel-go/evenkeel/handlers"
 	"github.com/evenkeel-go/evenkeel/internal/sequence"
@@ -75,13 +72,6 @@ func (u *Unit) number() int64 {
 	return u.Item.Event.Version
 }
 
-// identity is what tells whether a number came with the same event again.
-func identity(e *event.Event) string {
-	source, id := e.Identity()
-	sum := sha256.Sum256([]byte(event.Tie(true, source, id)))
-	return hex.EncodeToString(sum[:16])
-}
-
 // streamWork is a stream of numbers as the batch leaves it so far.
 type streamWork struct {
 	*work
@@ -126,7 +116,7 @@ func (w *work) stream(spec *handlers.Stream, key store.StreamKey) (*streamWork, 
 	if !spec.FirstSeen {
 		sw.state = sequence.From(spec.From)
 	}
-	if m := w.loaded.Memos[store.MemoKey{Kind: KindSequence, Scope: key.Stream, Entity: key.Entity}]; m != nil {
+	if m := w.loaded.Memos[memoOf(key)]; m != nil {
 		var err error
 		if sw.state, err = sequence.Parse(m.Body); err != nil {
 			return nil, err
@@ -180,7 +170,7 @@ func (sw *streamWork) standing(it *Item, baseline bool) guards.Standing {
 	n := it.Event.Version
 	st := guards.Standing{Next: sw.state.Next, Skipped: sw.state.WasSkipped(n)}
 	came, ok := sw.known[n]
-	if id := sw.loaded.IDs[sw.idKey(n)]; !ok && id != nil {
+	if id := sw.loaded.IDs[numberKey(sw.key, n)]; !ok && id != nil {
 		came, ok = id.Value, true
 	}
 	switch {
@@ -194,8 +184,14 @@ func (sw *streamWork) standing(it *Item, baseline bool) guards.Standing {
 	return st
 }
 
-func (sw *streamWork) idKey(n int64) store.IDKey {
-	return store.IDKey{Scope: StreamScope(sw.key.Stream), Entity: sw.key.Entity, ID: strconv.FormatInt(n, 10)}
+// memoOf names the memo with the stream's state.
+func memoOf(k store.StreamKey) store.MemoKey {
+	return store.MemoKey{Kind: KindSequence, Scope: k.Stream, Entity: k.Entity}
+}
+
+// numberKey names the id that a number of the stream came with.
+func numberKey(k store.StreamKey, n int64) store.IDKey {
+	return store.IDKey{Scope: StreamScope(k.Stream), Entity: k.Entity, ID: strconv.FormatInt(n, 10)}
 }
 
 // StreamScope is the scope of the ids that tell the duplicate of a number from a conflict.
@@ -224,7 +220,7 @@ func (w *work) take(it *Item) {
 			continue
 		}
 		sw.known[n] = identity(it.Event)
-		w.out.Batch.IDs = append(w.out.Batch.IDs, &store.ID{IDKey: sw.idKey(n), Value: sw.known[n], At: it.Event.OccurredAt})
+		w.out.Batch.IDs = append(w.out.Batch.IDs, &store.ID{IDKey: numberKey(sw.key, n), Value: sw.known[n], At: it.Event.OccurredAt})
 		if m.baseline {
 			sw.state.Rebase(n)
 		} else {
@@ -430,7 +426,7 @@ func (sw *streamWork) run(x *wait) error {
 func (sw *streamWork) flush() {
 	b := sw.out.Batch
 	b.Memos = append(b.Memos, &store.Memo{
-		MemoKey: store.MemoKey{Kind: KindSequence, Scope: sw.key.Stream, Entity: sw.key.Entity}, Rev: sw.rev, Body: sw.state.String(),
+		MemoKey: memoOf(sw.key), Rev: sw.rev, Body: sw.state.String(),
 	})
 	for _, x := range sw.waits {
 		if x.fresh != nil {
