@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/spf13/cobra"
 	"gorm.io/driver/postgres"
 	"gorm.io/driver/sqlite"
 	"gorm.io/gorm"
@@ -119,6 +120,16 @@ func (a *app) migrated(ctx context.Context) (*gorm.DB, func(), error) {
 		return nil, nil, err
 	}
 	return db, closeDB, nil
+}
+
+// open returns the format that is asked for and the database, ready to be read. The caller
+// closes it.
+func (a *app) open(c *cobra.Command) (f format, db *gorm.DB, closeDB func(), err error) {
+	if f, err = a.format(c); err != nil {
+		return f, nil, nil, err
+	}
+	db, closeDB, err = a.migrated(c.Context())
+	return f, db, closeDB, err
 }
 
 type sqliteDSN struct{ path, dsn string }

@@ -70,18 +70,14 @@ exit code is 4.`,
 }
 
 func (a *app) list(c *cobra.Command, f dlq.Filter) error {
-	format, err := a.format(c)
-	if err != nil {
-		return err
-	}
-	if format == formatTable {
-		f.Brief = true
-	}
-	db, closeDB, err := a.migrated(c.Context())
+	format, db, closeDB, err := a.open(c)
 	if err != nil {
 		return err
 	}
 	defer closeDB()
+	if format == formatTable {
+		f.Brief = true
+	}
 	letters, err := dlq.List(c.Context(), db, f)
 	if err != nil {
 		return err
@@ -104,21 +100,8 @@ func (a *app) list(c *cobra.Command, f dlq.Filter) error {
 
 func (a *app) writeList(c *cobra.Command, f format, letters []*dlq.Letter, whole bool) error {
 	w := c.OutOrStdout()
-	switch f {
-	case formatJSON:
-		list := make([]*letterJSON, 0, len(letters))
-		for _, l := range letters {
-			list = append(list, newLetterJSON(l, whole))
-		}
-		return writeJSON(w, f, list)
-	case formatLines:
-		for _, l := range letters {
-			if err := writeJSON(w, f, newLetterJSON(l, whole)); err != nil {
-				return err
-			}
-		}
-		return nil
-	case formatTable:
+	if f != formatTable {
+		return writeAll(w, f, letters, func(l *dlq.Letter) *letterJSON { return newLetterJSON(l, whole) })
 	}
 	if len(letters) == 0 {
 		return nil

@@ -35,11 +35,7 @@ are shown in hexadecimal. When there is no such letter the exit code is 4.`,
 			return nil
 		},
 		RunE: func(c *cobra.Command, args []string) error {
-			format, err := a.format(c)
-			if err != nil {
-				return err
-			}
-			db, closeDB, err := a.migrated(c.Context())
+			format, db, closeDB, err := a.open(c)
 			if err != nil {
 				return err
 			}

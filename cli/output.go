@@ -43,6 +43,23 @@ func writeJSON(w io.Writer, f format, v any) error {
 	return err
 }
 
+// writeAll writes a list for programs: one document, or a line for each.
+func writeAll[T, J any](w io.Writer, f format, items []T, as func(T) J) error {
+	if f == formatLines {
+		for _, item := range items {
+			if err := writeJSON(w, f, as(item)); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	list := make([]J, 0, len(items))
+	for _, item := range items {
+		list = append(list, as(item))
+	}
+	return writeJSON(w, f, list)
+}
+
 // escapeJSON works on encoded JSON: outside of strings that is ASCII.
 func escapeJSON(b []byte) []byte {
 	out := make([]byte, 0, len(b))

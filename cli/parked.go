@@ -54,11 +54,7 @@ event is chosen the exit code is 4.`,
 }
 
 func (a *app) parked(c *cobra.Command, f framework.ParkedFilter) error {
-	format, err := a.format(c)
-	if err != nil {
-		return err
-	}
-	db, closeDB, err := a.migrated(c.Context())
+	format, db, closeDB, err := a.open(c)
 	if err != nil {
 		return err
 	}
@@ -85,21 +81,8 @@ func (a *app) parked(c *cobra.Command, f framework.ParkedFilter) error {
 
 func (a *app) writeParked(c *cobra.Command, f format, events []framework.ParkedEvent) error {
 	w := c.OutOrStdout()
-	list := make([]parkedJSON, 0, len(events))
-	for i := range events {
-		list = append(list, newParkedJSON(&events[i]))
-	}
-	switch f {
-	case formatJSON:
-		return writeJSON(w, f, list)
-	case formatLines:
-		for i := range list {
-			if err := writeJSON(w, f, &list[i]); err != nil {
-				return err
-			}
-		}
-		return nil
-	case formatTable:
+	if f != formatTable {
+		return writeAll(w, f, events, newParkedJSON)
 	}
 	if len(events) == 0 {
 		return nil
@@ -150,7 +133,7 @@ type parkedJSON struct {
 	Offset      int64   `json:"offset"`
 }
 
-func newParkedJSON(p *framework.ParkedEvent) parkedJSON {
+func newParkedJSON(p framework.ParkedEvent) parkedJSON {
 	return parkedJSON{
 		ID: p.ID, Cause: p.Cause, Group: p.Group, Handler: p.Handler, Table: p.Table, Entity: p.Entity, Stream: p.Stream, Place: p.Place,
 		Due: timeJSON(p.Due), Expires: timeJSON(p.Expires), EventType: p.EventType, EventID: p.EventID, EventSource: p.Source,

@@ -68,11 +68,7 @@ type placeholderJSON struct {
 }
 
 func (a *app) placeholders(c *cobra.Command, filter framework.PlaceholderFilter, limit int) error {
-	f, err := a.format(c)
-	if err != nil {
-		return err
-	}
-	db, closeDB, err := a.migrated(c.Context())
+	f, db, closeDB, err := a.open(c)
 	if err != nil {
 		return err
 	}

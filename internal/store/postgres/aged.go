@@ -30,27 +30,22 @@ func (w *writer) aged() error {
 	rows := sorted(w.b.Delete, func(x, y *store.Row) int {
 		return cmp.Or(strings.Compare(x.Model.Table, y.Model.Table), strings.Compare(x.Key, y.Key))
 	})
-	for len(rows) > 0 {
-		n := 1
-		for n < len(rows) && rows[n].Model.Table == rows[0].Model.Table {
-			n++
-		}
-		o, err := w.s.modelOf(rows[0].Model)
-		if err != nil {
-			return err
-		}
+	err := w.byModel(rows, func(o *model, rows []*store.Row) error {
 		var ka, ra array
-		keys := make([]string, n)
+		keys := make([]string, len(rows))
 		ra.reset(wireInt)
-		for i, r := range rows[:n] {
+		for i, r := range rows {
 			keys[i] = r.Key
 			ra.addInt(r.Rev)
 		}
 		if err := o.keys(&ka, keys); err != nil {
 			return err
 		}
-		w.p.add(w.ctx, o.remove, nil, int8Param(int64(n)), ka.bytes(), ra.bytes())
-		rows = rows[n:]
+		w.p.add(w.ctx, o.remove, nil, int8Param(int64(len(rows))), ka.bytes(), ra.bytes())
+		return nil
+	})
+	if err != nil {
+		return err
 	}
 	if len(w.b.Forget) > 0 {
 		var ta, ba, ea array

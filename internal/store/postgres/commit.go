@@ -247,6 +247,11 @@ func (w *writer) rows(rows []*store.Row, insert bool) error {
 		}
 		return cmp.Or(cmp.Compare(rank[x.Model.Table], rank[y.Model.Table]), strings.Compare(x.Model.Table, y.Model.Table), strings.Compare(x.Key, y.Key))
 	})
+	return w.byModel(rows, func(o *model, rows []*store.Row) error { return w.modelRows(o, rows, insert) })
+}
+
+// byModel calls do with the rows of each model, which stand together.
+func (w *writer) byModel(rows []*store.Row, do func(*model, []*store.Row) error) error {
 	for len(rows) > 0 {
 		n := 1
 		for n < len(rows) && rows[n].Model.Table == rows[0].Model.Table {
@@ -256,7 +261,7 @@ func (w *writer) rows(rows []*store.Row, insert bool) error {
 		if err != nil {
 			return err
 		}
-		if err := w.modelRows(o, rows[:n], insert); err != nil {
+		if err := do(o, rows[:n]); err != nil {
 			return err
 		}
 		rows = rows[n:]
