@@ -1,7 +1,6 @@
 package framework
 
 import (
-	"sync"
 	"time"
 
 	"github.com/evenkeel-go/evenkeel/dlq"
@@ -11,47 +10,29 @@ import (
 // letterLog says in the log that events become dead letters: the first of each fingerprint
 // at once, and then one line a minute with how many there were.
 type letterLog struct {
-	log   Logger
-	clock seam.Clock
-
-	mu   sync.Mutex
-	seen map[string]*letterLine
-}
-
-type letterLine struct {
-	next   time.Time
-	silent int
+	log    Logger
+	clock  seam.Clock
+	seldom seam.Seldom
 }
 
 const (
 	letterLineEvery = time.Minute
-	// maxLetterLines bounds what is remembered; failures of more kinds than that at once
-	// share what is left of the minute.
+	// maxLetterLines bounds the kinds of failures that are told apart.
 	maxLetterLines = 1000
 )
+
+func newLetterLog(log Logger, clock seam.Clock) *letterLog {
+	return &letterLog{log: log, clock: clock, seldom: seam.Seldom{Every: letterLineEvery, Max: maxLetterLines}}
+}
 
 func (l *letterLog) letter(letter *dlq.Letter) {
 	if l.log == nil {
 		return
 	}
-	now := l.clock.Now()
-	l.mu.Lock()
-	line := l.seen[letter.Fingerprint]
-	if line == nil {
-		if len(l.seen) >= maxLetterLines {
-			clear(l.seen)
-		}
-		line = &letterLine{}
-		l.seen[letter.Fingerprint] = line
-	}
-	if now.Before(line.next) {
-		line.silent++
-		l.mu.Unlock()
+	silent, ok := l.seldom.Now(letter.Fingerprint, l.clock.Now())
+	if !ok {
 		return
 	}
-	silent := line.silent
-	line.next, line.silent = now.Add(letterLineEvery), 0
-	l.mu.Unlock()
 	l.log.Log(LevelWarn, "dead letter; `evenkeel dlq show` tells more", "id", letter.ID, "reason", string(letter.Verdict.Reason),
 		"type", letter.EventType, "handler", letter.Handler, "topic", letter.Record.Topic, "partition", letter.Record.Partition, "offset", letter.Record.Offset,
 		"like it since the last line", silent)

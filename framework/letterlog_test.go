@@ -33,7 +33,7 @@ func TestLettersAreLoggedOnceAMinute(t *testing.T) {
 	t.Parallel()
 	var got lines
 	clock := &frozenClock{now: time.Unix(1_800_000_000, 0)}
-	l := &letterLog{log: &got, clock: clock, seen: map[string]*letterLine{}}
+	l := newLetterLog(&got, clock)
 	say := func(id, fingerprint string) {
 		l.letter(&dlq.Letter{ID: id, Fingerprint: fingerprint, Record: &event.Record{}})
 	}

@@ -29,8 +29,7 @@ type observer struct {
 var _ runtime.Observer = (*observer)(nil)
 
 func newObserver(m Metrics, hooks []any, log Logger) *observer {
-	letters := &letterLog{log: log, clock: seam.System(), seen: map[string]*letterLine{}}
-	return &observer{metrics: m, hooks: hooks, log: log, letters: letters, stats: Stats{
+	return &observer{metrics: m, hooks: hooks, log: log, letters: newLetterLog(log, seam.System()), stats: Stats{
 		Verdicts: map[string]int64{}, Letters: map[string]int64{}, Alarms: map[string]int64{}, Gaps: map[string]int64{},
 	}}
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/evenkeel-go/evenkeel/event"
 	"github.com/evenkeel-go/evenkeel/internal/batch"
 	"github.com/evenkeel-go/evenkeel/internal/broker"
+	"github.com/evenkeel-go/evenkeel/internal/seam"
 )
 
 // Member is one member of the group.
@@ -29,8 +30,8 @@ type Member struct {
 	// taken for what comes after it.
 	feed      chan struct{}
 	layoutsMu sync.RWMutex
-	// complaints are the poll goroutine's.
-	complaints map[string]time.Time
+	// complaints are about the client's errors, by their texts.
+	complaints seam.Seldom
 
 	mu    sync.Mutex
 	lanes map[broker.Partition]*lane
@@ -38,7 +39,7 @@ type Member struct {
 
 // New makes a member; Run runs it.
 func New(o Options) *Member {
-	m := &Member{Options: o, health: newHealth(o.Log), lanes: map[broker.Partition]*lane{}, feed: make(chan struct{}, 1), complaints: map[string]time.Time{}}
+	m := &Member{Options: o, health: newHealth(o.Log), lanes: map[broker.Partition]*lane{}, feed: make(chan struct{}, 1), complaints: seam.Seldom{Every: time.Minute, Max: 100}}
 	m.hard, m.cancel = context.WithCancel(context.Background())
 	m.relay = newRelay(m)
 	return m
@@ -127,15 +128,9 @@ func (m *Member) poll(ctx context.Context) error {
 // complain logs an error of the client, one of a kind no more than once a minute: it comes
 // again with each try.
 func (m *Member) complain(err error) {
-	now, text := m.Clock.Now(), err.Error()
 	level := Warn
-	if now.Before(m.complaints[text]) {
+	if _, ok := m.complaints.Now(err.Error(), m.Clock.Now()); !ok {
 		level = Debug
-	} else {
-		if len(m.complaints) >= 100 {
-			clear(m.complaints)
-		}
-		m.complaints[text] = now.Add(time.Minute)
 	}
 	m.log(level, "Kafka reports an error", "error", err)
 }
