@@ -134,51 +134,36 @@ func (l *lane) settle(commit func() error, o *outcome) (step, error) {
 	return 0, nil
 }
 
-// once loads, judges and commits.
+// once loads, judges and commits. Where judging shows that more must be loaded, it does so
+// a second time.
 func (l *lane) once(items []*batch.Item, o *outcome, lock bool) error {
-	return l.load(items, o, lock, false)
-}
-
-// load is once; again says that more is loaded this time.
-func (l *lane) load(items []*batch.Item, o *outcome, lock, again bool) error {
-	at := l.position()
-	layouts := l.m.layouts()
-	want := batch.Gather(l.m.Group, items, layouts, func(offset int64) bool {
-		first, _, _ := at.FirstSight(offset)
-		return first
-	})
-	var locked store.Locked
-	var loaded *store.Loaded
-	var err error
-	if lock {
-		if locked, err = l.m.Store.Lock(l.ctx, want); err != nil {
-			return &loadError{err}
+	for again := false; ; again = true {
+		at := l.position()
+		layouts := l.m.layouts()
+		want := batch.Gather(l.m.Group, items, layouts, func(offset int64) bool {
+			first, _, _ := at.FirstSight(offset)
+			return first
+		})
+		more := false
+		var marks []store.Mark
+		err := l.m.transact(l.ctx, want, lock, func(loaded *store.Loaded) (_ *store.Batch, err error) {
+			if o.Outcome, err = l.m.Judge.Live(l.ctx, items, layouts, loaded, at, l.m.Clock.Now()); err != nil {
+				return nil, err
+			}
+			if more = o.Incomplete && !again; more {
+				return nil, nil //nolint:nilnil // nothing is written yet
+			}
+			marks = l.out.takeMarks()
+			o.Batch.Marks = marks
+			return o.Batch, nil
+		})
+		if err != nil {
+			l.out.giveBack(marks)
 		}
-		defer locked.Rollback()
-		loaded = locked.Loaded()
-	} else if loaded, err = l.m.Store.Load(l.ctx, want); err != nil {
-		return &loadError{err}
-	}
-	o.Outcome, err = l.m.Judge.Live(l.ctx, items, layouts, loaded, at, l.m.Clock.Now())
-	if err != nil {
-		return err
-	}
-	if o.Incomplete && !again {
-		if locked != nil {
-			locked.Rollback()
+		if err != nil || !more {
+			return err
 		}
-		return l.load(items, o, lock, true)
 	}
-	o.Batch.Marks = l.out.takeMarks()
-	if locked != nil {
-		err = locked.Commit(l.ctx, o.Batch)
-	} else {
-		err = l.m.Store.Commit(l.ctx, o.Batch)
-	}
-	if err != nil {
-		l.out.giveBack(o.Batch.Marks)
-	}
-	return err
 }
 
 // learn asks the ledger what became of a COMMIT whose answer was lost (R16). It returns

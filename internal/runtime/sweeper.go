@@ -167,38 +167,17 @@ func (s *sweeper) once(ctx context.Context, keys [][]*store.Parked, due func(*st
 			units, items = append(units, u), append(items, u.Item)
 		}
 	}
-	want := batch.Gather(m.Group, items, layouts, nil)
-	var loaded *store.Loaded
-	var locked store.Locked
-	var err error
-	if lock {
-		if locked, err = m.Store.Lock(ctx, want); err != nil {
-			return &loadError{err}
+	var out *batch.Outcome
+	err := m.transact(ctx, batch.Gather(m.Group, items, layouts, nil), lock, func(loaded *store.Loaded) (_ *store.Batch, err error) {
+		if out, err = m.Judge.Waiting(ctx, units, layouts, loaded, m.Clock.Now(), due); err != nil {
+			return nil, err
 		}
-		defer locked.Rollback()
-		loaded = locked.Loaded()
-	} else if loaded, err = m.Store.Load(ctx, want); err != nil {
-		return &loadError{err}
+		return out.Batch, nil
+	})
+	if err == nil {
+		m.swept(out)
 	}
-	out, err := m.Judge.Waiting(ctx, units, layouts, loaded, m.Clock.Now(), due)
-	if err != nil {
-		return err
-	}
-	if locked != nil {
-		err = locked.Commit(ctx, out.Batch)
-	} else {
-		err = m.Store.Commit(ctx, out.Batch)
-	}
-	if err != nil {
-		return err
-	}
-	for _, l := range out.Batch.Letters {
-		m.Observe.Letter(l)
-	}
-	m.relay.enqueue(nil, out.Batch.Letters)
-	m.Observe.Swept(out.Verdicts)
-	m.gaps(out.Gaps)
-	return nil
+	return err
 }
 
 // retain lets the verdict journal and the memories of ids forget what is too old.

@@ -256,11 +256,7 @@ func (u *upkeep) sweep(ctx context.Context, w *walk, o *batch.Orphans, keys []st
 	if n := len(out.Batch.Delete); n > 0 {
 		u.m.Observe.Removed(w.table.Name, guards.Placeholder, n)
 	}
-	for _, l := range out.Batch.Letters {
-		u.m.Observe.Letter(l)
-	}
-	u.m.relay.enqueue(nil, out.Batch.Letters)
-	u.m.Observe.Swept(out.Verdicts)
+	u.m.swept(out)
 	return nil
 }
 
@@ -272,14 +268,7 @@ func (u *upkeep) commit(ctx context.Context, w *walk, want *store.Want, keys []s
 		layouts := u.m.layouts()
 		want.Group = u.m.Group
 		want.Rows = []store.WantRows{{Model: w.model, Layout: layouts[w.model], Keys: keys, Parked: true}}
-		loaded, err := u.m.Store.Load(ctx, want)
-		var b *store.Batch
-		if err == nil {
-			if b, err = judge(loaded, layouts); err != nil || b == nil {
-				return err
-			}
-			err = u.m.Store.Commit(ctx, b)
-		}
+		err := u.m.transact(ctx, want, false, func(loaded *store.Loaded) (*store.Batch, error) { return judge(loaded, layouts) })
 		if err == nil {
 			return nil
 		}
