@@ -59,7 +59,7 @@ func (s *State) Finish(from, to, at int64, admitted bool) {
 		return
 	}
 	last := Range{From: to - 1, To: to}
-	if admitted && s.region(to-1) != judged {
+	if admitted {
 		last.Watermark, last.HasWatermark = at, true
 	}
 	s.Done = s.Done.with(Range{From: from, To: to - 1}).with(last).joined(s.region)
@@ -100,11 +100,8 @@ func (s *State) pass(to int64) {
 	}
 }
 
-// judged is the region of what was judged before: its event times count no more.
-const judged int64 = -1
-
 // region tells whose watermark an offset's event time belongs to: a gap's, known by its end,
-// the stream's, or nobody's.
+// the stream's, or nobody's, where it was judged before.
 func (s *State) region(o int64) int64 {
 	for _, g := range s.Gaps {
 		if g.From <= o && o < g.To {
@@ -112,7 +109,7 @@ func (s *State) region(o int64) int64 {
 		}
 	}
 	if o < s.High {
-		return judged
+		return -1
 	}
 	return math.MaxInt64
 }
