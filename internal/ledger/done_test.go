@@ -189,3 +189,14 @@ func TestDoneRangesAndOperators(t *testing.T) {
 		require.EqualValues(t, 300, moved.Watermark)
 	})
 }
+
+// What was not finished may be compacted away before the next owner reads on.
+func TestReachingARecordPassesWhatIsDoneBeforeIt(t *testing.T) {
+	t.Parallel()
+	s := ledger.State{Next: 10, High: 10}
+	s.Finish(12, 15, 300, true)
+	require.False(t, s.Reach(16))
+	first, mark, _ := s.FirstSight(16)
+	require.True(t, first)
+	require.EqualValues(t, 300, mark)
+}
