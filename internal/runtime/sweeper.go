@@ -169,7 +169,7 @@ func (s *sweeper) once(ctx context.Context, keys [][]*store.Parked, due func(*st
 	}
 	var out *batch.Outcome
 	err := m.transact(ctx, batch.Gather(m.Group, items, layouts, nil), lock, func(loaded *store.Loaded) (_ *store.Batch, err error) {
-		if out, err = m.Judge.Waiting(ctx, units, layouts, loaded, m.Clock.Now(), due); err != nil {
+		if out, err = m.Judge.Waiting(ctx, units, layouts, loaded, m.Clock.Now(), due, nil); err != nil {
 			return nil, err
 		}
 		return out.Batch, nil
