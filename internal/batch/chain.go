@@ -1,10 +1,10 @@
 package batch
 
 // Key is what orders records: those that share one are judged in the order of the log.
-type Key struct{ In, Name string }
+type Key struct{ Table, Entity string }
 
-// Keys are those of the record's entities and streams. What else a batch reads belongs to one
-// of them (ids, siblings, what is parked) or is only read (horizons).
+// Keys are those of the record's entities, in its streams too. What else a batch reads belongs
+// to one of them (ids, numbers, siblings, what is parked) or is only read (horizons).
 func (it *Item) Keys() []Key {
 	keys := make([]Key, 0, len(it.Units)+2*len(it.streams))
 	for _, u := range it.Units {
@@ -13,7 +13,6 @@ func (it *Item) Keys() []Key {
 		}
 	}
 	for _, m := range it.streams {
-		keys = append(keys, Key{StreamScope(m.key.Stream), m.key.Entity})
 		for _, model := range m.stream.Models { // what follows changes their rows
 			keys = append(keys, Key{model.Table, m.key.Entity})
 		}
