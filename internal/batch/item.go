@@ -80,6 +80,9 @@ func (u *Unit) Clear() {
 	u.Refused = nil
 }
 
+// Recall takes over what a Set handler has said in an earlier run of the same unit (R1).
+func (u *Unit) Recall(before *Unit) { u.blind = before.blind }
+
 type blindRun struct {
 	view    reflect.Value
 	kept    []string
