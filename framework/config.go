@@ -50,6 +50,9 @@ type Config struct {
 
 	// BatchSize bounds the events of one transaction. Defaults to 1000.
 	BatchSize int
+	// Parallel bounds how many events this member runs at once in handlers that are
+	// declared handlers.Slow. Defaults to 16.
+	Parallel int
 	// MaxBytes bounds the bytes of records that wait in memory, over all partitions
 	// of this member. Defaults to 256 MiB.
 	MaxBytes int64

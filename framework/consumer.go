@@ -131,7 +131,7 @@ func assemble(ctx context.Context, db *gorm.DB, cfg Config, wiring *handlers.Wir
 		},
 		Prepare: prepare,
 		Models:  wiring.Models, Layouts: byModel,
-		StartLatest: cfg.Start == StartLatest, BatchSize: cfg.BatchSize, MaxBytes: cfg.MaxBytes,
+		StartLatest: cfg.Start == StartLatest, BatchSize: cfg.BatchSize, Parallel: cfg.Parallel, MaxBytes: cfg.MaxBytes,
 		MaxUnpublished: cfg.MaxUnpublished, SweepInterval: cfg.SweepInterval, KeepVerdicts: cfg.KeepVerdicts,
 		PlaceholderAge: cfg.PlaceholderAge, PlaceholderPolicy: placeholderPolicies[cfg.PlaceholderPolicy], PurgeAfter: cfg.PurgeDeletedAfter,
 		RevokeTimeout: cfg.RevokeTimeout, ShutdownTimeout: cfg.ShutdownTimeout, HardStop: HardStop - closing,
@@ -233,6 +233,7 @@ func (c *Consumer) end() error {
 const gaugeEvery = 5 * time.Second
 
 func (c *Consumer) gauges(stop <-chan struct{}) {
+	slow := c.member.Judge.Wiring.Slow()
 	for {
 		tick, free := c.clock.After(gaugeEvery)
 		select {
@@ -252,6 +253,12 @@ func (c *Consumer) gauges(stop <-chan struct{}) {
 				paused = 1
 			}
 			c.cfg.Metrics.Gauge("evenkeel_paused", paused, at...)
+			if slow {
+				c.cfg.Metrics.Gauge("evenkeel_held", float64(p.Held), at...)
+			}
+		}
+		if slow {
+			c.cfg.Metrics.Gauge("evenkeel_slow_running", float64(c.member.Running()))
 		}
 	}
 }

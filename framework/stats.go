@@ -24,6 +24,8 @@ type Stats struct {
 	// Gaps counts gaps under guards.Sequence that reached a bound, by "policy/bound", e.g.
 	// "dead-letter/time" or "skip/count".
 	Gaps map[string]int64
+	// Slow is how many events are under way in slow handlers (Config.Parallel).
+	Slow int64
 	// Partitions are those assigned at present, in order.
 	Partitions []PartitionStats
 	// Away names the parts that can't be reached at present: "the broker", "the
@@ -44,6 +46,8 @@ type PartitionStats struct {
 	// Queued records wait in memory; Unpublished letters for the dead-letter topic.
 	Queued      int
 	QueuedBytes int64
+	// Held records are in slow handlers, or wait for one that is.
+	Held        int
 	Unpublished int
 	Epoch       int64
 	// Watermark is the newest admitted event time; zero when there is none yet.
@@ -56,11 +60,11 @@ func (c *Consumer) Stats() Stats {
 	s := c.observer.snapshot()
 	lags, away := c.member.Lags()
 	slices.Sort(away)
-	s.Away = away
+	s.Away, s.Slow = away, c.member.Running()
 	for _, l := range lags {
 		p := PartitionStats{
 			Topic: l.Partition.Topic, Partition: l.Partition.Number, Next: l.Next, Committed: l.Committed,
-			LogEnd: l.LogEnd, Lag: -1, Queued: l.Queued, QueuedBytes: l.QueuedBytes,
+			LogEnd: l.LogEnd, Lag: -1, Queued: l.Queued, QueuedBytes: l.QueuedBytes, Held: l.Held,
 			Unpublished: l.Unpublished, Epoch: l.Epoch, Watermark: l.Watermark, Paused: l.Paused,
 		}
 		if p.LogEnd >= 0 {

@@ -43,6 +43,7 @@ func (c Config) WithDefaults() Config {
 	set(&c.MissingFor, 24*time.Hour)
 	set(&c.MaxParkedPerKey, 1000)
 	set(&c.BatchSize, 1000)
+	set(&c.Parallel, 16)
 	set(&c.MaxBytes, 256<<20)
 	set(&c.MaxUnpublished, 10_000)
 	set(&c.SweepInterval, time.Second)
@@ -181,6 +182,7 @@ func (c *Config) validate() error {
 		{"Retry.Attempts", int64(c.Retry.Attempts), 1, 10_000},
 		{"MaxParkedPerKey", int64(c.MaxParkedPerKey), 1, 1_000_000},
 		{"BatchSize", int64(c.BatchSize), 1, 10_000},
+		{"Parallel", int64(c.Parallel), 1, 10_000},
 		{"MaxBytes", c.MaxBytes, 1 << 20, 1 << 40},
 		{"MaxUnpublished", int64(c.MaxUnpublished), 1, 10_000_000},
 	} {

@@ -37,6 +37,8 @@ type Handler struct {
 	Creates   bool
 	External  bool
 	OnMissing OnMissingPolicy
+	// Slow says that the handler runs beside the batches.
+	Slow bool
 	// Stream is what the handler's events are numbered in, nil without guards.Sequence;
 	// Baseline says that the event carries the whole state.
 	Stream   *Stream
@@ -81,6 +83,7 @@ type Wiring struct {
 	handlers  map[string][]*Handler
 	orderKept map[string]bool
 	streamed  map[string]bool
+	slow      bool
 }
 
 // Handlers returns the handlers of an event type, in the order of their registration.

@@ -14,6 +14,8 @@ type Stream struct {
 	guards.SequenceSettings
 	// Models are those whose rows the stream's handlers change.
 	Models []*Model
+	// Slow says that one of its handlers is.
+	Slow bool
 }
 
 // NameOn is the name of the stream of events on a topic.

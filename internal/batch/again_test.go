@@ -24,7 +24,7 @@ func TestARepeatedSweepCountsOneAttempt(t *testing.T) {
 		require.Equal(t, 1, claimed.Attempts)
 		for range 3 {
 			unit := m.prepare.PrepareParked(claimed)
-			out, err := m.judge.Waiting(t.Context(), []*batch.Unit{unit}, m.layouts, m.load(), m.now, func(*store.Parked) bool { return true })
+			out, err := m.judge.Waiting(t.Context(), []*batch.Unit{unit}, m.layouts, m.load(), m.now, func(*store.Parked) bool { return true }, nil)
 			require.NoError(t, err)
 			require.Len(t, out.Batch.Repark, 1)
 			require.Equal(t, id, out.Batch.Repark[0].ID)

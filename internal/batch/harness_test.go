@@ -185,7 +185,7 @@ func (m *memory) sweep() *batch.Outcome {
 			}
 		}
 	}
-	out, err := m.judge.Waiting(context.Background(), units, m.layouts, m.recall(items...), m.now, func(p *store.Parked) bool { return !p.Due.After(m.now) })
+	out, err := m.judge.Waiting(context.Background(), units, m.layouts, m.recall(items...), m.now, func(p *store.Parked) bool { return !p.Due.After(m.now) }, nil)
 	require.NoError(m.t, err)
 	m.commit(out)
 	return out

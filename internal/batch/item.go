@@ -28,7 +28,8 @@ type Item struct {
 	// refused them together (R18).
 	Alone bool
 
-	streams []membership
+	streams   []membership
+	admission admission
 }
 
 // Unit is an event under one handler for one entity.
@@ -78,6 +79,9 @@ func (u *Unit) Clear() {
 	}
 	u.Refused = nil
 }
+
+// Recall takes over what a Set handler has said in an earlier run of the same unit (R1).
+func (u *Unit) Recall(before *Unit) { u.blind = before.blind }
 
 type blindRun struct {
 	view    reflect.Value
@@ -197,6 +201,15 @@ func decode(c event.Codec, r *event.Record, e *event.Event) (err error) {
 
 // Gather says what must be loaded to judge the items.
 func Gather(group string, items []*Item, layouts Layouts, firstSight func(offset int64) bool) *store.Want {
+	return gather(group, items, layouts, func(it *Item) bool { return firstSight != nil && !firstSight(it.Record.Offset) })
+}
+
+// GatherAdmitted is Gather for records that were admitted.
+func GatherAdmitted(group string, items []*Item, layouts Layouts) *store.Want {
+	return gather(group, items, layouts, func(it *Item) bool { return !it.admission.FirstSight })
+}
+
+func gather(group string, items []*Item, layouts Layouts, judged func(*Item) bool) *store.Want {
 	w := &store.Want{Group: group}
 	at := map[*handlers.Model]int{}
 	seen := map[*handlers.Model]map[string]bool{}
@@ -217,7 +230,7 @@ func Gather(group string, items []*Item, layouts Layouts, firstSight func(offset
 	}
 	gatherStreams(w, items, row)
 	for _, it := range items {
-		if firstSight != nil && !firstSight(it.Record.Offset) {
+		if judged(it) {
 			w.Judged = append(w.Judged, it.Record.Coordinates)
 		}
 		for _, u := range it.Units {

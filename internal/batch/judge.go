@@ -59,6 +59,8 @@ type Outcome struct {
 	// has asked whether too many wait there. The units know, and Gather asks for it: judge
 	// the batch again.
 	Incomplete bool
+	// Taken is how many of a lane's items were judged: the first ones.
+	Taken int
 }
 
 // When an order-keeping event is looked at again that finds its head still waiting, at the
@@ -74,7 +76,8 @@ type work struct {
 	ctx     context.Context //nolint:containedctx // a work lives for one call
 	layouts Layouts
 	loaded  *store.Loaded
-	led     *ledger.State
+	fromLog bool // what is judged comes from the log
+	enough  func() bool
 	now     time.Time
 	rows    map[*handlers.Model]map[string]*rowWork
 	vectors map[store.MemoKey]*versions
@@ -108,32 +111,60 @@ type rowWork struct {
 	writers []*Unit // see wrote
 }
 
-// Live judges the records of one partition, in the order of their offsets, and moves the
-// ledger behind them. The error is ctx's, and then nothing may be written.
+// Live admits and judges the records of one partition, in the order of their offsets, and
+// moves the ledger behind them. The error is ctx's, and then nothing may be written.
 func (j *Judge) Live(ctx context.Context, items []*Item, layouts Layouts, loaded *store.Loaded, led ledger.State, now time.Time) (*Outcome, error) {
 	state := led.Clone()
-	w := j.start(ctx, layouts, loaded, now, len(items))
-	w.led = &state
 	for _, it := range items {
+		j.Admit(it, &state, min(state.Next, it.Record.Offset), now)
+	}
+	out, err := j.Admitted(ctx, items, layouts, loaded, now, nil)
+	if err != nil {
+		return nil, err
+	}
+	out.Batch.Ledger = &state
+	return out, nil
+}
+
+// Admitted judges records that were admitted, in the order of their offsets, and leaves the
+// ledger to the caller. Once enough, if it is given, reports true, what is left must wait for
+// another batch: Outcome.Taken says what is not.
+func (j *Judge) Admitted(ctx context.Context, items []*Item, layouts Layouts, loaded *store.Loaded, now time.Time, enough func() bool) (*Outcome, error) {
+	w := j.start(ctx, layouts, loaded, now, len(items))
+	w.fromLog, w.enough = true, enough
+	for i, it := range items {
+		if i > 0 && w.spent() {
+			break
+		}
 		if err := w.numbered(it); err != nil {
 			return nil, err
 		}
-		state.Advance(it.Record.Offset + 1)
+		w.out.Taken++
 	}
-	w.out.Batch.Ledger = &state
 	return w.finish()
 }
 
+// spent reports whether the handlers of this batch have taken long enough.
+func (w *work) spent() bool { return w.enough != nil && w.enough() }
+
 // Waiting judges parked units; those of one key follow each other in the order of their
-// places. due reports whether a unit's time has come.
-func (j *Judge) Waiting(ctx context.Context, units []*Unit, layouts Layouts, loaded *store.Loaded, now time.Time, due func(*store.Parked) bool) (*Outcome, error) {
+// places. due reports whether a unit's time has come. Once enough, if it is given, reports
+// true, the rest is left, due at once.
+func (j *Judge) Waiting(ctx context.Context, units []*Unit, layouts Layouts, loaded *store.Loaded, now time.Time, due func(*store.Parked) bool, enough func() bool) (*Outcome, error) {
 	w := j.start(ctx, layouts, loaded, now, len(units))
-	for _, u := range units {
+	w.enough = enough
+	for i, u := range units {
 		if _, ok := u.streamKey(); ok {
 			if err := w.open(u.Item); err != nil {
 				return nil, err
 			}
 			w.streamOf(u).claim(u, due(u.Parked))
+			continue
+		}
+		if i > 0 && w.spent() {
+			if due(u.Parked) {
+				w.repark(u, u.Parked.Cause, 0)
+			}
 			continue
 		}
 		if err := w.waiting(u, due(u.Parked)); err != nil {
@@ -278,9 +309,8 @@ func (w *work) make(rw *rowWork) {
 
 // record judges one record.
 func (w *work) record(it *Item) error {
-	first, watermark, has := w.led.FirstSight(it.Record.Offset)
-	w.first = first
-	s := guards.State{FirstSight: first, Watermark: watermark, HasWatermark: has, Now: w.reference(it.Record)}
+	s, first := it.admission.State, it.admission.FirstSight
+	s.Now, w.first = reference(it.Record, w.now), first
 	if !first && w.loaded.Units[w.recordID(it)] {
 		w.verdict(it, nil, guards.Verdict{Action: guards.Discard, Reason: guards.Redelivered})
 		return nil
@@ -293,30 +323,19 @@ func (w *work) record(it *Item) error {
 		w.verdict(it, nil, guards.Verdict{Action: guards.Discard, Reason: guards.CompactionMarker})
 		return nil
 	}
-	if len(it.Units) > 0 {
-		if stop := w.ask(w.Wiring.Decode, it, &s); stop {
-			return nil
-		}
-	} else if v := judgeAll(w.Wiring.Decode, it.Event, &s); !v.Passed() {
-		// Nobody handles it, so nobody misses it; but it must not move the watermark.
+	if len(it.Units) == 0 { // nobody misses it
 		w.take(it)
-		w.unhandled(it, v.Numbers)
+		w.unhandled(it, it.admission.decode.Numbers)
 		return nil
 	}
-	w.led.Observe(it.Record.Offset, event.Micros(it.Event.OccurredAt))
-	if it.Event.HasLamport {
-		w.led.Witness(it.Event.Lamport)
-	}
-	if len(it.Units) == 0 {
-		w.take(it)
-		w.unhandled(it, guards.Comparison{})
+	if stop := w.objected(it, it.admission.decode); stop {
 		return nil
 	}
 	for _, u := range it.Units {
 		s.Duplicate = s.Duplicate || w.isDuplicate(u)
 	}
 	if first {
-		if stop := w.ask(w.Wiring.Admission, it, &s); stop {
+		if stop := w.objected(it, judgeAll(w.Wiring.Admission, it.Event, &s)); stop {
 			return nil
 		}
 	}
@@ -360,14 +379,6 @@ func (w *work) numbered(it *Item) error {
 	return nil
 }
 
-// reference is what MaxFuture compares with (R6).
-func (w *work) reference(r *event.Record) time.Time {
-	if r.TimestampType == event.TimestampLogAppend {
-		return r.Timestamp
-	}
-	return w.now
-}
-
 // judgeAll asks guards one after the other. A verdict that is none, which a guard of the
 // user's may return, keeps the event as a letter: it must not vanish.
 func judgeAll(gs []guards.Guard, e *event.Event, s *guards.State) guards.Verdict {
@@ -407,9 +418,8 @@ func ask(g guards.Guard, e *event.Event, s *guards.State) (v guards.Verdict) {
 	return g.Judge(e, s)
 }
 
-// ask asks the guards of a phase about a record, and reports whether one objected.
-func (w *work) ask(gs []guards.Guard, it *Item, s *guards.State) bool {
-	v := judgeAll(gs, it.Event, s)
+// objected does what a phase's guards say about a record, and reports whether one objected.
+func (w *work) objected(it *Item, v guards.Verdict) bool {
 	switch v.Action {
 	case guards.Apply:
 		return false

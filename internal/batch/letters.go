@@ -217,7 +217,7 @@ func (w *work) unitLetter(u *Unit, rw *rowWork, v guards.Verdict, f *failure) {
 		w.throughRow(u, rw)
 	}
 	l.Fingerprint = dlq.Fingerprint(l)
-	if w.led != nil && u.Parked != nil {
+	if w.fromLog && u.Parked != nil {
 		// Its offset was passed when it was parked.
 		w.out.Batch.SweptLetters = append(w.out.Batch.SweptLetters, l)
 	} else {

@@ -135,7 +135,7 @@ func TestABrokenRowUnderSequence(t *testing.T) {
 }
 
 func (m *memory) waitingRun(u *batch.Unit) *batch.Outcome {
-	out, err := m.judge.Waiting(context.Background(), []*batch.Unit{u}, m.layouts, m.recall(u.Item), m.now, func(*store.Parked) bool { return true })
+	out, err := m.judge.Waiting(context.Background(), []*batch.Unit{u}, m.layouts, m.recall(u.Item), m.now, func(*store.Parked) bool { return true }, nil)
 	require.NoError(m.t, err)
 	return out
 }

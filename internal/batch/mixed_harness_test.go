@@ -457,7 +457,7 @@ func (x *mixed) someSweep(all bool) {
 			units, items = append(units, u), append(items, u.Item)
 		}
 		var err error
-		out, err = x.judge.Waiting(context.Background(), units, x.layouts, x.asked(items, nil), x.now, func(p *store.Parked) bool { return !p.Due.After(x.now) })
+		out, err = x.judge.Waiting(context.Background(), units, x.layouts, x.asked(items, nil), x.now, func(p *store.Parked) bool { return !p.Due.After(x.now) }, nil)
 		require.NoError(x.t, err)
 	}
 	require.Empty(x.t, x.refused(out.Batch))

@@ -135,7 +135,7 @@ func TestAloneTakesNothingAlong(t *testing.T) {
 			}
 			units = append(units, u)
 		}
-		out, err := m.judge.Waiting(t.Context(), units, m.layouts, m.load(), m.now, func(p *store.Parked) bool { return p.Place <= places })
+		out, err := m.judge.Waiting(t.Context(), units, m.layouts, m.load(), m.now, func(p *store.Parked) bool { return p.Place <= places }, nil)
 		require.NoError(t, err)
 		m.commit(out)
 	}

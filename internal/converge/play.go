@@ -192,7 +192,7 @@ func (r *run) sweepOnce() (settled bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	out, err := r.judge.Waiting(r.ctx, units, r.layouts, loaded, now, func(p *store.Parked) bool { return !p.Due.After(now) })
+	out, err := r.judge.Waiting(r.ctx, units, r.layouts, loaded, now, func(p *store.Parked) bool { return !p.Due.After(now) }, nil)
 	if err != nil {
 		return false, err
 	}

@@ -1,19 +1,22 @@
 package ledger
 
-import "slices"
+import (
+	"math"
+	"slices"
+)
 
 // FirstSight reports whether the record at offset o is judged for the first time, and
 // the watermark against which it is judged (R6).
 func (s *State) FirstSight(o int64) (first bool, watermark int64, has bool) {
+	if s.Done.Contains(o) {
+		return false, s.Watermark, s.HasWatermark
+	}
 	for _, g := range s.Gaps {
 		if g.From <= o && o < g.To {
 			return true, g.Watermark, g.HasWatermark
 		}
 	}
-	if o >= s.High && !s.Done.Contains(o) {
-		return true, s.Watermark, s.HasWatermark
-	}
-	return false, s.Watermark, s.HasWatermark
+	return o >= s.High, s.Watermark, s.HasWatermark
 }
 
 // Observe moves the watermark: the record at offset o was admitted with event time at.
@@ -43,27 +46,94 @@ func (s *State) raise(at int64, has bool) {
 	}
 }
 
-// Advance says that everything below next, from the present position on, is finished.
+// Finish says that the offsets from ≤ o < to are finished, the last of which has the only
+// record among them; at is its event time if it was admitted. Where something before them is
+// not finished yet, they are noted in Done, and the time counts once next passes them: the
+// watermark belongs to high (R16).
+func (s *State) Finish(from, to, at int64, admitted bool) {
+	if from <= s.Next {
+		if admitted {
+			s.Observe(to-1, at)
+		}
+		s.Advance(to)
+		return
+	}
+	last := Range{From: to - 1, To: to}
+	if admitted {
+		last.Watermark, last.HasWatermark = at, true
+	}
+	s.Done = s.Done.with(Range{From: from, To: to - 1}).with(last).joined(s.region)
+}
+
+// Reach goes on to the next record of the log, at offset o, and reports whether that is
+// finished already.
+func (s *State) Reach(o int64) (finished bool) {
+	if o > s.Next {
+		s.Advance(o)
+	}
+	return o < s.Next
+}
+
+// Advance says that everything below next, from the present position on, is finished. Ranges
+// that are done already are taken along, with their event times.
 func (s *State) Advance(next int64) {
-	s.Gaps = s.Gaps.without(s.Next, next)
-	s.Next = next
-	s.absorb()
+	s.Next = min(s.Next, next)
+	for len(s.Done) > 0 && s.Done[0].From <= next {
+		r := s.Done[0]
+		s.Done = s.Done[1:]
+		s.pass(r.From)
+		if r.HasWatermark {
+			s.Observe(r.From, r.Watermark) // high and the gaps are what they were when it was made
+		}
+		s.pass(r.To)
+		next = max(next, r.To)
+	}
+	s.pass(next)
 	s.High = max(s.High, s.Next)
 }
 
-// absorb lets next jump over ranges that are done already.
-func (s *State) absorb() {
-	for len(s.Done) > 0 && s.Done[0].From <= s.Next {
-		s.Next = max(s.Next, s.Done[0].To)
-		s.raise(s.Done[0].Watermark, s.Done[0].HasWatermark)
-		s.Done = s.Done[1:]
+// pass moves next, if that is forward.
+func (s *State) pass(to int64) {
+	if to > s.Next {
+		s.Gaps = s.Gaps.without(s.Next, to)
+		s.Next = to
 	}
+}
+
+// region tells whose watermark an offset's event time belongs to: a gap's, known by its end,
+// the stream's, or nobody's, where it was judged before.
+func (s *State) region(o int64) int64 {
+	for _, g := range s.Gaps {
+		if g.From <= o && o < g.To {
+			return g.To
+		}
+	}
+	if o < s.High {
+		return -1
+	}
+	return math.MaxInt64
 }
 
 // Clone returns a copy that can change by itself.
 func (s State) Clone() State {
 	s.Gaps, s.Done = slices.Clone(s.Gaps), slices.Clone(s.Done)
 	return s
+}
+
+// joined makes one range of neighbours in one region.
+func (rs Ranges) joined(region func(int64) int64) Ranges {
+	out := rs[:0:0]
+	for _, r := range rs {
+		if n := len(out) - 1; n >= 0 && out[n].To == r.From && region(out[n].From) == region(r.From) {
+			out[n].To = r.To
+			if r.HasWatermark && (!out[n].HasWatermark || r.Watermark > out[n].Watermark) {
+				out[n].Watermark, out[n].HasWatermark = r.Watermark, true
+			}
+			continue
+		}
+		out = append(out, r)
+	}
+	return out
 }
 
 // with adds a range; where it overlaps another, the other stays as it was.

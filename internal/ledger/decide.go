@@ -57,7 +57,7 @@ type Decision struct {
 
 // Decide says where a lane starts (R17).
 func Decide(f Found) Decision {
-	d := Decision{State: f.Ledger}
+	d := Decision{State: f.Ledger.Clone()}
 	alarm := func(kind AlarmKind, format string, args ...any) {
 		d.Alarms = append(d.Alarms, Alarm{Kind: kind, Detail: fmt.Sprintf(format, args...)})
 	}
@@ -96,11 +96,10 @@ func Decide(f Found) Decision {
 		}
 		d.skipTo(f.LogStart)
 	}
-	if d.State.High > f.LogEnd {
-		alarm(AlarmTruncated, "the log ends at %d, before the position %d: it was truncated; what is written there now is new", f.LogEnd, d.State.High)
-		d.State.Next, d.State.High = min(d.State.Next, f.LogEnd), f.LogEnd
-		d.State.Gaps = d.State.Gaps.below(f.LogEnd)
-		d.State.Done = nil
+	if end := max(d.State.High, d.State.Done.end()); end > f.LogEnd {
+		alarm(AlarmTruncated, "the log ends at %d, before the position %d: it was truncated; what is written there now is new", f.LogEnd, end)
+		d.State.Next, d.State.High = min(d.State.Next, f.LogEnd), min(d.State.High, f.LogEnd)
+		d.State.Gaps, d.State.Done = d.State.Gaps.below(f.LogEnd), d.State.Done.below(f.LogEnd)
 		d.Moved = true
 	}
 	return d
@@ -130,21 +129,16 @@ func (d *Decision) obey(to int64, f Found, alarm func(AlarmKind, string, ...any)
 	}
 }
 
-// skipTo moves next forward; what was never read in between becomes a gap.
+// skipTo moves next forward; what was never read in between becomes a gap, what was skipped
+// before stays one.
 func (d *Decision) skipTo(to int64) {
 	s := &d.State
-	if to > s.High {
-		gap := Range{From: max(s.Next, s.High), To: to, Watermark: s.Watermark, HasWatermark: s.HasWatermark}
-		s.Gaps = s.Gaps.with(gap)
-		for _, done := range s.Done {
-			s.Gaps = s.Gaps.without(done.From, done.To)
-			if done.From < to {
-				s.raise(done.Watermark, done.HasWatermark)
-			}
-		}
-		s.High = to
+	gaps := s.Gaps.with(Range{From: max(s.Next, s.High), To: to, Watermark: s.Watermark, HasWatermark: s.HasWatermark})
+	done := s.Done
+	s.Advance(to)
+	for _, r := range done[:len(done)-len(s.Done)] {
+		gaps = gaps.without(r.From, r.To)
 	}
-	s.Next = to
-	s.absorb()
+	s.Gaps = gaps
 	d.Moved = true
 }

@@ -58,6 +58,14 @@ func (rs Ranges) Contains(o int64) bool {
 	return false
 }
 
+// end is the offset after the last range, 0 for none.
+func (rs Ranges) end() int64 {
+	if len(rs) == 0 {
+		return 0
+	}
+	return rs[len(rs)-1].To
+}
+
 // Gaps are skipped ranges; the watermark of each is the one in force when the skip was
 // made, with which its records are judged should they ever be read.
 type Gaps = Ranges

@@ -36,20 +36,35 @@ type lane struct {
 	paused atomic.Bool // written by the poll goroutine alone
 	lost   atomic.Bool // somebody else had the partition before this lane ended
 
-	mu        sync.Mutex
-	led       ledger.State
-	owned     bool
-	committed int64 // what Kafka was last told, -1 before
+	// term ends when what is under way must be abandoned because the lane has lost its
+	// hold, which is less than its life; endTerm takes the reason.
+	term    context.Context //nolint:containedctx // a part of the lane's life
+	endTerm context.CancelCauseFunc
+	// ahead is the ledger as it will be when all that was taken is finished: what records
+	// are admitted by (R6). Those that were taken cover the offsets below reached. Both
+	// belong to the lane's goroutine.
+	ahead   ledger.State
+	reached int64
+	held    *chains
+
+	// committing is held while a batch is bound to the ledger and committed. Who locks
+	// rows takes it first.
+	committing sync.Mutex
+	mu         sync.Mutex
+	led        ledger.State
+	owned      bool
+	committed  int64 // what Kafka was last told, -1 before
 }
 
 var errAbandoned = errors.New("the lane was told to stop")
 
 func newLane(m *Member, p broker.Partition) *lane {
 	l := &lane{
-		m: m, p: p, queue: newQueue(), out: newTracker(),
+		m: m, p: p, queue: newQueue(), out: newTracker(), held: newChains(),
 		soft: make(chan struct{}), done: make(chan struct{}), committed: -1,
 	}
 	l.ctx, l.abandon = context.WithCancel(m.hard)
+	l.newTerm()
 	return l
 }
 
@@ -83,6 +98,9 @@ func (l *lane) run() {
 		// zombie hears soon that it has lost it. Until somebody says so, it is ours,
 		// and nobody else reads it.
 		fenced++
+		l.endTerm(err)
+		l.quiesce()
+		l.newTerm()
 		l.m.log(Warn, "the lane lost its hold; taking the partition over again unless the group takes it away", "topic", l.p.Topic, "partition", l.p.Number, "error", err)
 		if err = l.wait(backoff(time.Second, 30*time.Second, fenced)); err == nil {
 			if err = l.halt(); err == nil {
@@ -90,6 +108,7 @@ func (l *lane) run() {
 			}
 		}
 	}
+	l.quiesce()
 	l.flushMarks()
 }
 
@@ -121,6 +140,7 @@ func (l *lane) halt() error {
 func (l *lane) begin(next int64) error {
 	return l.exclusively(func() error {
 		l.queue.start(next)
+		l.ahead, l.reached = l.position().Clone(), next
 		return l.m.Consumer.Start(l.p, next)
 	})
 }
@@ -131,18 +151,24 @@ func (l *lane) turn() error {
 		if l.stopping() {
 			return errAbandoned
 		}
+		if err := l.ended(); err != nil {
+			return err
+		}
 		if err := l.reposition(); err != nil {
 			return err
 		}
 		if n, bytes := l.out.size(); n < l.m.MaxUnpublished && bytes < maxUnpublishedBytes {
-			records, bytes, end := l.queue.take(l.m.BatchSize)
-			if len(records) > 0 {
-				err := l.process(records)
-				l.m.bytes.Add(-bytes)
+			if did, err := l.release(); did || err != nil {
 				return err
 			}
-			if end > l.position().Next {
-				return l.passHole(end)
+			if l.room() {
+				records, _, end := l.queue.take(l.m.BatchSize)
+				if len(records) > 0 {
+					return l.process(records)
+				}
+				if held, _, _ := l.held.size(); held == 0 && end > l.position().Next {
+					return l.passHole(end)
+				}
 			}
 		}
 		if !l.idle() && l.out.hasMarks() {
@@ -168,7 +194,7 @@ func (l *lane) idle() bool {
 		return true
 	case <-l.soft:
 		return true
-	case <-l.ctx.Done():
+	case <-l.term.Done(): // with ctx
 		return true
 	case <-timer:
 		return false
@@ -235,7 +261,7 @@ func (l *lane) wait(d time.Duration) error {
 		return nil
 	case <-l.soft:
 		return errAbandoned
-	case <-l.ctx.Done():
-		return errAbandoned
+	case <-l.term.Done(): // with ctx
+		return l.ended()
 	}
 }

@@ -23,6 +23,9 @@ type Member struct {
 	hard   context.Context //nolint:containedctx // the member's life
 	cancel context.CancelFunc
 	bytes  atomic.Int64
+	// slots hold a token for each slow handler that is under way, which running counts.
+	slots   chan struct{}
+	running atomic.Int64
 	// reading is when a lane last began to read, or will have at the latest.
 	reading atomic.Pointer[time.Time]
 	// feed holds a token while something is polled and handed to its lane, or while a
@@ -39,7 +42,7 @@ type Member struct {
 
 // New makes a member; Run runs it.
 func New(o Options) *Member {
-	m := &Member{Options: o, health: newHealth(o.Log), lanes: map[broker.Partition]*lane{}, feed: make(chan struct{}, 1), complaints: seam.Seldom{Every: time.Minute, Max: 100}}
+	m := &Member{Options: o, slots: make(chan struct{}, max(o.Parallel, 1)), health: newHealth(o.Log), lanes: map[broker.Partition]*lane{}, feed: make(chan struct{}, 1), complaints: seam.Seldom{Every: time.Minute, Max: 100}}
 	m.hard, m.cancel = context.WithCancel(context.Background())
 	m.relay = newRelay(m)
 	return m
@@ -403,11 +406,15 @@ type Lag struct {
 	LogEnd      int64 // -1: not known
 	Queued      int
 	QueuedBytes int64
+	Held        int // records that were taken and wait for slow ones, or are such
 	Unpublished int
 	Epoch       int64
 	Watermark   time.Time // zero: none
 	Paused      bool
 }
+
+// Running is how many slow handlers are under way.
+func (m *Member) Running() int64 { return m.running.Load() }
 
 // Lags returns where the member's partitions stand, and which parts are away.
 func (m *Member) Lags() (lags []Lag, away []string) {
@@ -416,6 +423,7 @@ func (m *Member) Lags() (lags []Lag, away []string) {
 		g := Lag{Partition: l.p, Next: s.Next, Epoch: s.Epoch, LogEnd: m.Consumer.LogEnd(l.p), Paused: l.paused.Load()}
 		g.Queued, g.QueuedBytes = l.queue.held()
 		g.Unpublished, _ = l.out.size()
+		g.Held, _, _ = l.held.size()
 		l.mu.Lock()
 		g.Committed = l.committed
 		l.mu.Unlock()

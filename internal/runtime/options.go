@@ -30,8 +30,10 @@ type Options struct {
 	Models    []*handlers.Model
 	Layouts   batch.Layouts
 
-	StartLatest    bool
-	BatchSize      int
+	StartLatest bool
+	BatchSize   int
+	// Parallel is how many slow handlers may run at once, in lanes and sweeper together.
+	Parallel       int
 	MaxBytes       int64
 	MaxUnpublished int
 	SweepInterval  time.Duration

@@ -121,9 +121,14 @@ func (l *lane) reposition() error {
 		if !l.recheck.Load() {
 			return nil
 		}
-		if n, _ := l.queue.held(); n > 0 {
+		queued, _ := l.queue.held()
+		if held, _, _ := l.held.size(); queued > 0 || held > 0 {
 			return nil
 		}
+	} else {
+		l.endTerm(errRemade)
+		l.quiesce()
+		l.newTerm()
 	}
 	// Others' partitions are asked too, and go on being fed meanwhile: what comes now
 	// is dropped and comes again after the seek.
@@ -177,5 +182,7 @@ func (l *lane) reposition() error {
 	}
 	return nil
 }
+
+var errRemade = errors.New("the topic was made again")
 
 func partTopic(topic string) string { return "the topic " + topic }

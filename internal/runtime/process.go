@@ -7,33 +7,60 @@ import (
 
 	"github.com/evenkeel-go/evenkeel/event"
 	"github.com/evenkeel-go/evenkeel/internal/batch"
+	"github.com/evenkeel-go/evenkeel/internal/ledger"
 	"github.com/evenkeel-go/evenkeel/internal/store"
 )
 
-// process commits the records, in one batch if the database takes it, else in halves
-// until the culprit stands alone (R18).
+// process admits the records and commits them, or holds them where they must wait for slow
+// ones.
 func (l *lane) process(records []*event.Record) error {
-	at := l.position()
+	at, now := l.position(), l.m.Clock.Now()
 	items := make([]*batch.Item, 0, len(records))
+	slow, bytes := false, int64(0)
 	for _, r := range records {
+		if l.ahead.Reach(r.Offset) {
+			l.m.bytes.Add(-size(r))
+			continue
+		}
+		bytes += size(r)
 		r.Cluster, r.TopicID = at.Cluster, at.TopicID
-		items = append(items, l.m.Prepare.Prepare(r))
+		it := l.m.Prepare.Prepare(r)
+		l.m.Judge.Admit(it, &l.ahead, l.reached, now)
+		l.reached = r.Offset + 1
+		items = append(items, it)
+		slow = slow || l.m.Judge.Wiring.Slow() && it.Slow()
+	}
+	if held, _, _ := l.held.size(); slow || held > 0 {
+		return l.hold(items)
+	}
+	err := l.commitAll(items)
+	l.m.bytes.Add(-bytes)
+	return err
+}
+
+// commitAll commits admitted records, in one batch if the database takes it, else in halves
+// until the culprit stands alone (R18), and in parts where their handlers take long.
+func (l *lane) commitAll(items []*batch.Item) error {
+	if len(items) == 0 {
+		return nil
 	}
 	stack := [][]*batch.Item{items}
 	for len(stack) > 0 {
 		segment := stack[len(stack)-1]
 		stack = stack[:len(stack)-1]
-		split, err := l.attempt(segment)
-		if err != nil {
+		taken, split, err := l.attempt(segment)
+		switch {
+		case err != nil:
 			return err
-		}
-		if split {
+		case split:
 			half := len(segment) / 2
 			stack = append(stack, segment[half:], segment[:half])
-			// Halves that were not begun can wait for the next owner.
-			if l.stopping() {
-				return errAbandoned
-			}
+		case taken < len(segment):
+			stack = append(stack, segment[taken:])
+		}
+		// Parts that were not begun can wait for the next owner.
+		if len(stack) > 0 && l.stopping() {
+			return errAbandoned
 		}
 	}
 	return nil
@@ -42,14 +69,17 @@ func (l *lane) process(records []*event.Record) error {
 // passHole moves the position over offsets at the end of the log that hold no records:
 // markers of transactions, or what compaction took away.
 func (l *lane) passHole(end int64) error {
-	state := l.position()
-	from := state.Next
-	state = state.Clone()
-	state.Advance(end)
+	from := l.position().Next
 	now := l.m.Clock.Now()
-	b := &store.Batch{Group: l.m.Group, Ledger: &state, Now: now}
-	_, err := l.settle(func() error { return l.m.Store.Commit(l.ctx, b) }, &outcome{Outcome: &batch.Outcome{Batch: b}, began: now, tries: 1})
+	b := &store.Batch{Group: l.m.Group, Now: now}
+	_, err := l.settle(func() error {
+		bound := bound{lane: l}
+		bound.to(b, func(s *ledger.State) { s.Advance(end) })
+		return bound.settle(b, l.m.Store.Commit(l.term, b))
+	}, &outcome{Outcome: &batch.Outcome{Batch: b}, began: now, tries: 1})
 	if err == nil {
+		l.ahead.Reach(end)
+		l.reached = end
 		l.m.log(Debug, "passed offsets without records", "topic", l.p.Topic, "partition", l.p.Number, "from", from, "to", end)
 	}
 	return err
@@ -58,28 +88,31 @@ func (l *lane) passHole(end int64) error {
 // outcome is an attempt on its way.
 type outcome struct {
 	*batch.Outcome
-	records int
-	began   time.Time
-	tries   int
+	began time.Time
+	tries int
 	// refusal is the database's, when the batch must be split.
 	refusal error
 }
 
-// attempt runs a segment until it has committed, and reports whether it must be split.
-func (l *lane) attempt(items []*batch.Item) (split bool, err error) {
+// attempt runs a segment until it has committed, and returns how much of it was, or reports
+// that it must be split.
+func (l *lane) attempt(items []*batch.Item) (taken int, split bool, err error) {
 	began := l.m.Clock.Now()
 	suspects := newSuspects(items)
 	for try := 1; ; try++ {
-		o := &outcome{records: len(items), began: began, tries: try}
+		o := &outcome{began: began, tries: try}
 		s, err := l.settle(func() error { return l.once(items, o, locks(try)) }, o)
-		if err != nil || s == 0 {
-			return false, err
+		if err != nil {
+			return 0, false, err
+		}
+		if s == 0 {
+			return o.Taken, false, nil
 		}
 		if s != stepSplit {
 			continue
 		}
 		if len(items) > 1 {
-			return true, nil
+			return 0, true, nil
 		}
 		if !items[0].Alone {
 			// What has waited for the event may be what is refused, and is judged for
@@ -90,7 +123,7 @@ func (l *lane) attempt(items []*batch.Item) (split bool, err error) {
 		if !suspects.accuse(o.refusal) {
 			l.m.log(Error, "the database refuses the record even without its effects; the partition waits", "topic", l.p.Topic, "partition", l.p.Number, "offset", items[0].Record.Offset, "error", o.refusal)
 			if err := l.wait(backoff(time.Second, time.Minute, try)); err != nil {
-				return false, err
+				return 0, false, err
 			}
 		}
 	}
@@ -100,14 +133,13 @@ func (l *lane) attempt(items []*batch.Item) (split bool, err error) {
 // batch has committed, and otherwise the step that is left to the caller; the waiting is
 // done.
 func (l *lane) settle(commit func() error, o *outcome) (step, error) {
-	err := commit()
-	for err != nil {
-		if l.ctx.Err() != nil {
-			return 0, errAbandoned
+	if err := commit(); err != nil {
+		if ended := l.ended(); ended != nil {
+			return 0, ended
 		}
 		s, wait := next(err, o.tries)
 		switch s {
-		case stepAbandon:
+		case stepAbandon, stepSettle: // the ledger was asked
 			return 0, err
 		case stepSplit:
 			o.refusal = err
@@ -117,9 +149,6 @@ func (l *lane) settle(commit func() error, o *outcome) (step, error) {
 				l.m.health.down(partDatabase, err)
 			}
 			return stepAgain, l.wait(wait)
-		case stepSettle:
-			err = l.learn()
-			continue
 		case stepAgain:
 			if errors.Is(err, store.ErrConflict) {
 				l.m.Observe.Conflict(l.p)
@@ -138,32 +167,88 @@ func (l *lane) settle(commit func() error, o *outcome) (step, error) {
 // a second time.
 func (l *lane) once(items []*batch.Item, o *outcome, lock bool) error {
 	for again := false; ; again = true {
-		at := l.position()
-		layouts := l.m.layouts()
-		want := batch.Gather(l.m.Group, items, layouts, func(offset int64) bool {
-			first, _, _ := at.FirstSight(offset)
-			return first
-		})
-		more := false
-		var marks []store.Mark
-		err := l.m.transact(l.ctx, want, lock, func(loaded *store.Loaded) (_ *store.Batch, err error) {
-			if o.Outcome, err = l.m.Judge.Live(l.ctx, items, layouts, loaded, at, l.m.Clock.Now()); err != nil {
-				return nil, err
-			}
-			if more = o.Incomplete && !again; more {
-				return nil, nil //nolint:nilnil // nothing is written yet
-			}
-			marks = l.out.takeMarks()
-			o.Batch.Marks = marks
-			return o.Batch, nil
-		})
-		if err != nil {
-			l.out.giveBack(marks)
-		}
+		more, err := l.judge(items, o, lock, again)
 		if err != nil || !more {
 			return err
 		}
 	}
+}
+
+func (l *lane) judge(items []*batch.Item, o *outcome, lock, again bool) (more bool, err error) {
+	bound := bound{lane: l}
+	if lock {
+		bound.lock()
+	}
+	layouts := l.m.layouts()
+	err = l.m.transact(l.term, batch.GatherAdmitted(l.m.Group, items, layouts), lock, func(loaded *store.Loaded) (_ *store.Batch, err error) {
+		if o.Outcome, err = l.m.Judge.Admitted(l.term, items, layouts, loaded, l.m.Clock.Now(), l.m.enough()); err != nil {
+			return nil, err
+		}
+		if more = o.Incomplete && !again; more {
+			return nil, nil //nolint:nilnil // nothing is written yet
+		}
+		bound.to(o.Batch, func(s *ledger.State) {
+			for _, it := range items[:o.Taken] {
+				it.Finish(s)
+			}
+		})
+		o.Batch.Marks = l.out.takeMarks()
+		return o.Batch, nil
+	})
+	if more || o.Outcome == nil {
+		bound.unlock()
+		return more, err
+	}
+	return false, bound.settle(o.Batch, err)
+}
+
+// bound is a batch that is bound to the ledger as it stands, one at a time: what is under
+// way in a lane commits in any order. Whoever locks rows binds first: on SQLite a row's lock
+// is the database's, and one that holds it would wait for one that waits for it.
+type bound struct {
+	lane *lane
+	held bool
+}
+
+func (b *bound) lock() {
+	if !b.held {
+		b.lane.committing.Lock()
+		b.held = true
+	}
+}
+
+func (b *bound) unlock() {
+	if b.held {
+		b.lane.committing.Unlock()
+		b.held = false
+	}
+}
+
+// to gives the batch the ledger with what it finishes.
+func (b *bound) to(w *store.Batch, finish func(*ledger.State)) {
+	b.lock()
+	state := b.lane.position().Clone()
+	finish(&state)
+	w.Ledger = &state
+}
+
+// settle takes COMMIT's answer, asks the ledger where it was lost (R16), and lets the next
+// one go. It returns nil when the batch has committed.
+func (b *bound) settle(w *store.Batch, err error) error {
+	defer b.unlock()
+	var unknown *store.UnknownError
+	if errors.As(err, &unknown) {
+		err = b.lane.learn()
+	}
+	if err != nil {
+		b.lane.out.giveBack(w.Marks)
+		return err
+	}
+	state := *w.Ledger
+	state.Rev++
+	b.lane.out.add(w.Letters)
+	b.lane.setPosition(state)
+	return nil
 }
 
 // learn asks the ledger what became of a COMMIT whose answer was lost (R16). It returns
@@ -200,10 +285,6 @@ var errUnsettled = errors.New("the answer to a COMMIT was lost, and it has not t
 
 // committedBatch notes what a committed batch leaves to do.
 func (l *lane) committedBatch(o *outcome) {
-	state := *o.Batch.Ledger
-	state.Rev++
-	l.out.add(o.Batch.Letters)
-	l.setPosition(state)
 	for _, letter := range slices.Concat(o.Batch.Letters, o.Batch.SweptLetters) {
 		l.m.Observe.Letter(letter)
 	}
@@ -211,7 +292,7 @@ func (l *lane) committedBatch(o *outcome) {
 	l.m.relay.enqueue(nil, o.Batch.SweptLetters)
 	l.m.gaps(o.Gaps)
 	l.m.Observe.Batch(Batch{
-		Partition: l.p, Records: o.records, Verdicts: o.Verdicts, Next: state.Next,
+		Partition: l.p, Records: o.Taken, Verdicts: o.Verdicts, Next: o.Batch.Ledger.Next,
 		Took: l.m.Clock.Now().Sub(o.began), Attempts: o.tries,
 	})
 }

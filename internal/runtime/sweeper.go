@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/evenkeel-go/evenkeel/internal/batch"
+	"github.com/evenkeel-go/evenkeel/internal/seam"
 	"github.com/evenkeel-go/evenkeel/internal/store"
 )
 
@@ -17,12 +18,14 @@ type sweeper struct {
 	retention time.Time
 	failed    bool
 	upkeep    upkeep
+	claims    claims
+	slow      seam.Group
 }
 
 const (
-	// lease is how long a claim keeps other sweepers away. It is renewed by nothing:
-	// if a run takes longer, a second one's removal finds another revision and is
-	// refused.
+	// lease is how long a claim keeps other sweepers away. It is renewed while its rows
+	// are being judged. If that fails, the removal of one of two runs finds another
+	// revision and is refused.
 	lease = time.Minute
 	// sweepRows and sweepPerKey bound a portion, and with it the memory that it takes.
 	sweepRows     = 50
@@ -33,13 +36,17 @@ const (
 
 // run sweeps until soft ends; what is under way then may go on until hard ends.
 func (s *sweeper) run(soft, hard context.Context) {
+	renewing, stop := context.WithCancel(hard)
+	defer stop()
+	s.m.Spawn.Go("renewals", func() { s.renewals(renewing) })
+	defer s.slow.Wait()
 	for {
 		d := s.m.SweepInterval
 		if s.m.Clock.Sleep(soft, d/2+rand.N(d)) != nil { //nolint:gosec // jitter
 			return
 		}
 		for soft.Err() == nil {
-			n, err := s.sweep(hard)
+			n, err := s.sweep(soft, hard)
 			var away *store.TransientError
 			switch {
 			case err == nil || hard.Err() != nil:
@@ -65,7 +72,10 @@ func (s *sweeper) run(soft, hard context.Context) {
 }
 
 // sweep claims and judges one portion and returns how many rows were due.
-func (s *sweeper) sweep(ctx context.Context) (int, error) {
+func (s *sweeper) sweep(soft, ctx context.Context) (int, error) {
+	if s.claims.many() {
+		return 0, nil // slow ones are under way, and hold their claims
+	}
 	now := s.m.Clock.Now()
 	rows, err := s.m.Store.Due(ctx, s.m.Group, now, lease, sweepRows, sweepPerKey)
 	if err != nil || len(rows) == 0 {
@@ -79,7 +89,12 @@ func (s *sweeper) sweep(ctx context.Context) (int, error) {
 			claimed++
 		}
 	}
-	return claimed, s.judge(ctx, group(rows), due, false)
+	slow, rest := s.split(group(rows))
+	for _, keys := range slow {
+		s.slowly(soft, ctx, keys, due)
+	}
+	defer s.claims.drop(s.claims.add(rest, due))
+	return claimed, s.judge(ctx, rest, due, false)
 }
 
 // group splits rows, which come in key order, by their keys.
@@ -97,9 +112,12 @@ func group(rows []*store.Parked) [][]*store.Parked {
 // judge runs the keys as one batch, and in halves if the database refuses it (R18); then
 // each event alone, without those that wait for it.
 func (s *sweeper) judge(ctx context.Context, keys [][]*store.Parked, due func(*store.Parked) bool, alone bool) error {
-	refused := map[string]error{}
+	if len(keys) == 0 {
+		return nil
+	}
+	refused, ran := map[string]error{}, map[string]*batch.Unit{}
 	for try := 1; try <= 20; try++ {
-		err := s.once(ctx, keys, due, refused, alone, locks(try))
+		err := s.once(ctx, keys, due, refused, ran, alone, locks(try))
 		if err == nil || ctx.Err() != nil {
 			return err
 		}
@@ -152,7 +170,7 @@ func halves(keys [][]*store.Parked) (first, rest [][]*store.Parked) {
 	return keys, nil
 }
 
-func (s *sweeper) once(ctx context.Context, keys [][]*store.Parked, due func(*store.Parked) bool, refused map[string]error, alone, lock bool) error {
+func (s *sweeper) once(ctx context.Context, keys [][]*store.Parked, due func(*store.Parked) bool, refused map[string]error, ran map[string]*batch.Unit, alone, lock bool) error {
 	m := s.m
 	layouts := m.layouts()
 	var units []*batch.Unit
@@ -164,12 +182,16 @@ func (s *sweeper) once(ctx context.Context, keys [][]*store.Parked, due func(*st
 			if err := refused[p.ID]; err != nil {
 				accuse(u, err)
 			}
+			if before := ran[p.ID]; before != nil {
+				u.Recall(before)
+			}
+			ran[p.ID] = u
 			units, items = append(units, u), append(items, u.Item)
 		}
 	}
 	var out *batch.Outcome
 	err := m.transact(ctx, batch.Gather(m.Group, items, layouts, nil), lock, func(loaded *store.Loaded) (_ *store.Batch, err error) {
-		if out, err = m.Judge.Waiting(ctx, units, layouts, loaded, m.Clock.Now(), due); err != nil {
+		if out, err = m.Judge.Waiting(ctx, units, layouts, loaded, m.Clock.Now(), due, m.enough()); err != nil {
 			return nil, err
 		}
 		return out.Batch, nil

@@ -84,6 +84,11 @@ type Store interface {
 	// the others are not due yet and not claimed.
 	Due(ctx context.Context, group string, now time.Time, d time.Duration, limit, perKey int) ([]*Parked, error)
 
+	// Renew moves the due time of claimed rows to due, for a run that takes longer than
+	// its claim. Rows with another revision, which others have claimed, changed or
+	// released since, stay as they are.
+	Renew(ctx context.Context, claims []Mark, due time.Time) error
+
 	Upkeep
 
 	// Retain deletes verdicts older than before, in small ordered portions, and

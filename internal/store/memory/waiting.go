@@ -157,6 +157,20 @@ func (s *Store) Due(ctx context.Context, group string, now time.Time, d time.Dur
 	return parked, err
 }
 
+// Renew is store.Store's.
+func (s *Store) Renew(ctx context.Context, claims []store.Mark, due time.Time) error {
+	return s.transaction(ctx, func(t *tx) error {
+		for _, m := range claims {
+			if p := s.parked[m.ID]; p != nil && p.Rev == m.Rev {
+				renewed := *p
+				renewed.Due = tables.Micros(due)
+				s.replaceParked(t, p, &renewed)
+			}
+		}
+		return nil
+	})
+}
+
 // rank puts what holds first.
 func rank(first bool) int {
 	if first {

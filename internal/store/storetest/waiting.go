@@ -125,8 +125,17 @@ func dueLease(b *bench) {
 	require.Len(t, first, 1)
 	require.Equal(t, at, first[0].Due, "the due time that it had")
 	require.Empty(t, due(at), "claimed")
-	second := due(at.Add(30 * time.Second))
+	renew := func(rev int64) {
+		require.NoError(t, b.s.Renew(t.Context(), []store.Mark{{ID: "p", Rev: rev}, {ID: "gone", Rev: 1}}, at.Add(time.Hour)))
+	}
+	renew(first[0].Rev - 1)
+	require.NoError(t, b.s.Renew(t.Context(), []store.Mark{{ID: "p", Rev: first[0].Rev}}, at.Add(40*time.Second)))
+	require.Empty(t, due(at.Add(30*time.Second)), "renewed")
+	second := due(at.Add(40 * time.Second))
 	require.Len(t, second, 1)
+	renew(first[0].Rev)
+	require.Len(t, due(at.Add(70*time.Second)), 1, "what others have claimed is not renewed")
+	second[0].Rev++
 	require.ErrorIs(t, b.commit(t, &store.Batch{Release: []store.Mark{{ID: "p", Rev: first[0].Rev}}}), store.ErrConflict, "the claim has ended")
 	require.NoError(t, b.commit(t, &store.Batch{Release: []store.Mark{{ID: "p", Rev: second[0].Rev}}}))
 	got, err := b.s.Due(t.Context(), "other group", at.Add(time.Hour), time.Second, 10, 10)

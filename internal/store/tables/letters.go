@@ -151,6 +151,17 @@ func (p *Plain) Due(ctx context.Context, group string, now time.Time, d time.Dur
 	return parked, nil
 }
 
+// Renew is store.Store's.
+func (p *Plain) Renew(ctx context.Context, claims []store.Mark, due time.Time) error {
+	if len(claims) == 0 {
+		return nil
+	}
+	return p.Tx(ctx, func(q Querier) error {
+		_, err := p.exec(ctx, q, "UPDATE evenkeel_parked SET due = $2 FROM "+p.Dialect.Marks+" WHERE evenkeel_parked.id = m.id AND evenkeel_parked.rev = m.rev", MarksArg(claims), due.UnixMicro())
+		return err
+	})
+}
+
 // Retain is store.Store's. Each portion is a transaction of its own: one big delete
 // holds its locks, and what vacuum may take away, for as long as it runs.
 func (p *Plain) Retain(ctx context.Context, before time.Time, portion int) (total int64, err error) {

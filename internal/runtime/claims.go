@@ -1,0 +1,140 @@
+package runtime
+
+import (
+	"context"
+	"sync"
+
+	"github.com/evenkeel-go/evenkeel/internal/store"
+)
+
+// claims are the parked rows that a sweeper has claimed and is not done with.
+type claims struct {
+	mu   sync.Mutex
+	rows map[*store.Parked]bool
+	// tails end with the last run of an entity that is under way.
+	tails map[string]chan struct{}
+}
+
+// add notes the rows of the keys that were claimed, and returns them.
+func (c *claims) add(keys [][]*store.Parked, due func(*store.Parked) bool) (rows []*store.Parked) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.rows == nil {
+		c.rows, c.tails = map[*store.Parked]bool{}, map[string]chan struct{}{}
+	}
+	for _, key := range keys {
+		for _, p := range key {
+			if due(p) {
+				c.rows[p] = true
+				rows = append(rows, p)
+			}
+		}
+	}
+	return rows
+}
+
+// enqueue lets a run of an entity follow the one before it, which may be under way; both
+// would do their work twice.
+func (c *claims) enqueue(entity string) (before <-chan struct{}, end func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	tail, mine := c.tails[entity], make(chan struct{})
+	c.tails[entity] = mine
+	return tail, func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		close(mine)
+		if c.tails[entity] == mine {
+			delete(c.tails, entity)
+		}
+	}
+}
+
+func (c *claims) drop(rows []*store.Parked) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, p := range rows {
+		delete(c.rows, p)
+	}
+}
+
+// many reports whether so many slow ones are under way that no more should be claimed.
+func (c *claims) many() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.rows) >= 2*sweepRows
+}
+
+func (c *claims) marks() []store.Mark {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	marks := make([]store.Mark, 0, len(c.rows))
+	for p := range c.rows {
+		marks = append(marks, store.Mark{ID: p.ID, Rev: p.Rev})
+	}
+	return marks
+}
+
+// renewals keeps the claims of what is being judged, however long its handlers take.
+func (s *sweeper) renewals(ctx context.Context) {
+	for s.m.Clock.Sleep(ctx, lease/3) == nil {
+		marks := s.claims.marks()
+		if len(marks) == 0 {
+			continue
+		}
+		if err := s.m.Store.Renew(ctx, marks, s.m.Clock.Now().Add(lease)); err != nil && ctx.Err() == nil {
+			s.m.log(Debug, "renewing the claims of parked events failed", "error", err)
+		}
+	}
+}
+
+// split tells the keys under which a slow handler's events wait from the others. Those of one
+// entity stay together, since a stream of numbers may touch several tables.
+func (s *sweeper) split(keys [][]*store.Parked) (slow [][][]*store.Parked, rest [][]*store.Parked) {
+	at, w := map[string]int{}, s.m.Judge.Wiring
+	if w.Slow() {
+		for _, key := range keys {
+			for _, p := range key {
+				h := w.Handler(p.EventType, p.Handler)
+				if _, known := at[p.Entity]; known || h == nil || !h.Slow && (h.Stream == nil || !h.Stream.Slow) {
+					continue
+				}
+				at[p.Entity] = len(at)
+			}
+		}
+	}
+	slow = make([][][]*store.Parked, len(at))
+	for _, key := range keys {
+		if i, ok := at[key[0].Entity]; ok {
+			slow[i] = append(slow[i], key)
+		} else {
+			rest = append(rest, key)
+		}
+	}
+	return slow, rest
+}
+
+// slowly judges the events of one entity beside the sweeps.
+func (s *sweeper) slowly(soft, ctx context.Context, keys [][]*store.Parked, due func(*store.Parked) bool) {
+	rows := s.claims.add(keys, due)
+	before, end := s.claims.enqueue(keys[0][0].Entity)
+	s.slow.Go("slow sweep", func() {
+		defer end()
+		defer s.claims.drop(rows)
+		if before != nil {
+			<-before
+		}
+		if !s.m.slot(ctx, soft.Done()) {
+			return
+		}
+		defer s.m.freeSlot()
+		if soft.Err() != nil {
+			return
+		}
+		s.m.running.Add(1)
+		defer s.m.running.Add(-1)
+		if err := s.judge(ctx, keys, due, false); err != nil && ctx.Err() == nil {
+			s.m.log(Debug, "parked events are left to the next sweep", "error", err)
+		}
+	})
+}

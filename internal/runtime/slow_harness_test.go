@@ -1,0 +1,381 @@
+package runtime
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"gorm.io/gorm/schema"
+
+	"github.com/evenkeel-go/evenkeel/event"
+	"github.com/evenkeel-go/evenkeel/guards"
+	"github.com/evenkeel-go/evenkeel/handlers"
+	"github.com/evenkeel-go/evenkeel/internal/batch"
+	"github.com/evenkeel-go/evenkeel/internal/broker"
+	"github.com/evenkeel-go/evenkeel/internal/classify"
+	"github.com/evenkeel-go/evenkeel/internal/ledger"
+	"github.com/evenkeel-go/evenkeel/internal/seam"
+	"github.com/evenkeel-go/evenkeel/internal/store"
+	"github.com/evenkeel-go/evenkeel/internal/store/memory"
+)
+
+// job is a row of the tests of slow handlers: Trace and N under Once, Log under None, State
+// under Set.
+type job struct {
+	ID    string `gorm:"primaryKey"`
+	N     int
+	Trace string
+	Log   string
+	State string
+	guards.Guarded
+}
+
+// tally counts under Sequence.
+type tally struct {
+	ID    string `gorm:"primaryKey"`
+	Trace string
+	guards.Guarded
+}
+
+// said is an event of these tests, and its payload.
+type said struct {
+	ID, Type, Key string
+	Keys          []string
+	At            time.Duration
+	Number        int64
+	Fail          bool
+}
+
+type saidCodec struct{}
+
+func (saidCodec) Name() string { return "said" }
+func (saidCodec) Decode(r *event.Record, e *event.Event) error {
+	var s said
+	if err := json.Unmarshal(r.Value, &s); err != nil {
+		return err
+	}
+	e.ID, e.Source, e.Type, e.Key, e.Data = s.ID, "s", s.Type, s.Key, r.Value
+	e.OccurredAt = instant{}.Now().Add(s.At)
+	e.Version, e.HasVersion = s.Number, s.Number > 0
+	return nil
+}
+
+// standing is a clock whose time stands while its waits are real.
+type standing struct{ seam.Clock }
+
+func (standing) Now() time.Time { return instant{}.Now() }
+
+// slowWorld is a log, a store, and handlers that wait at a gate.
+type slowWorld struct {
+	t       testing.TB
+	slow    bool
+	memory  *memory.Store
+	wiring  *handlers.Wiring
+	layouts batch.Layouts
+	log     []*event.Record
+	// before is asked before each COMMIT, and after once more after it.
+	before, after func() error
+
+	mu       sync.Mutex
+	finished map[int64]bool // offsets in the ledger
+	verdicts []string
+	runs     map[string]int
+	most     int
+	keys     []string
+	// waiting are handlers at the gate; nil lets everybody through.
+	waiting map[chan struct{}]string
+	under   map[string]int
+}
+
+func newSlowWorld(t testing.TB, slow bool) *slowWorld {
+	t.Helper()
+	w := &slowWorld{
+		t: t, slow: slow, memory: memory.New(instant{}.Now), layouts: batch.Layouts{},
+		finished: map[int64]bool{}, runs: map[string]int{}, under: map[string]int{},
+	}
+	reg := handlers.NewRegistry(guards.MaxLateness(time.Hour))
+	opts := func(slowly bool, more ...handlers.Option) []handlers.Option {
+		if slowly && slow {
+			more = append(more, handlers.Slow())
+		}
+		return more
+	}
+	trace := handlers.Writes("N", "Trace")
+	work := func(ctx context.Context, d *handlers.Delivery[said, job]) error {
+		d.Entity.N++
+		d.Entity.Trace += d.Payload.ID + " "
+		return w.run(ctx, d.Event, "job "+d.Entity.ID, d.Payload.Fail)
+	}
+	handlers.Modify(reg, "work", work, guards.Once(), opts(true, trace)...)
+	handlers.Modify(reg, "quick", work, guards.Once(), trace)
+	handlers.Modify(reg, "pair", work, guards.Once(), opts(true, trace, handlers.Keys(func(s said) []string { return s.Keys }))...)
+	handlers.Modify(reg, "note", func(ctx context.Context, d *handlers.Delivery[said, job]) error {
+		d.Entity.Log += d.Payload.ID + " "
+		return w.run(ctx, d.Event, "job "+d.Entity.ID, d.Payload.Fail)
+	}, guards.None(), opts(true, handlers.Writes("Log"))...)
+	handlers.Set(reg, "told", func(ctx context.Context, d *handlers.Delivery[said, job]) error {
+		d.Entity.State = d.Payload.ID
+		return w.run(ctx, d.Event, "job "+d.Entity.ID, d.Payload.Fail)
+	}, handlers.Writes("State"))
+	handlers.Set(reg, "asked", func(ctx context.Context, d *handlers.Delivery[said, job]) error {
+		d.Entity.State = d.Payload.ID
+		return w.run(ctx, d.Event, "job "+d.Entity.ID, d.Payload.Fail)
+	}, opts(true, handlers.Writes("State"))...)
+	handlers.Modify(reg, "count", func(ctx context.Context, d *handlers.Delivery[said, tally]) error {
+		d.Entity.Trace += fmt.Sprint(d.Event.Version, " ")
+		return w.run(ctx, d.Event, "tally "+d.Entity.ID, d.Payload.Fail)
+	}, guards.Sequence(), opts(true, handlers.Writes("Trace"), handlers.Creates())...)
+	var err error
+	w.wiring, err = reg.Wire(schema.NamingStrategy{})
+	require.NoError(t, err)
+	layouts, err := w.memory.Claim(t.Context(), "g", w.wiring.Models, false)
+	require.NoError(t, err)
+	for i, m := range w.wiring.Models {
+		w.layouts[m] = layouts[i]
+	}
+	return w
+}
+
+// run is what every handler does at its end.
+func (w *slowWorld) run(ctx context.Context, e *event.Event, key string, fail bool) error {
+	h := w.wiring.Handlers(e.Type)[0]
+	w.mu.Lock()
+	if w.finished[e.Record.Offset] && h.Stream == nil { // what was parked follows
+		w.t.Errorf("offset %d runs again after it was committed", e.Record.Offset)
+	}
+	w.runs[fmt.Sprint(e.Record.Offset, " ", key)]++
+	if h.Slow {
+		for _, k := range w.keys {
+			if k == key {
+				w.t.Errorf("two runs of %s at once", key)
+			}
+		}
+		w.keys = append(w.keys, key)
+		w.most = max(w.most, len(w.keys))
+	}
+	var gate chan struct{}
+	if h.Slow && w.waiting != nil {
+		gate = make(chan struct{})
+		w.waiting[gate] = key
+	}
+	w.mu.Unlock()
+	if gate != nil {
+		select {
+		case <-gate:
+		case <-ctx.Done():
+		}
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.waiting, gate)
+	if h.Slow {
+		w.keys = slices.Delete(w.keys, slices.Index(w.keys, key), slices.Index(w.keys, key)+1)
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if fail {
+		return handlers.DeadLetter(errPlain)
+	}
+	return nil
+}
+
+// open lets through whoever stands at the gate and is meant; nil means anybody.
+func (w *slowWorld) open(meant func(key string) bool) (n int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for gate, key := range w.waiting {
+		if meant == nil || meant(key) {
+			delete(w.waiting, gate)
+			close(gate)
+			n++
+		}
+	}
+	return n
+}
+
+// openOne lets one through at random and reports whether there was any.
+func (w *slowWorld) openOne(rng *rand.Rand) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	gates := slices.SortedFunc(maps.Keys(w.waiting), func(a, b chan struct{}) int {
+		if w.waiting[a] < w.waiting[b] {
+			return -1
+		}
+		return 1
+	})
+	if len(gates) == 0 {
+		return false
+	}
+	gate := gates[rng.IntN(len(gates))]
+	delete(w.waiting, gate)
+	close(gate)
+	return true
+}
+
+func (w *slowWorld) add(events ...said) {
+	for _, s := range events {
+		value, err := json.Marshal(s)
+		require.NoError(w.t, err)
+		w.record(value)
+	}
+}
+
+func (w *slowWorld) record(value []byte) {
+	r := &event.Record{Value: value, Timestamp: instant{}.Now(), TimestampType: event.TimestampCreate}
+	r.Topic, r.Offset = "o", 0
+	if n := len(w.log); n > 0 {
+		r.Offset = w.log[n-1].Offset + 1
+	}
+	w.log = append(w.log, r)
+}
+
+func (w *slowWorld) end() int64 { return w.log[len(w.log)-1].Offset + 1 }
+
+// spiedStore is the memory store that the world looks at.
+type spiedStore struct {
+	*memory.Store
+	w *slowWorld
+}
+
+func (s spiedStore) Commit(ctx context.Context, b *store.Batch) error {
+	if f := s.w.before; f != nil {
+		if err := f(); err != nil {
+			return err
+		}
+	}
+	if err := s.Store.Commit(ctx, b); err != nil {
+		return err
+	}
+	s.w.committed(b)
+	if f := s.w.after; f != nil {
+		return f()
+	}
+	return nil
+}
+
+func (w *slowWorld) committed(b *store.Batch) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, v := range b.Verdicts {
+		w.verdicts = append(w.verdicts, fmt.Sprint(v.Coordinates.Offset, " ", v.Handler, " ", v.Entity, " ", v.Verdict.Action, " ", v.Verdict.Reason))
+	}
+	if b.Ledger == nil {
+		return
+	}
+	for _, r := range w.log {
+		if r.Offset < b.Ledger.Next || b.Ledger.Done.Contains(r.Offset) {
+			w.finished[r.Offset] = true
+		}
+	}
+}
+
+// lane is a lane of a member of its own, assigned just now.
+func (w *slowWorld) lane(change func(*Options)) *lane {
+	o := Options{
+		Group: "g", Store: spiedStore{w.memory, w}, Clock: standing{seam.System()}, Spawn: &seam.Group{},
+		Models: w.wiring.Models, Layouts: w.layouts,
+		Judge: &batch.Judge{
+			Wiring: w.wiring, Group: "g", Classify: classify.Handler, MissingFor: time.Hour, MaxParkedPerKey: 1000,
+			Delay: func(n int) (time.Duration, bool) { return time.Second, n < 3 },
+		},
+		Prepare:   &batch.Preparer{Wiring: w.wiring, Codec: func(string) event.Codec { return saidCodec{} }},
+		BatchSize: 20, Parallel: 4, MaxBytes: 1 << 30, MaxUnpublished: 10_000, RevokeTimeout: time.Second,
+		Log: func(Level, string, ...any) {}, Observe: quiet{},
+	}
+	o.Judge.Prepare = o.Prepare
+	if change != nil {
+		change(&o)
+	}
+	var l *lane
+	o.Consumer = fakeConsumer{pos: broker.Position{LogEnd: w.end()}, start: func(at int64) {
+		for _, r := range w.log {
+			if again := *r; r.Offset >= at {
+				l.m.bytes.Add(l.queue.offer(&again))
+			}
+		}
+	}}
+	m := New(o)
+	l = newLane(m, broker.Partition{Topic: "o", Number: 0})
+	m.lanes[l.p] = l
+	m.Spawn.Go("lane", l.run)
+	w.t.Cleanup(func() {
+		l.abandon()
+		<-l.done
+		m.cancel()
+	})
+	return l
+}
+
+// until waits for a condition.
+func (w *slowWorld) until(what string, so func() bool) {
+	w.t.Helper()
+	bound := time.Now().Add(20 * time.Second)
+	for !so() {
+		if time.Now().After(bound) {
+			w.t.Fatalf("it has not come to this: %s", what)
+		}
+		pause()
+	}
+}
+
+// is is what the world has come to.
+type is struct {
+	Rows, Parked, Letters, IDs, Memos []string
+	Verdicts                          []string
+	Ledger                            ledger.State
+}
+
+func (w *slowWorld) now() is {
+	c := w.memory.Content()
+	var x is
+	for _, r := range c.Rows {
+		g := r.Guarded
+		x.Rows = append(x.Rows, fmt.Sprintf("%+v %v %v %x %s", noGuard(r.Entity.Interface()), g.EkState, g.EkTime, g.EkTie, g.EkFields))
+	}
+	for _, p := range c.Parked {
+		x.Parked = append(x.Parked, fmt.Sprint(p.Record.Offset, p.Handler, p.Entity, p.Cause, p.Place, p.Attempts, p.Due))
+	}
+	for _, l := range c.Letters {
+		x.Letters = append(x.Letters, fmt.Sprint(l.Record.Offset, l.Handler, l.Entity, l.Verdict.Reason, l.Blocking, l.Place))
+	}
+	for _, i := range c.IDs {
+		x.IDs = append(x.IDs, fmt.Sprintf("%+v", *i))
+	}
+	for _, m := range c.Memos {
+		x.Memos = append(x.Memos, fmt.Sprint(m.MemoKey, m.Body))
+	}
+	w.mu.Lock()
+	x.Verdicts = slices.Sorted(slices.Values(w.verdicts))
+	w.mu.Unlock()
+	var err error
+	x.Ledger, err = w.memory.Settle(context.Background(), ledger.Key{Cluster: "c", TopicID: "t", Group: "g"})
+	require.NoError(w.t, err)
+	require.Empty(w.t, x.Ledger.Done)
+	x.Ledger.Epoch, x.Ledger.Rev, x.Ledger.Done = 0, 0, nil
+	return x
+}
+
+func noGuard(e any) any {
+	switch e := e.(type) {
+	case *job:
+		c := *e
+		c.Guarded = guards.Guarded{}
+		return c
+	case *tally:
+		c := *e
+		c.Guarded = guards.Guarded{}
+		return c
+	}
+	return e
+}
+
+var errCut = &store.UnknownError{Err: errors.New("the connection was cut")}
