@@ -27,7 +27,8 @@ type declaration struct {
 	baseline  bool
 	onMissing OnMissingPolicy
 	keys      []*keyFunc // one at most, or it is a mistake
-	missing   []string   // what was nil
+	emits     []string
+	missing   []string // what was nil
 
 	decode  func(data []byte, empty bool) (any, error)
 	run     runFunc
