@@ -137,13 +137,6 @@ func (s *Store) write(ctx context.Context, p *pipe, b *store.Batch) error {
 	w.letters(b.Letters, b.Ledger == nil)
 	w.letters(b.SweptLetters, true)
 	w.publish(b)
-	if len(b.Verdicts) > 0 {
-		all := make([]*store.Verdict, len(b.Verdicts))
-		for i := range b.Verdicts {
-			all[i] = &b.Verdicts[i]
-		}
-		addFields(w, s.fixed.verdicts, tables.Verdicts(), all, w.now, []byte(b.Group))
-	}
 	if l := b.Ledger; l != nil {
 		var watermark []byte
 		if l.HasWatermark {

@@ -12,18 +12,17 @@ import (
 
 // fixed are the statements on Evenkeel's own tables.
 type fixed struct {
-	begin, settings, commit *statement
-	queues, units           *statement
-	locks, waiting          *statement
-	letters, park, verdicts *statement
-	repark, release         *statement
-	publish, send           *statement
-	wake                    *statement
-	memory, lockMemos       *statement
-	remember                *statement
-	streams, wakeStreams    *statement
-	origins, forget         *statement
-	ledger                  *statement
+	begin, settings, commit  *statement
+	queues, units            *statement
+	locks, waiting           *statement
+	letters, park, verdicts  *statement
+	repark, release, publish *statement
+	wake                     *statement
+	memory, lockMemos        *statement
+	remember                 *statement
+	streams, wakeStreams     *statement
+	origins, forget          *statement
+	ledger                   *statement
 }
 
 func newFixed() *fixed {
