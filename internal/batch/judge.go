@@ -306,7 +306,9 @@ func (w *work) record(it *Item) error {
 		w.unhandled(it, v.Numbers)
 		return nil
 	}
-	w.led.Observe(it.Record.Offset, event.Micros(it.Event.OccurredAt))
+	if it.Event.Lineage == nil { // a child has its root's time, which says nothing of this log
+		w.led.Observe(it.Record.Offset, event.Micros(it.Event.OccurredAt))
+	}
 	if it.Event.HasLamport {
 		w.led.Witness(it.Event.Lamport)
 	}

@@ -145,7 +145,7 @@ func (l *lane) once(items []*batch.Item, o *outcome, lock bool) error {
 			return first
 		})
 		more := false
-		var marks []store.Mark
+		var marks published
 		err := l.m.transact(l.ctx, want, lock, func(loaded *store.Loaded) (_ *store.Batch, err error) {
 			if o.Outcome, err = l.m.Judge.Live(l.ctx, items, layouts, loaded, at, l.m.Clock.Now()); err != nil {
 				return nil, err
@@ -154,7 +154,7 @@ func (l *lane) once(items []*batch.Item, o *outcome, lock bool) error {
 				return nil, nil //nolint:nilnil // nothing is written yet
 			}
 			marks = l.out.takeMarks()
-			o.Batch.Marks = marks
+			o.Batch.Marks, o.Batch.Sent = marks.letters, marks.events
 			return o.Batch, nil
 		})
 		if err != nil {
@@ -207,8 +207,9 @@ func (l *lane) committedBatch(o *outcome) {
 	for _, letter := range slices.Concat(o.Batch.Letters, o.Batch.SweptLetters) {
 		l.m.Observe.Letter(letter)
 	}
-	l.m.relay.enqueue(l, o.Batch.Letters)
-	l.m.relay.enqueue(nil, o.Batch.SweptLetters)
+	l.m.relay.enqueue(letterParcels(l, o.Batch.Letters))
+	l.m.relay.enqueue(letterParcels(nil, o.Batch.SweptLetters))
+	l.m.emitted(l, o.Batch.Outbox)
 	l.m.gaps(o.Gaps)
 	l.m.Observe.Batch(Batch{
 		Partition: l.p, Records: o.records, Verdicts: o.Verdicts, Next: state.Next,
