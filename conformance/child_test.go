@@ -42,6 +42,10 @@ const (
 	dieAtLetter fault = "letter"
 	// dieAtPublished: killed after the nth publication, before Kafka or the table know.
 	dieAtPublished fault = "published"
+	// dieAtEmitted: killed after the COMMIT of the nth emitted event, before it is sent.
+	dieAtEmitted fault = "emitted"
+	// dieAtSent: killed after the nth was sent, before Kafka or the table know.
+	dieAtSent fault = "sent"
 	// freezeAtHandler: stopped in the handler of the nth event, until SIGCONT.
 	freezeAtHandler fault = "freeze"
 )
@@ -52,9 +56,11 @@ type childSpec struct {
 
 	Store, DSN, Brokers, Topic, DLQ, Group string
 	Protocol                               framework.Protocol
-	BatchSize                              int
-	Fault                                  fault
-	Nth                                    int64
+	// Children is the second topic of a family, whose member this is then.
+	Children  string
+	BatchSize int
+	Fault     fault
+	Nth       int64
 }
 
 // child runs a child process and returns its exit code.
@@ -107,6 +113,7 @@ func (printer) Log(level framework.Level, text string, fields ...any) {
 type faults struct {
 	spec               childSpec
 	letters, published atomic.Int64
+	emitted, sent      atomic.Int64
 }
 
 func (f *faults) strike(what fault, n int64) {
@@ -135,9 +142,14 @@ func (f *faults) OnBatch(b framework.Batch) {
 }
 
 func (f *faults) Count(name string, n int64, _ ...string) {
-	if name == "evenkeel_letters_published_total" {
-		for range n {
+	for range n {
+		switch name {
+		case "evenkeel_letters_published_total":
 			f.strike(dieAtPublished, f.published.Add(1))
+		case "evenkeel_emitted_total":
+			f.strike(dieAtEmitted, f.emitted.Add(1))
+		case "evenkeel_emitted_published_total":
+			f.strike(dieAtSent, f.sent.Add(1))
 		}
 	}
 }
@@ -166,8 +178,14 @@ func (spec childSpec) member(ctx context.Context) error {
 			})
 		},
 	}
+	if spec.Children != "" {
+		w.registry = func() *handlers.Registry { return purses(spec.Children) }
+	}
 	cfg := w.config()
 	quick(cfg)
+	if spec.Children != "" {
+		cfg.Topics = append(cfg.Topics, spec.Children)
+	}
 	cfg.Logger, cfg.Metrics, cfg.Hooks = printer{}, f, []any{f}
 	if spec.Fault == freezeAtHandler {
 		// Not to freeze in the sweeper's transaction, which for SQLite is the only one.

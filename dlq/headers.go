@@ -35,9 +35,9 @@ const (
 	maxName   = 512
 	maxDetail = 1 << 10
 	// maxOwnBytes bounds all headers that Evenkeel adds, Kafka's overhead included.
-	maxOwnBytes = 24 << 10
+	maxOwnBytes = 32 << 10
 	// maxTie bounds a quoted tie. What event.Tie makes stays below, whatever ids hold.
-	maxTie = 2 << 10
+	maxTie = 4 << 10
 )
 
 const (

@@ -63,8 +63,9 @@ const (
 	StandardPrefix = "__dlq.errors."
 )
 
+// isOwn: the lineage of a derived event has the prefix and is the event's.
 func isOwn(name string) bool {
-	return strings.HasPrefix(name, HeaderPrefix) || strings.HasPrefix(name, StandardPrefix)
+	return name != event.LineageHeader && (strings.HasPrefix(name, HeaderPrefix) || strings.HasPrefix(name, StandardPrefix))
 }
 
 // stripOwn returns the headers without those of earlier hops. Without it a record that

@@ -40,6 +40,9 @@ type Event struct {
 	// holds it in base64 or as an escaped text. Nil when the event has none.
 	Data []byte
 
+	// Lineage says which event this one was derived from; nil for a primary event.
+	Lineage *Lineage
+
 	// Record is what the event was decoded from.
 	Record *Record
 }

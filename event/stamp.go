@@ -47,11 +47,16 @@ const maxTiePart = 128
 // Tie of R3: root is X's own event?, root source, root id, path length, path. The
 // parts are joined so that bytes compare as the tuple does: 0x00 inside a part becomes
 // 0x00 0xFF and a part ends with 0x00 0x01 (the tuple encoding of FoundationDB, with
-// a two-byte end).
-func Tie(own bool, source, id string) string {
+// a two-byte end). The path is that of a derived event and empty for all others, so that a
+// child stands after its parent where all else is equal, and its path after its length.
+func Tie(own bool, source, id string, path ...string) string {
 	source, id = tiePart(source), tiePart(id)
 	var b strings.Builder
-	b.Grow(len(source) + len(id) + 6)
+	size := len(source) + len(id) + 6
+	for _, p := range path {
+		size += len(p) + 2
+	}
+	b.Grow(size)
 	if own {
 		b.WriteByte('1')
 	} else {
@@ -59,7 +64,10 @@ func Tie(own bool, source, id string) string {
 	}
 	writePart(&b, source)
 	writePart(&b, id)
-	b.WriteByte(0) // path length: events that are derived from none have no path
+	b.WriteByte(byte(min(len(path), math.MaxUint8))) //nolint:gosec // bounded
+	for _, p := range path {
+		writePart(&b, tiePart(p))
+	}
 	return b.String()
 }
 

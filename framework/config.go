@@ -21,9 +21,11 @@ type Config struct {
 	// Handlers say what the events do to the rows.
 	Handlers *handlers.Registry
 
-	// Codec decodes records. Defaults to event.CloudEvents().
+	// Codec decodes records, and encodes those that handlers emit. Defaults to
+	// event.CloudEvents().
 	Codec event.Codec
-	// Codecs decode the records of single topics instead of Codec.
+	// Codecs decode and encode the records of single topics instead of Codec. A topic that
+	// handlers emit to needs one that is an event.Encoder.
 	Codecs map[string]event.Codec
 
 	// Kafka passes librdkafka properties, e.g. those of SASL and TLS. Those that the
@@ -56,8 +58,8 @@ type Config struct {
 	// MaxBytes bounds the bytes of records that wait in memory, over all partitions
 	// of this member. Defaults to 256 MiB.
 	MaxBytes int64
-	// MaxUnpublished bounds the letters of one partition that wait for the
-	// dead-letter topic before the partition pauses. Defaults to 10000.
+	// MaxUnpublished bounds the letters and emitted events of one partition that wait for
+	// their topics before the partition pauses. Defaults to 10000.
 	MaxUnpublished int
 
 	// SweepInterval is how often parked events are looked for whose time has come.

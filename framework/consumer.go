@@ -13,7 +13,6 @@ import (
 	"gorm.io/gorm"
 
 	"github.com/evenkeel-go/evenkeel/dlq"
-	"github.com/evenkeel-go/evenkeel/event"
 	"github.com/evenkeel-go/evenkeel/handlers"
 	"github.com/evenkeel-go/evenkeel/internal/batch"
 	"github.com/evenkeel-go/evenkeel/internal/broker"
@@ -92,9 +91,10 @@ func assemble(ctx context.Context, db *gorm.DB, cfg Config, wiring *handlers.Wir
 			err = errors.Join(err, c.producer.Close(runtimeClose))
 		}
 	}()
-	if err := c.checkTopics(ctx); err != nil {
+	if err := c.checkTopics(ctx, wiring.Emits()); err != nil {
 		return nil, err
 	}
+	outbox := c.outbox(ctx, wiring)
 	if err := c.checkPolicies(ctx, wiring.WholeLog()); err != nil {
 		return nil, err
 	}
@@ -112,15 +112,11 @@ func assemble(ctx context.Context, db *gorm.DB, cfg Config, wiring *handlers.Wir
 	if err != nil {
 		host = "unknown host"
 	}
-	prepare := &batch.Preparer{Wiring: wiring, Codec: func(topic string) event.Codec {
-		if codec, ok := cfg.Codecs[topic]; ok {
-			return codec
-		}
-		return cfg.Codec
-	}, Witness: c.lamport.Witness}
+	prepare := &batch.Preparer{Wiring: wiring, Codec: cfg.codecOf, Witness: c.lamport.Witness}
 	c.member = runtime.New(runtime.Options{
 		Group: cfg.Group, Topics: cfg.Topics, Owner: fmt.Sprintf("%s pid %d", host, os.Getpid()),
 		Store: st, Consumer: c.consumer, Clock: c.clock, Spawn: c.spawn,
+		Sender:    c.producer,
 		Publisher: dlq.NewPublisher(c.producer, cfg.DeadLetterTopic, confluent.MaxMessageBytes),
 		Judge: &batch.Judge{
 			Wiring: wiring, Group: cfg.Group, Classify: classify.Handler, Delay: cfg.Retry.delay,
@@ -128,6 +124,7 @@ func assemble(ctx context.Context, db *gorm.DB, cfg Config, wiring *handlers.Wir
 			DeadLetterUnhandled: cfg.DeadLetterUnhandled,
 			KeepOrigins:         cfg.PlaceholderPolicy == PlaceholderDeadLetter,
 			Prepare:             prepare,
+			Outbox:              outbox,
 		},
 		Prepare: prepare,
 		Models:  wiring.Models, Layouts: byModel,
@@ -165,9 +162,13 @@ func (m *MissingTopicError) Error() string {
 
 // checkTopics finds topics that do not exist: a missing dead-letter topic would else show
 // only with the first letter.
-func (c *Consumer) checkTopics(ctx context.Context) error {
+func (c *Consumer) checkTopics(ctx context.Context, emits []string) error {
 	var errs []error
-	for _, t := range append([]string{c.cfg.DeadLetterTopic}, c.cfg.Topics...) {
+	topics := slices.Concat([]string{c.cfg.DeadLetterTopic}, c.cfg.Topics, emits)
+	for i, t := range topics {
+		if slices.Contains(topics[:i], t) {
+			continue
+		}
 		_, err := c.producer.Describe(ctx, t)
 		var none *broker.NoTopicError
 		switch {

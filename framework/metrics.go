@@ -5,7 +5,9 @@ package framework
 //
 // The counters are evenkeel_records_total, evenkeel_batches_total,
 // evenkeel_verdicts_total (labels action and reason), evenkeel_letters_total (reason),
-// evenkeel_letters_published_total, evenkeel_conflicts_total, evenkeel_alarms_total (kind),
+// evenkeel_letters_published_total, evenkeel_emitted_total and
+// evenkeel_emitted_published_total (both with the topic that the events are for),
+// evenkeel_conflicts_total, evenkeel_alarms_total (kind),
 // evenkeel_placeholders_swept_total and evenkeel_tombstones_purged_total (table),
 // evenkeel_gaps_total (policy, and bound: time or count),
 // all with topic and partition where they belong to one; the gauges, every few seconds,

@@ -13,6 +13,7 @@ import (
 	"github.com/evenkeel-go/evenkeel/internal/ledger"
 	"github.com/evenkeel-go/evenkeel/internal/runtime"
 	"github.com/evenkeel-go/evenkeel/internal/seam"
+	"github.com/evenkeel-go/evenkeel/internal/store"
 )
 
 // observer turns what the runtime tells into counters, metrics and hooks.
@@ -167,6 +168,28 @@ func (o *observer) Published(n int) {
 	o.stats.Published += int64(n)
 	o.mu.Unlock()
 	o.count("evenkeel_letters_published_total", int64(n))
+}
+
+func (o *observer) Emitted(events []*store.Outbound) {
+	defer o.recovered()
+	o.mu.Lock()
+	o.stats.Emitted += int64(len(events))
+	o.mu.Unlock()
+	topics := map[string]int64{}
+	for _, e := range events {
+		topics[e.Topic]++
+	}
+	for t, n := range topics {
+		o.count("evenkeel_emitted_total", n, "topic", t)
+	}
+}
+
+func (o *observer) Sent(topic string, n int) {
+	defer o.recovered()
+	o.mu.Lock()
+	o.stats.EmittedPublished += int64(n)
+	o.mu.Unlock()
+	o.count("evenkeel_emitted_published_total", int64(n), "topic", topic)
 }
 
 func (o *observer) Conflict(p broker.Partition) {

@@ -16,6 +16,9 @@ type Stats struct {
 	// Letters counts dead letters by reason, Published those known to be on the topic.
 	Letters   map[string]int64
 	Published int64
+	// Emitted counts events that handlers have emitted and that are in the database,
+	// EmittedPublished those known to be on their topics.
+	Emitted, EmittedPublished int64
 	// PlaceholdersMade and PlaceholdersCompleted count early events' rows.
 	PlaceholdersMade, PlaceholdersCompleted int64
 	// PlaceholdersSwept and TombstonesPurged count rows that this member has removed.
@@ -29,7 +32,7 @@ type Stats struct {
 	// Partitions are those assigned at present, in order.
 	Partitions []PartitionStats
 	// Away names the parts that can't be reached at present: "the broker", "the
-	// database", "the dead-letter topic".
+	// database", "the dead-letter topic", "the topic … for emitted events".
 	Away []string
 }
 
@@ -43,7 +46,8 @@ type PartitionStats struct {
 	Next, Committed, LogEnd int64
 	// Lag is how many offsets Next is behind LogEnd; -1 when that is not known.
 	Lag int64
-	// Queued records wait in memory; Unpublished letters for the dead-letter topic.
+	// Queued records wait in memory; Unpublished letters for the dead-letter topic, and
+	// emitted events for theirs.
 	Queued      int
 	QueuedBytes int64
 	// Held records are in slow handlers, or wait for one that is.

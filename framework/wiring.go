@@ -42,6 +42,9 @@ func (c *Config) checkWiring(w *handlers.Wiring) error {
 			})
 		}
 	}
+	for _, t := range w.Emits() {
+		errs = append(errs, c.checkEmits(t))
+	}
 	return errors.Join(errs...)
 }
 

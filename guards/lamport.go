@@ -21,8 +21,7 @@ func (lamport) Stamp(e *event.Event, own bool) (event.Stamp, error) {
 			Mend: "let the producer send its Lamport time, tell the codec where it is, or order by guards.Timestamp()",
 		}
 	}
-	source, id := e.Identity()
-	return event.Stamp{Time: e.Lamport, Tie: event.Tie(own, source, id)}, nil
+	return event.Stamp{Time: e.Lamport, Tie: e.Tie(own)}, nil
 }
 
 func (lamport) Judge(_ *event.Event, s *State) Verdict { return stale("lamport", s) }

@@ -143,8 +143,7 @@ func (sequence) Stamp(e *event.Event, own bool) (event.Stamp, error) {
 		bad.Found = "the highest number that there is, which has no successor"
 		return event.Stamp{}, bad
 	}
-	source, id := e.Identity()
-	return event.Stamp{Time: e.Version, Tie: event.Tie(own, source, id)}, nil
+	return event.Stamp{Time: e.Version, Tie: e.Tie(own)}, nil
 }
 
 // Judge compares the number with the stream. It passes the number that the stream waits

@@ -14,8 +14,7 @@ func (timestamp) Name() string { return "timestamp" }
 func (timestamp) Kind() Kind   { return KindTimestamp }
 
 func (timestamp) Stamp(e *event.Event, own bool) (event.Stamp, error) {
-	source, id := e.Identity()
-	return event.Stamp{Time: event.Micros(e.OccurredAt), Tie: event.Tie(own, source, id)}, nil
+	return event.Stamp{Time: event.Micros(e.OccurredAt), Tie: e.Tie(own)}, nil
 }
 
 func (timestamp) Judge(_ *event.Event, s *State) Verdict { return stale("timestamp", s) }

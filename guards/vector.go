@@ -78,8 +78,7 @@ func (*VectorGuard) Stamp(e *event.Event, own bool) (event.Stamp, error) {
 			Mend: "let the producer send one with every event, tell the codec where it is, or order by guards.Timestamp()",
 		}
 	}
-	source, id := e.Identity()
-	return event.Stamp{Time: e.Vector.Sum(), Tie: event.Tie(own, source, id)}, nil
+	return event.Stamp{Time: e.Vector.Sum(), Tie: e.Tie(own)}, nil
 }
 
 // Judge discards what the row has seen. Where the row's last vector is not known, because

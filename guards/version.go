@@ -18,8 +18,7 @@ func (version) Stamp(e *event.Event, own bool) (event.Stamp, error) {
 			Mend: "let the producer send the entity's version, or order by guards.Timestamp()",
 		}
 	}
-	source, id := e.Identity()
-	return event.Stamp{Time: e.Version, Tie: event.Tie(own, source, id)}, nil
+	return event.Stamp{Time: e.Version, Tie: e.Tie(own)}, nil
 }
 
 func (version) Judge(_ *event.Event, s *State) Verdict { return stale("version", s) }

@@ -80,7 +80,11 @@ type Call struct {
 	// Siblings are what a Resolve merges; their payloads are what Handler.Decode returned.
 	Siblings []Sibling[any]
 
-	// Kept and Deleted are what the handler said.
+	// What the handler said.
 	Kept    []string
 	Deleted bool
+	// Drafts are what it emits, with payloads of bytes; Unsendable says why something can't
+	// be sent.
+	Drafts     []event.Draft
+	Unsendable error
 }

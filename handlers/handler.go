@@ -33,8 +33,10 @@ type Handler struct {
 	// Guards are asked per unit before the handler runs.
 	Guards []guards.Guard
 	// Writes are the columns that the handler may write.
-	Writes    []*Column
-	Creates   bool
+	Writes  []*Column
+	Creates bool
+	// Emits are the topics that the handler may send events to.
+	Emits     []string
 	External  bool
 	OnMissing OnMissingPolicy
 	// Slow says that the handler runs beside the batches.

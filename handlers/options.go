@@ -28,7 +28,8 @@ type declaration struct {
 	slow      bool
 	onMissing OnMissingPolicy
 	keys      []*keyFunc // one at most, or it is a mistake
-	missing   []string   // what was nil
+	emits     []string
+	missing   []string // what was nil
 
 	decode  func(data []byte, empty bool) (any, error)
 	run     runFunc

@@ -153,7 +153,7 @@ func (w *wirer) projection(d *declaration) {
 	for _, missing := range d.missing {
 		w.mistake("%s: %s is nil", what, missing)
 	}
-	if d.creates || d.external || len(d.keys) > 0 || d.onMissing != missingUnsaid || d.by != nil || len(d.extra) > 0 || d.name != "" || d.baseline || d.slow {
+	if d.creates || d.external || len(d.keys) > 0 || d.onMissing != missingUnsaid || d.by != nil || len(d.extra) > 0 || d.name != "" || d.baseline || d.slow || len(d.emits) > 0 {
 		w.mistake("%s has an option that only handlers take; a projection takes Writes alone", what)
 	}
 	if len(d.writes) == 0 {
@@ -183,7 +183,7 @@ func (w *wirer) handler(d *declaration) {
 	}
 	h := &Handler{
 		Name: d.name, EventType: d.eventType, Verb: d.verb, Creates: d.creates, External: d.external,
-		OnMissing: d.onMissing, Slow: d.slow, key: d.entityKey(), decode: d.decode, run: d.run,
+		OnMissing: d.onMissing, Slow: d.slow, Emits: d.emits, key: d.entityKey(), decode: d.decode, run: d.run,
 	}
 	if h.OnMissing == missingUnsaid {
 		h.OnMissing = MissingPlaceholder
@@ -297,6 +297,7 @@ func (w *wirer) checkOptions(what string, d *declaration, h *Handler) {
 	}
 	w.tombstone(what, d, kind)
 	w.checkKeys(what, d, kind)
+	w.checkEmits(what, d)
 	if kind == guards.KindOnce {
 		w.checkOnce(what, h)
 	} else if h.staleCreates(kind) {

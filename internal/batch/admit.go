@@ -45,7 +45,8 @@ func (it *Item) Finish(led *ledger.State) {
 			led.Witness(it.Event.Lamport)
 		}
 	}
-	led.Finish(it.admission.from, it.Record.Offset+1, at, admitted)
+	// A child has its root's time, which says nothing of this log.
+	led.Finish(it.admission.from, it.Record.Offset+1, at, admitted && it.Event.Lineage == nil)
 }
 
 // reference is what MaxFuture compares with (R6).

@@ -77,7 +77,11 @@ func (w *work) blind(u *Unit) *blindRun {
 			return &blindRun{failure: rejected(err)}
 		}
 	}
-	return &blindRun{view: view, kept: c.Kept, deleted: c.Deleted}
+	emitted, err := w.emitted(u, c)
+	if err != nil {
+		return &blindRun{failure: rejected(err)}
+	}
+	return &blindRun{view: view, kept: c.Kept, deleted: c.Deleted, emitted: emitted}
 }
 
 func rejected(err error) *failure { return &failure{err: err, final: true, reason: guards.Rejected} }
@@ -176,6 +180,7 @@ func (w *work) merge(u *Unit, rw *rowWork, s *guards.State) {
 	if v.Action == guards.DeadLetter {
 		w.unitLetter(u, rw, v, nil)
 	} else {
+		w.send(u, b.emitted)
 		w.settle(u, rw, v)
 	}
 	if made && row.State == guards.Placeholder {
@@ -216,8 +221,9 @@ func setExistence(row *store.Row, e *event.Event, deleted bool) {
 	}
 }
 
-// modify runs a handler that gets the row.
-func (w *work) modify(u *Unit, rw *rowWork, s guards.State) error {
+// modify runs a handler that gets the row. With a verdict that masks what it writes it runs
+// for what it emits (R11).
+func (w *work) modify(u *Unit, rw *rowWork, s guards.State, masked *guards.Verdict) error {
 	h := u.Handler
 	// What the handler does depends on this row, so the row is in the guarded
 	// statement whatever comes out of it (R15).
@@ -243,11 +249,23 @@ func (w *work) modify(u *Unit, rw *rowWork, s guards.State) error {
 			}
 		}
 	}
+	var emitted []*store.Outbound
+	if f == nil {
+		var err error
+		if emitted, err = w.emitted(u, c); err != nil {
+			f = rejected(err)
+		}
+	}
 	if f != nil {
 		if f.ended {
 			return w.ctx.Err()
 		}
 		w.failed(u, rw, f)
+		return nil
+	}
+	w.send(u, emitted)
+	if masked != nil {
+		w.settle(u, rw, *masked)
 		return nil
 	}
 	rw.row, rw.dirty = base, true

@@ -102,6 +102,7 @@ type memory struct {
 	memos   map[store.MemoKey]*store.Memo
 	origins map[store.OriginKey][]*store.Origin
 	gaps    []batch.Gap
+	outbox  []*store.Outbound
 	// rowsAtOnce is store.StreamRows where a test wants fewer; woken counts streams that
 	// were made due.
 	rowsAtOnce, woken int
@@ -250,6 +251,7 @@ func (m *memory) load() *store.Loaded {
 func (m *memory) commit(out *batch.Outcome) {
 	b := out.Batch
 	m.verdict = append(m.verdict, out.Verdicts...)
+	m.outbox = append(m.outbox, b.Outbox...)
 	for _, r := range append(append([]*store.Row{}, b.Insert...), b.Update...) {
 		stored := *r
 		decoded, err := r.Layout.Decode(r.Layout.Encode(r.Clocks), r.State)

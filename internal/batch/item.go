@@ -87,6 +87,7 @@ type blindRun struct {
 	view    reflect.Value
 	kept    []string
 	deleted bool
+	emitted []*store.Outbound
 	failure *failure
 }
 
@@ -168,8 +169,7 @@ func (p *Preparer) witness(e *event.Event) {
 	}
 }
 
-// stampOf is the unit's stamp. Every event is its entity's own until events are derived
-// from others (R3).
+// stampOf is the unit's stamp (R3).
 func (u *Unit) stampOf() (event.Stamp, error) {
 	if !u.stamped {
 		u.stamped = true
@@ -178,7 +178,7 @@ func (u *Unit) stampOf() (event.Stamp, error) {
 				u.stampErr = &panicError{value: r, stack: string(debug.Stack())}
 			}
 		}()
-		u.stamp, u.stampErr = u.Handler.Stamper.Stamp(u.Item.Event, true)
+		u.stamp, u.stampErr = u.Handler.Stamper.Stamp(u.Item.Event, u.own())
 	}
 	return u.stamp, u.stampErr
 }
@@ -196,7 +196,10 @@ func decode(c event.Codec, r *event.Record, e *event.Event) (err error) {
 		return err
 	}
 	// A codec of the user's may leave out the limits and defaults that ours apply.
-	return event.Finish(c.Name(), e)
+	if err := event.Finish(c.Name(), e); err != nil {
+		return err
+	}
+	return event.Inherit(e)
 }
 
 // Gather says what must be loaded to judge the items.

@@ -38,6 +38,8 @@ type Judge struct {
 	KeepOrigins bool
 	// Prepare prepares what waits in streams.
 	Prepare *Preparer
+	// Outbox is needed where handlers emit.
+	Outbox Outbox
 }
 
 // Judged is one verdict, for hooks and metrics.
@@ -90,8 +92,9 @@ type work struct {
 	streams map[store.StreamKey]*streamWork
 	inTurn  []*streamWork
 	taken   map[store.StreamKey]guards.Standing
-	more    bool // Outcome.Incomplete
-	first   bool // the record under way is at first sight
+	sent    map[string]bool // ids of Batch.Outbox
+	more    bool            // Outcome.Incomplete
+	first   bool            // the record under way is at first sight
 }
 
 // rowWork is a row as the batch leaves it so far.

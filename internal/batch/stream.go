@@ -244,6 +244,8 @@ func (w *work) liveNumbered(u *Unit, s guards.State) error {
 	s.Standing = w.taken[k]
 	v := judgeAll([]guards.Guard{u.Handler.Stamper}, u.Item.Event, &s)
 	switch {
+	case emitsMasked(u, v) && sw.state.Covered(n) && v.Reason == guards.Superseded:
+		return w.modify(u, w.row(u), s, &v)
 	case v.Action == guards.Discard:
 		w.verdict(u.Item, u, v)
 	case v.Action == guards.DeadLetter:
@@ -412,10 +414,14 @@ func (sw *streamWork) run(x *wait) error {
 	rw := sw.row(u)
 	switch {
 	case sw.state.Covered(x.Place):
-		sw.settle(u, rw, guards.Verdict{
+		v := guards.Verdict{
 			Action: guards.Discard, Reason: guards.Superseded, Detail: "a later event carried the whole state",
 			Numbers: guards.Comparison{What: "sequence", Event: x.Place, Against: sw.state.Base},
-		})
+		}
+		if emitsMasked(u, v) {
+			return sw.modify(u, rw, guards.State{Now: sw.now, FirstSight: x.first}, &v)
+		}
+		sw.settle(u, rw, v)
 		return nil
 	case u.Err != nil:
 		sw.unitLetter(u, rw, poison(u.Err), &failure{err: u.Err})

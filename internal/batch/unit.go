@@ -136,6 +136,9 @@ func (w *work) judge(u *Unit, rw *rowWork, s guards.State) error {
 	switch v.Action {
 	case guards.Apply:
 	case guards.Discard:
+		if emitsMasked(u, v) {
+			return w.modify(u, rw, s, &v)
+		}
 		w.settle(u, rw, v)
 		return nil
 	case guards.DeadLetter:
@@ -169,7 +172,7 @@ func (w *work) judge(u *Unit, rw *rowWork, s guards.State) error {
 		return w.resolve(u, rw)
 	case handlers.VerbModify, handlers.VerbProject:
 	}
-	return w.modify(u, rw, s)
+	return w.modify(u, rw, s, nil)
 }
 
 // guardWaitError is a user's guard that says Park.

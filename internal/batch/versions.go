@@ -177,6 +177,8 @@ type storedVersion struct {
 	ID     string `json:"id"`
 	Vector string `json:"vector"`
 	At     int64  `json:"at"` // microseconds since 1970
+	// Tie is that of a derived event, which has its root's (R11).
+	Tie    []byte `json:"tie,omitempty"`
 	Data   string `json:"data,omitempty"`
 	Base64 []byte `json:"data_base64,omitempty"`
 }
@@ -185,6 +187,9 @@ func encodeVersions(list []version) (string, error) {
 	stored := make([]storedVersion, len(list))
 	for i, v := range list {
 		stored[i] = storedVersion{Source: v.source, ID: v.id, Vector: v.vector.String(), At: event.Micros(v.at)}
+		if v.stamp.Tie != event.Tie(true, v.source, v.id) {
+			stored[i].Tie = []byte(v.stamp.Tie)
+		}
 		if utf8.Valid(v.data) {
 			stored[i].Data = string(v.data)
 		} else {
@@ -210,6 +215,9 @@ func decodeVersions(body string, s guards.Stamper) ([]version, error) {
 		stamp, err := s.Stamp(e, true)
 		if err != nil {
 			return nil, err
+		}
+		if len(v.Tie) > 0 {
+			stamp.Tie = string(v.Tie)
 		}
 		data := v.Base64
 		if v.Data != "" {

@@ -43,6 +43,22 @@ type Consumer interface {
 	Close(timeout time.Duration) error
 }
 
+// Sender writes messages to topics.
+type Sender interface {
+	// Send writes the messages, those of one topic and key in their order, and returns one
+	// error per message, nil once its delivery report is there. It returns early, with
+	// errors for what has no report, when ctx ends. A topic that does not exist is a
+	// [*NoTopicError].
+	Send(ctx context.Context, messages []Message) []error
+}
+
+// Message is a record that is to be written; the client chooses the partition by its key.
+type Message struct {
+	Topic      string
+	Key, Value []byte
+	Headers    []event.Header
+}
+
 // Rebalance hears of assignments. Its methods must not block for long: the member can't
 // poll meanwhile.
 type Rebalance interface {

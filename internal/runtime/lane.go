@@ -10,6 +10,7 @@ import (
 
 	"github.com/evenkeel-go/evenkeel/internal/broker"
 	"github.com/evenkeel-go/evenkeel/internal/ledger"
+	"github.com/evenkeel-go/evenkeel/internal/store"
 )
 
 // lane turns the records of one assigned partition into committed batches. It has one
@@ -54,6 +55,9 @@ type lane struct {
 	led        ledger.State
 	owned      bool
 	committed  int64 // what Kafka was last told, -1 before
+
+	// unsent are events that the lane has found and not handed over yet.
+	unsent []*store.Outbound
 }
 
 var errAbandoned = errors.New("the lane was told to stop")
@@ -180,8 +184,8 @@ func (l *lane) turn() error {
 const (
 	// markAfter is how long an idle lane waits for a batch to take its marks along.
 	markAfter = 100 * time.Millisecond
-	// maxUnpublishedBytes bounds the letters that a lane keeps in memory for the
-	// dead-letter topic.
+	// maxUnpublishedBytes bounds the letters and emitted events that a lane keeps in
+	// memory for their topics.
 	maxUnpublishedBytes = 16 << 20
 )
 
@@ -201,13 +205,13 @@ func (l *lane) idle() bool {
 	}
 }
 
-// flushMarks marks published letters in a transaction of its own.
+// flushMarks notes what was published in a transaction of its own.
 func (l *lane) flushMarks() {
 	marks := l.out.takeMarks()
-	if len(marks) == 0 {
+	if marks.empty() {
 		return
 	}
-	if err := l.m.Store.Mark(l.ctx, marks); err != nil {
+	if err := l.m.note(l.ctx, marks); err != nil {
 		l.out.giveBack(marks)
 		if l.ctx.Err() == nil {
 			l.m.health.down("the database", err)

@@ -17,7 +17,8 @@ import (
 type Member struct {
 	Options
 	health *health
-	relay  *relay
+	relay  *relay // of letters
+	events *relay
 
 	// hard ends when everything must be abandoned.
 	hard   context.Context //nolint:containedctx // the member's life
@@ -44,7 +45,7 @@ type Member struct {
 func New(o Options) *Member {
 	m := &Member{Options: o, slots: make(chan struct{}, max(o.Parallel, 1)), health: newHealth(o.Log), lanes: map[broker.Partition]*lane{}, feed: make(chan struct{}, 1), complaints: seam.Seldom{Every: time.Minute, Max: 100}}
 	m.hard, m.cancel = context.WithCancel(context.Background())
-	m.relay = newRelay(m)
+	m.relay, m.events = letterRelay(m), eventRelay(m)
 	return m
 }
 
@@ -77,6 +78,7 @@ func (m *Member) Run(ctx context.Context) error {
 	committer := spawn("committer", func() { m.commits(background) })
 	identifying := spawn("identities", func() { m.identities(background) })
 	relaying := spawn("relay", func() { m.relay.run(background) })
+	sending := spawn("event relay", func() { m.events.run(background) })
 	sweeping := spawn("sweeper", func() { (&sweeper{m: m, upkeep: upkeep{m: m}}).run(soft, hard) })
 
 	err := m.poll(ctx)
@@ -84,7 +86,7 @@ func (m *Member) Run(ctx context.Context) error {
 	left := m.shutdown(sweeping, abandonSweep)
 	stopBackground()
 	abandonSweep()
-	m.await(left(), committer, identifying, relaying, sweeping)
+	m.await(left(), committer, identifying, relaying, sending, sweeping)
 	m.cancel()
 	return err
 }
@@ -379,7 +381,8 @@ func (m *Member) shutdown(sweeping <-chan struct{}, abandonSweep func()) (left f
 			m.log(Error, "handlers ignore the end of their contexts; their goroutines are left behind")
 		}
 	}
-	m.relay.drain(left() / 2)
+	m.relay.drain(left() / 3)
+	m.events.drain(left() / 3)
 	told := make(chan struct{})
 	m.Spawn.Go("last words", func() {
 		defer close(told)

@@ -74,7 +74,7 @@ func TestMarksAreGivenBackAfterAFailedBatch(t *testing.T) {
 	tr.add([]*dlq.Letter{letterAt("a", 1, 40)})
 	tr.published("a", 1)
 	marks := tr.takeMarks()
-	require.Equal(t, []store.Mark{{ID: "a", Rev: 1}}, marks)
+	require.Equal(t, published{letters: []store.Mark{{ID: "a", Rev: 1}}}, marks)
 	require.False(t, tr.hasMarks())
 	tr.giveBack(marks)
 	require.True(t, tr.hasMarks())

@@ -23,6 +23,7 @@ type Options struct {
 	Store     store.Store
 	Consumer  broker.Consumer
 	Publisher *dlq.Publisher
+	Sender    broker.Sender
 	Clock     seam.Clock
 	Spawn     *seam.Group
 	Judge     *batch.Judge
@@ -75,6 +76,9 @@ type Observer interface {
 	Swept(verdicts []batch.Judged)
 	Letter(l *dlq.Letter)
 	Published(n int)
+	// Emitted events are in the database, those that were sent on their topic.
+	Emitted(events []*store.Outbound)
+	Sent(topic string, n int)
 	Conflict(p broker.Partition)
 	Placeholders(o OldPlaceholders)
 	// Removed says that rows of a table were swept or purged, by what they were.

@@ -75,7 +75,12 @@ func (l *lane) tryOwn() (part string, err error) {
 	if err != nil {
 		return partDatabase, err
 	}
+	events, err := l.m.Store.Unsent(l.ctx, key)
+	if err != nil {
+		return partDatabase, err
+	}
 	l.out.add(letters)
+	l.unsent = append(l.unsent, l.out.emit(events)...)
 	l.setPosition(d.State)
 	if err := l.commitNow(); err != nil {
 		return partBroker, err
@@ -83,7 +88,9 @@ func (l *lane) tryOwn() (part string, err error) {
 	if err := l.begin(d.State.Next); err != nil {
 		return partBroker, err
 	}
-	l.m.relay.enqueue(l, letters)
+	l.m.relay.enqueue(letterParcels(l, letters))
+	l.m.events.enqueue(eventParcels(l, l.unsent))
+	l.unsent = nil
 	now := l.m.Clock.Now()
 	l.m.reading.Store(&now)
 	l.m.log(Info, "partition assigned", "topic", l.p.Topic, "partition", l.p.Number, "next", d.State.Next, "epoch", d.State.Epoch)

@@ -192,7 +192,8 @@ func (l *lane) judge(items []*batch.Item, o *outcome, lock, again bool) (more bo
 				it.Finish(s)
 			}
 		})
-		o.Batch.Marks = l.out.takeMarks()
+		bound.marks = l.out.takeMarks()
+		o.Batch.Marks, o.Batch.Sent = bound.marks.letters, bound.marks.events
 		return o.Batch, nil
 	})
 	if more || o.Outcome == nil {
@@ -206,8 +207,9 @@ func (l *lane) judge(items []*batch.Item, o *outcome, lock, again bool) (more bo
 // way in a lane commits in any order. Whoever locks rows binds first: on SQLite a row's lock
 // is the database's, and one that holds it would wait for one that waits for it.
 type bound struct {
-	lane *lane
-	held bool
+	lane  *lane
+	held  bool
+	marks published
 }
 
 func (b *bound) lock() {
@@ -241,12 +243,13 @@ func (b *bound) settle(w *store.Batch, err error) error {
 		err = b.lane.learn()
 	}
 	if err != nil {
-		b.lane.out.giveBack(w.Marks)
+		b.lane.out.giveBack(b.marks)
 		return err
 	}
 	state := *w.Ledger
 	state.Rev++
 	b.lane.out.add(w.Letters)
+	b.lane.m.emitted(b.lane, w.Outbox) // in the order of the commits
 	b.lane.setPosition(state)
 	return nil
 }
@@ -288,8 +291,8 @@ func (l *lane) committedBatch(o *outcome) {
 	for _, letter := range slices.Concat(o.Batch.Letters, o.Batch.SweptLetters) {
 		l.m.Observe.Letter(letter)
 	}
-	l.m.relay.enqueue(l, o.Batch.Letters)
-	l.m.relay.enqueue(nil, o.Batch.SweptLetters)
+	l.m.relay.enqueue(letterParcels(l, o.Batch.Letters))
+	l.m.relay.enqueue(letterParcels(nil, o.Batch.SweptLetters))
 	l.m.gaps(o.Gaps)
 	l.m.Observe.Batch(Batch{
 		Partition: l.p, Records: o.Taken, Verdicts: o.Verdicts, Next: o.Batch.Ledger.Next,

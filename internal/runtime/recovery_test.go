@@ -45,6 +45,8 @@ func (quiet) Batch(Batch)                           {}
 func (quiet) Swept([]batch.Judged)                  {}
 func (quiet) Letter(*dlq.Letter)                    {}
 func (quiet) Published(int)                         {}
+func (quiet) Emitted([]*store.Outbound)             {}
+func (quiet) Sent(string, int)                      {}
 func (quiet) Conflict(broker.Partition)             {}
 func (quiet) Placeholders(OldPlaceholders)          {}
 func (quiet) Removed(string, guards.Existence, int) {}
@@ -68,6 +70,7 @@ func (f fakeStore) Own(_ context.Context, k ledger.Key, _, _ string) (ledger.Sta
 	return s, found, err
 }
 func (fakeStore) Unpublished(context.Context, ledger.Key) ([]*dlq.Letter, error) { return nil, nil }
+func (fakeStore) Unsent(context.Context, ledger.Key) ([]*store.Outbound, error)  { return nil, nil }
 func (fakeStore) Position(_ context.Context, s ledger.State) (ledger.State, error) {
 	s.Rev++
 	return s, nil

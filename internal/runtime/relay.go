@@ -9,38 +9,86 @@ import (
 	"github.com/evenkeel-go/evenkeel/internal/store"
 )
 
-// relay publishes letters after their transaction has committed (R10), in the order in
-// which they were handed over, and tells their lanes. It has one goroutine.
+// relay publishes what transactions have left behind after their COMMIT (R10) and tells
+// their lanes. A member has two, for letters and for emitted events, each with one
+// goroutine. What belongs to one line leaves in the order in which it was handed over, and
+// what fails holds back what stands behind it there, and nothing else.
 type relay struct {
 	m      *Member
+	part   string // in the log
 	signal chan struct{}
 
+	lineOf func(*parcel) line
+	// send publishes and returns one error each, also for what must go once more because
+	// something before it in its line has failed.
+	send func(ctx context.Context, portion []*parcel) []error
+	// claim takes over what nobody has published.
+	claim func(ctx context.Context, now, before time.Time) ([]*parcel, error)
+
 	mu     sync.Mutex
-	queue  []order
-	active int // letters handed over and not yet published
+	lines  map[line]*waitingLine
+	turn   []line // lines whose parcels are not being sent just now, the next one first
+	left   int    // parcels handed over and not yet published
+	noLane int    // of these, those without a lane
 }
 
-// order is one letter to publish; lane is nil for those of sweepers and of the dead.
-type order struct {
-	lane   *lane
-	letter *dlq.Letter
+// parcel is one letter or one emitted event.
+type parcel struct {
+	// lane is nil for those of sweepers and of the dead. Such a parcel is the relay's only
+	// until expires; then anybody may claim it from the table.
+	lane    *lane
+	expires time.Time
+	letter  *dlq.Letter
+	event   *store.Outbound
 }
 
-func newRelay(m *Member) *relay { return &relay{m: m, signal: make(chan struct{}, 1)} }
+// line is what order is kept in.
+type line struct{ topic, key string }
 
-func (r *relay) enqueue(l *lane, letters []*dlq.Letter) {
-	if len(letters) == 0 {
+type waitingLine struct {
+	parcels  []*parcel
+	failures int
+	until    time.Time // not before, after a failure
+}
+
+const (
+	// leftoverEvery and leftoverAge say when what the dead have left is looked for: what
+	// belongs to a live lane is published long before. The relay keeps what it has claimed
+	// for leaseTime, less than the claim, and what its own sweeper made likewise.
+	leftoverEvery = 15 * time.Second
+	leftoverAge   = time.Minute
+	leaseTime     = 40 * time.Second
+	publishAtOnce = 500
+	// maxSwept is how many parcels without a lane may wait before more are left in the
+	// table.
+	maxSwept = 5000
+)
+
+// enqueue takes parcels in their order. Lanes stop at a bound of their own; what has no lane
+// is found again in the table.
+func (r *relay) enqueue(parcels []*parcel) {
+	if len(parcels) == 0 {
 		return
 	}
+	expires := r.m.Clock.Now().Add(leaseTime)
 	r.mu.Lock()
-	if l == nil && len(r.queue) > maxSwept {
-		// Lanes stop at a bound of their own; sweepers' letters are found again in the
-		// table, by Leftovers.
-		r.mu.Unlock()
-		return
-	}
-	for _, letter := range letters {
-		r.queue = append(r.queue, order{lane: l, letter: letter})
+	for _, p := range parcels {
+		if p.lane == nil {
+			if r.noLane >= maxSwept {
+				continue
+			}
+			p.expires = expires
+			r.noLane++
+		}
+		at := r.lineOf(p)
+		w := r.lines[at]
+		if w == nil {
+			w = &waitingLine{}
+			r.lines[at] = w
+			r.turn = append(r.turn, at)
+		}
+		w.parcels = append(w.parcels, p)
+		r.left++
 	}
 	r.mu.Unlock()
 	select {
@@ -49,148 +97,165 @@ func (r *relay) enqueue(l *lane, letters []*dlq.Letter) {
 	}
 }
 
-const (
-	partLetters = "the dead-letter topic"
-	// leftoverEvery and leftoverAge say when letters of the dead are looked for: those
-	// of a live lane are published long before.
-	leftoverEvery = 15 * time.Second
-	leftoverAge   = time.Minute
-	publishAtOnce = 500
-	// maxSwept is how many letters may wait before those of sweepers are left in the
-	// table.
-	maxSwept = 5000
-)
-
 func (r *relay) run(ctx context.Context) {
-	failures := 0
 	next, stop := r.m.Clock.After(leftoverEvery)
 	defer func() { stop() }()
 	for ctx.Err() == nil {
-		if failed := r.publish(ctx); failed {
-			failures++
-			if r.m.Clock.Sleep(ctx, backoff(200*time.Millisecond, 10*time.Second, failures)) != nil {
-				return
-			}
-			select {
-			case <-next:
-				r.leftovers(ctx)
-				next, stop = r.m.Clock.After(leftoverEvery)
-			default:
-			}
-			continue
-		}
-		failures = 0
+		again, free := r.publish(ctx)
 		select {
 		case <-ctx.Done():
-			return
 		case <-r.signal:
+		case <-again:
 		case <-next:
 			r.leftovers(ctx)
 			next, stop = r.m.Clock.After(leftoverEvery)
 		}
+		free()
 	}
 }
 
-// publish hands a portion to the publisher and reports whether some letter failed.
-func (r *relay) publish(ctx context.Context) (failed bool) {
-	for ctx.Err() == nil {
-		portion := r.portion()
-		if len(portion) == 0 {
-			return false
+// publish sends until nothing is ready, and returns when something will be.
+func (r *relay) publish(ctx context.Context) (again <-chan time.Time, free func()) {
+	for {
+		portion, wait := r.portion(r.m.Clock.Now())
+		if len(portion) > 0 {
+			r.settle(ctx, portion, r.send(ctx, portion))
 		}
-		letters := make([]*dlq.Letter, len(portion))
-		for i, o := range portion {
-			letters[i] = o.letter
-		}
-		results := r.m.Publisher.Publish(ctx, letters)
-		var again []order
-		var marks []store.Mark
-		for i, res := range results {
-			switch o := portion[i]; {
-			case res.Err != nil:
-				if ctx.Err() == nil {
-					r.m.health.down(partLetters, res.Err)
-				}
-				again, failed = append(again, o), true
-			case o.lane != nil:
-				o.lane.out.published(res.ID, res.Rev)
-			default:
-				marks = append(marks, store.Mark{ID: res.ID, Rev: res.Rev})
-			}
-		}
-		r.giveBack(again)
-		if n := len(results) - len(again); n > 0 {
-			r.m.health.up(partLetters)
-			r.m.Observe.Published(n)
-		}
-		if len(marks) > 0 {
-			if err := r.m.Store.Mark(ctx, marks); err != nil {
-				// Unmarked, they are published once more by whoever finds them.
-				r.m.log(Debug, "marking published letters failed", "error", err)
-			}
-		}
-		if failed {
-			return true
+		switch {
+		case ctx.Err() != nil || len(portion) == 0 && wait == 0:
+			return nil, func() {}
+		case len(portion) == 0:
+			return r.m.Clock.After(wait)
 		}
 	}
-	return false
 }
 
-// portion takes the next letters; those of lanes that are gone are left to their next
-// owner.
-func (r *relay) portion() []order {
+// portion takes the next parcels of the lines whose time it is, each line in its turn. What
+// belongs to lanes that are gone is left to their next owner. wait is how long until the
+// first of the others is ready; 0 means that there is none.
+func (r *relay) portion(now time.Time) (portion []*parcel, wait time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	var out []order
-	for len(r.queue) > 0 && len(out) < publishAtOnce {
-		o := r.queue[0]
-		r.queue = r.queue[1:]
-		if o.lane == nil || o.lane.ctx.Err() == nil {
-			out = append(out, o)
+	var rest []line
+	for i, at := range r.turn {
+		if len(portion) >= publishAtOnce {
+			// They go first the next time.
+			rest = append(append([]line{}, r.turn[i:]...), rest...)
+			break
+		}
+		w := r.lines[at]
+		if d := w.until.Sub(now); d > 0 {
+			rest = append(rest, at)
+			if wait == 0 || d < wait {
+				wait = d
+			}
+			continue
+		}
+		taken := 0
+		for len(w.parcels) > 0 && len(portion) < publishAtOnce {
+			p := w.parcels[0]
+			w.parcels = w.parcels[1:]
+			if p.lane == nil && now.After(p.expires) || p.lane != nil && p.lane.ctx.Err() != nil {
+				r.gone(p)
+				continue
+			}
+			portion = append(portion, p)
+			taken++
+		}
+		switch {
+		case taken > 0: // settle puts it back
+		case len(w.parcels) == 0:
+			delete(r.lines, at)
+		default:
+			rest = append(rest, at)
 		}
 	}
-	if len(r.queue) == 0 {
-		r.queue = nil
+	r.turn = rest
+	return portion, wait
+}
+
+func (r *relay) gone(p *parcel) {
+	r.left--
+	if p.lane == nil {
+		r.noLane--
 	}
-	r.active = len(out)
-	return out
 }
 
-func (r *relay) giveBack(again []order) {
+// settle notes what was published and puts the rest back where it was.
+func (r *relay) settle(ctx context.Context, portion []*parcel, errs []error) {
+	failed := map[line][]*parcel{}
+	var beside published
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.queue = append(again, r.queue...)
-	r.active = 0
+	for i, p := range portion {
+		at := r.lineOf(p)
+		if errs[i] != nil {
+			failed[at] = append(failed[at], p)
+			continue
+		}
+		r.gone(p)
+		switch {
+		case p.lane != nil && p.event != nil:
+			p.lane.out.sent(p.event.ID)
+		case p.lane != nil:
+			p.lane.out.published(p.letter.ID, p.letter.Rev)
+		case p.event != nil:
+			beside.events = append(beside.events, p.event.ID)
+		default:
+			beside.letters = append(beside.letters, store.Mark{ID: p.letter.ID, Rev: p.letter.Rev})
+		}
+	}
+	seen := map[line]bool{}
+	for _, p := range portion {
+		at := r.lineOf(p)
+		if seen[at] {
+			continue
+		}
+		seen[at] = true
+		w := r.lines[at]
+		if again := failed[at]; len(again) > 0 {
+			w.parcels = append(again, w.parcels...)
+			w.failures++
+			w.until = r.m.Clock.Now().Add(backoff(200*time.Millisecond, 10*time.Second, w.failures))
+		} else {
+			w.failures, w.until = 0, time.Time{}
+		}
+		if len(w.parcels) == 0 {
+			delete(r.lines, at)
+			continue
+		}
+		r.turn = append(r.turn, at)
+	}
+	r.mu.Unlock()
+	if err := r.m.note(ctx, beside); err != nil {
+		// Published once more by whoever finds them.
+		r.m.log(Debug, "noting what was published failed", "error", err)
+	}
 }
 
-// leftovers takes over letters that nobody has published: of sweepers and members that
-// died.
+// note tells the database what was published, in a transaction of its own.
+func (m *Member) note(ctx context.Context, p published) error {
+	if len(p.letters) > 0 {
+		if err := m.Store.Mark(ctx, p.letters); err != nil {
+			return err
+		}
+	}
+	if len(p.events) > 0 {
+		return m.Store.Sent(ctx, p.events)
+	}
+	return nil
+}
+
+// leftovers takes over what nobody has published: of sweepers and members that died.
 func (r *relay) leftovers(ctx context.Context) {
 	now := r.m.Clock.Now()
-	letters, err := r.m.Store.Leftovers(ctx, r.m.Group, now, now.Add(-leftoverAge), leftoverAge, publishAtOnce)
+	found, err := r.claim(ctx, now, now.Add(-leftoverAge))
 	if err != nil {
 		if ctx.Err() == nil {
 			r.m.health.down(partDatabase, err)
 		}
 		return
 	}
-	var mine []*dlq.Letter
-	for _, l := range letters {
-		if !r.m.publishes(l) {
-			mine = append(mine, l)
-		}
-	}
-	r.enqueue(nil, mine)
-}
-
-// publishes reports whether a lane of this member has the letter in hand.
-func (m *Member) publishes(letter *dlq.Letter) bool {
-	for _, l := range m.snapshot() {
-		if l.out.has(letter.ID) {
-			return true
-		}
-	}
-	return false
+	r.enqueue(found)
 }
 
 // drain waits until everything is published, within a bound; what is left stays in the
@@ -200,7 +265,7 @@ func (r *relay) drain(bound time.Duration) {
 	defer stop()
 	for {
 		r.mu.Lock()
-		left := len(r.queue) + r.active
+		left := r.left
 		r.mu.Unlock()
 		if left == 0 {
 			return
@@ -209,7 +274,7 @@ func (r *relay) drain(bound time.Duration) {
 		select {
 		case <-late:
 			stopTick()
-			r.m.log(Warn, "letters stay in the outbox; the next member publishes them", "letters", left)
+			r.m.log(Warn, r.part+" stay in the outbox; the next member publishes them", "left", left)
 			return
 		case <-tick:
 		}

@@ -7,20 +7,29 @@ import (
 	"github.com/evenkeel-go/evenkeel/internal/store"
 )
 
-// tracker knows which letters of a lane are not on the dead-letter topic yet: the Kafka
-// offset waits for the first of them (R10).
+// tracker knows what of a lane's letters and emitted events is not on its topic yet: the
+// Kafka offset waits for the first of it (R10). Ids are hashes, so the two share a map.
 type tracker struct {
 	mu      sync.Mutex
-	waiting map[string]waitingLetter
+	waiting map[string]unpublished
 	bytes   int64
-	marks   []store.Mark
+	done    published
 }
 
-type waitingLetter struct {
+type unpublished struct {
 	rev, offset, bytes int64
 }
 
-func newTracker() *tracker { return &tracker{waiting: map[string]waitingLetter{}} }
+// published is what is on its topic and not noted in the database yet: letters are marked,
+// events removed.
+type published struct {
+	letters []store.Mark
+	events  []string
+}
+
+func (p published) empty() bool { return len(p.letters) == 0 && len(p.events) == 0 }
+
+func newTracker() *tracker { return &tracker{waiting: map[string]unpublished{}} }
 
 // add notes letters that were committed and must be published.
 func (t *tracker) add(letters []*dlq.Letter) {
@@ -28,42 +37,81 @@ func (t *tracker) add(letters []*dlq.Letter) {
 	defer t.mu.Unlock()
 	for _, l := range letters {
 		n := size(l.Record)
-		t.bytes -= t.waiting[l.ID].bytes
-		t.waiting[l.ID] = waitingLetter{rev: l.Rev, offset: l.Record.Offset, bytes: n}
-		t.bytes += n
+		t.bytes += n - t.waiting[l.ID].bytes
+		t.waiting[l.ID] = unpublished{rev: l.Rev, offset: l.Record.Offset, bytes: n}
 	}
+}
+
+// emit notes events that were committed and must be published, and returns those that are
+// not on their way already.
+func (t *tracker) emit(events []*store.Outbound) (fresh []*store.Outbound) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var done map[string]bool
+	for _, e := range events {
+		if e.Swept { // no offset waits for it
+			fresh = append(fresh, e)
+			continue
+		}
+		if done == nil {
+			done = make(map[string]bool, len(t.done.events))
+			for _, id := range t.done.events {
+				done[id] = true
+			}
+		}
+		if _, waits := t.waiting[e.ID]; waits || done[e.ID] {
+			continue
+		}
+		t.waiting[e.ID] = unpublished{offset: e.Origin.Offset, bytes: e.Size()}
+		t.bytes += e.Size()
+		fresh = append(fresh, e)
+	}
+	return fresh
 }
 
 // published notes a delivery report. A letter that has changed since stays.
 func (t *tracker) published(id string, rev int64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.arrived(id, rev)
+	t.done.letters = append(t.done.letters, store.Mark{ID: id, Rev: rev})
+}
+
+// sent is published for an event.
+func (t *tracker) sent(id string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.arrived(id, 0)
+	t.done.events = append(t.done.events, id)
+}
+
+func (t *tracker) arrived(id string, rev int64) {
 	if w, ok := t.waiting[id]; ok && w.rev == rev {
 		delete(t.waiting, id)
 		t.bytes -= w.bytes
 	}
-	t.marks = append(t.marks, store.Mark{ID: id, Rev: rev})
 }
 
-// takeMarks returns the letters to mark; giveBack returns them after a failure.
-func (t *tracker) takeMarks() []store.Mark {
+// takeMarks returns what to note in the database; giveBack returns it after a failure.
+func (t *tracker) takeMarks() published {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	m := t.marks
-	t.marks = nil
-	return m
+	p := t.done
+	t.done = published{}
+	return p
 }
 
-func (t *tracker) giveBack(marks []store.Mark) {
+func (t *tracker) giveBack(p published) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.marks = append(marks, t.marks...)
+	t.done.letters = append(t.done.letters, p.letters...)
+	t.done.events = append(t.done.events, p.events...)
 }
 
 func (t *tracker) hasMarks() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return len(t.marks) > 0
+	return !t.done.empty()
 }
 
 // committable is the offset that Kafka may be told when everything below next is in the
@@ -77,7 +125,7 @@ func (t *tracker) committable(next int64) int64 {
 	return next
 }
 
-func (t *tracker) size() (letters int, bytes int64) {
+func (t *tracker) size() (n int, bytes int64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return len(t.waiting), t.bytes

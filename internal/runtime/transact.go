@@ -37,7 +37,8 @@ func (m *Member) swept(out *batch.Outcome) {
 	for _, l := range out.Batch.Letters {
 		m.Observe.Letter(l)
 	}
-	m.relay.enqueue(nil, out.Batch.Letters)
+	m.relay.enqueue(letterParcels(nil, out.Batch.Letters))
+	m.emitted(nil, out.Batch.Outbox)
 	m.Observe.Swept(out.Verdicts)
 	m.gaps(out.Gaps)
 }

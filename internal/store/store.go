@@ -90,6 +90,7 @@ type Store interface {
 	Renew(ctx context.Context, claims []Mark, due time.Time) error
 
 	Upkeep
+	Outbox
 
 	// Retain deletes verdicts older than before, in small ordered portions, and
 	// returns how many there were.
@@ -277,7 +278,11 @@ type Batch struct {
 	// them. Without a Ledger all Letters are such.
 	SweptLetters []*dlq.Letter
 	// Marks mark letters as published.
-	Marks    []Mark
+	Marks []Mark
+	// Outbox is what the batch sends, in order. Sent are ids of what was sent before, to be
+	// removed.
+	Outbox   []*Outbound
+	Sent     []string
 	Verdicts []Verdict
 	// IDs are new ids, of which one that is there already is a conflict, and those with
 	// Known, whose Held changes and of which one that is gone is a conflict.

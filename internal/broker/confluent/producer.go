@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -23,7 +24,7 @@ const deliveryTimeout = 15 * time.Second
 // event which was consumable fits with the letter's headers if the topic lets it.
 const MaxMessageBytes = 8 << 20
 
-// Producer publishes letters.
+// Producer publishes letters and emitted events.
 type Producer struct {
 	p     *kafka.Producer
 	admin *kafka.AdminClient
@@ -31,6 +32,8 @@ type Producer struct {
 	clock seam.Clock
 	spawn *seam.Group
 	gate  gate
+	// maxBytes is the client's own limit.
+	maxBytes int
 
 	mu         sync.Mutex
 	partitions map[string]partitionCount
@@ -60,6 +63,9 @@ func NewProducer(s Settings, clock seam.Clock, spawn *seam.Group, log LogFunc) (
 	if _, set := cfg["message.max.bytes"]; !set {
 		cfg["message.max.bytes"] = MaxMessageBytes
 	}
+	if _, set := cfg["partitioner"]; !set {
+		cfg["partitioner"] = defaultPartitioner
+	}
 	l := newLogs(log)
 	cfg["go.logs.channel.enable"] = true
 	cfg["go.logs.channel"] = l.channel
@@ -72,7 +78,11 @@ func NewProducer(s Settings, clock seam.Clock, spawn *seam.Group, log LogFunc) (
 		p.Close()
 		return nil, err
 	}
-	out := &Producer{p: p, admin: admin, logs: l, clock: clock, spawn: spawn, partitions: map[string]partitionCount{}}
+	most, err := strconv.Atoi(fmt.Sprint(cfg["message.max.bytes"]))
+	if err != nil {
+		most = MaxMessageBytes // librdkafka has taken it, in whatever notation
+	}
+	out := &Producer{p: p, admin: admin, logs: l, clock: clock, spawn: spawn, maxBytes: most, partitions: map[string]partitionCount{}}
 	spawn.Go("librdkafka log", l.run)
 	spawn.Go("producer events", func() {
 		for range p.Events() { // client-level errors repeat what the delivery reports say
@@ -105,31 +115,7 @@ var errNoReport = errors.New("no delivery report came")
 
 // Produce writes the messages and waits for their delivery reports.
 func (p *Producer) Produce(ctx context.Context, messages []dlq.Message) []error {
-	errs := make([]error, len(messages))
-	reports := make(chan kafka.Event, len(messages))
-	sent := 0
-	for i := range messages {
-		if err := p.send(ctx, &messages[i], i, reports); err != nil {
-			errs[i] = err
-			continue
-		}
-		errs[i] = errNoReport
-		sent++
-	}
-	for range sent {
-		select {
-		case ev := <-reports:
-			m, ok := ev.(*kafka.Message)
-			if !ok {
-				continue
-			}
-			i, _ := m.Opaque.(int)
-			errs[i] = deliveryError(m.TopicPartition.Error)
-		case <-ctx.Done():
-			return errs
-		}
-	}
-	return errs
+	return p.all(ctx, len(messages), func(i int) (*kafka.Message, error) { return p.letter(ctx, &messages[i]) })
 }
 
 func deliveryError(err error) error {
@@ -140,30 +126,23 @@ func deliveryError(err error) error {
 	return err
 }
 
-func (p *Producer) send(ctx context.Context, m *dlq.Message, i int, reports chan kafka.Event) error {
+func (p *Producer) letter(ctx context.Context, m *dlq.Message) (*kafka.Message, error) {
 	n, err := p.count(ctx, m.Topic)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	out := &kafka.Message{
 		TopicPartition: kafka.TopicPartition{Topic: &m.Topic, Partition: m.Partition(n)},
-		Key:            m.Key, Value: m.Value, Timestamp: m.Timestamp, Opaque: i,
+		Key:            m.Key, Value: m.Value, Timestamp: m.Timestamp,
 	}
 	for _, h := range m.Headers {
 		out.Headers = append(out.Headers, kafka.Header{Key: h.Key, Value: h.Value})
 	}
-	for {
-		err := p.produce(out, reports)
-		var ke kafka.Error
-		if errors.As(err, &ke) && ke.Code() == kafka.ErrQueueFull {
-			if err := p.clock.Sleep(ctx, 10*time.Millisecond); err != nil {
-				return err
-			}
-			continue
-		}
-		return deliveryError(err)
-	}
+	return out, nil
 }
+
+// queueFullWait is between looks whether librdkafka's queue has room.
+const queueFullWait = 10 * time.Millisecond
 
 func (p *Producer) produce(m *kafka.Message, reports chan kafka.Event) error {
 	if err := p.gate.enter(); err != nil {

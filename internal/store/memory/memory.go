@@ -45,6 +45,8 @@ type Store struct {
 	verdicts  []verdict
 	ids       map[idKey]*store.ID
 	memos     map[memoKey]*store.Memo
+	outbox    []*outbound // in order
+	outFields []tables.Field[store.Outbound]
 	origins   map[originKey]*store.Origin
 }
 
@@ -87,7 +89,7 @@ func New(now func() time.Time) *Store {
 		parked: map[string]*store.Parked{}, queues: map[queueKey][]*store.Parked{},
 		letters: map[string]*letter{}, lettersOf: map[queueKey][]*letter{},
 		ids: map[idKey]*store.ID{}, memos: map[memoKey]*store.Memo{},
-		origins: map[originKey]*store.Origin{},
+		origins: map[originKey]*store.Origin{}, outFields: tables.Outbounds(),
 	}
 }
 
@@ -108,6 +110,7 @@ func (s *Store) Reset() {
 	clear(s.ids)
 	clear(s.memos)
 	clear(s.origins)
+	s.outbox = nil
 }
 
 // enter waits for the turn.

@@ -21,7 +21,7 @@ import (
 var files embed.FS
 
 // Version is the schema version that this code needs.
-const Version = 2
+const Version = 3
 
 // lockKey is the advisory lock that processes starting at once wait for: "evenkeel" in
 // ASCII.

@@ -40,7 +40,7 @@ const (
 
 // longest is how long the transaction of a batch may take, in the server's notation.
 func longest(b *store.Batch) string {
-	rows := len(b.Insert) + len(b.Update) + len(b.Park) + len(b.Letters) + len(b.SweptLetters) + len(b.Verdicts)
+	rows := len(b.Insert) + len(b.Update) + len(b.Park) + len(b.Letters) + len(b.SweptLetters) + len(b.Verdicts) + len(b.Outbox)
 	d := transactionTimeout + time.Duration(rows)*perRow
 	return strconv.FormatInt(min(d.Milliseconds(), math.MaxInt32), 10) + "ms"
 }
@@ -136,17 +136,7 @@ func (s *Store) write(ctx context.Context, p *pipe, b *store.Batch) error {
 	w.wakeStreams(b.WakeStreams)
 	w.letters(b.Letters, b.Ledger == nil)
 	w.letters(b.SweptLetters, true)
-	if len(b.Marks) > 0 {
-		_, ids, revs := w.marks(b.Marks)
-		p.add(ctx, s.fixed.publish, nil, w.now, ids, revs)
-	}
-	if len(b.Verdicts) > 0 {
-		all := make([]*store.Verdict, len(b.Verdicts))
-		for i := range b.Verdicts {
-			all[i] = &b.Verdicts[i]
-		}
-		addFields(w, s.fixed.verdicts, tables.Verdicts(), all, w.now, []byte(b.Group))
-	}
+	w.publish(b)
 	if l := b.Ledger; l != nil {
 		var watermark []byte
 		if l.HasWatermark {

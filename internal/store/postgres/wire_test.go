@@ -137,6 +137,9 @@ func TestStatementsDoNotGrowWithTheBatch(t *testing.T) {
 			if i%2 == 0 {
 				b.Verdicts = append(b.Verdicts, store.Verdict{EventID: keys[i]})
 				b.Letters = append(b.Letters, &dlq.Letter{ID: keys[i], Rev: 1, State: dlq.Open, Group: "g", Record: &event.Record{}})
+				b.Marks = append(b.Marks, store.Mark{ID: keys[i], Rev: 1})
+				b.Outbox = append(b.Outbox, &store.Outbound{ID: keys[i], Group: "g"})
+				b.Sent = append(b.Sent, keys[i])
 				b.Park = append(b.Park, &store.Parked{ID: keys[i], Group: "g", Table: "accounts", Entity: keys[i], Stream: "s", Cause: store.CauseGap, Rev: 1, Record: &event.Record{}})
 			}
 			want.IDs = append(want.IDs, store.IDKey{Scope: "s", Entity: keys[i], ID: "1"})

@@ -275,6 +275,9 @@ func (s *Store) write(ctx context.Context, q tables.Querier, b *store.Batch) err
 	if err := w.letters(b); err != nil {
 		return err
 	}
+	if err := w.outbox(b); err != nil {
+		return err
+	}
 	verdicts := tables.Verdicts()
 	for i := range b.Verdicts {
 		if err := w.exec(insertOne("evenkeel_verdicts", verdicts, "at", "grp"), append(values(verdicts, &b.Verdicts[i]), w.now, b.Group)...); err != nil {
