@@ -19,11 +19,12 @@ import (
 
 // Purse is an entity whose events leave entries.
 type Purse struct {
-	ID   string `gorm:"primaryKey"`
-	Note string
-	N    int64
-	Sum  int64
-	Last string
+	ID    string `gorm:"primaryKey"`
+	Owner string
+	Note  string
+	N     int64
+	Sum   int64
+	Last  string
 	guards.Guarded
 }
 
@@ -35,7 +36,7 @@ type Entry struct {
 	Handler string
 	Amount  int64
 	PurseID string `gorm:"size:64"`
-	Purse   *Purse
+	Purse   *Purse `gorm:"constraint:OnDelete:CASCADE"`
 }
 
 // Unique is a row of the service's own of which there is one per event.
@@ -70,6 +71,7 @@ func entered(before func(n int64)) *handlers.Registry {
 		}
 	}
 	fine := handlers.OnMissing(handlers.MissingPlaceholder)
+	handlers.Set(reg, "purse.opened", on(func(d *entryDelivery) { d.Entity.Owner = d.Event.ID }), handlers.Creates(), handlers.Writes("Owner"), handlers.UsesTx())
 	handlers.Set(reg, "purse.noted", on(func(d *entryDelivery) { d.Entity.Note = d.Event.ID }), handlers.Writes("Note"), handlers.UsesTx(), fine)
 	handlers.Modify(reg, "purse.counted", on(func(d *entryDelivery) {
 		d.Entity.N++
@@ -131,7 +133,7 @@ func (w *world) wallet(events, keys int) (all []said, want map[string]int, sums 
 	want, sums = map[string]int{}, map[string]int64{}
 	rng := newRand(10)
 	for i := range events {
-		typ := []string{"noted", "counted", "plain"}[rng.IntN(3)]
+		typ := []string{"noted", "counted", "plain", "opened"}[rng.IntN(4)]
 		id, key := fmt.Sprintf("e-%d", i), fmt.Sprintf("p-%d", i%keys)
 		all = append(all, w.pursed(typ, key, id, int64(i+1), w.began.Add(-time.Duration(rng.IntN(10_000))*time.Second)))
 		if typ != "plain" {
@@ -248,6 +250,25 @@ func TestC10WhatFollowsInAStream(t *testing.T) {
 		w.rewind(m, 1)
 		require.Equal(t, want, w.entries())
 		require.Equal(t, int64(numbers-1), all(w, func(p *Purse) string { return p.ID })["p"].N)
+	})
+}
+
+// What makes a placeholder becomes a letter when nothing completes it: the early row that
+// entries refer to is not mistaken for somebody else's.
+func TestC10OrphansOfHandlersWithSQL(t *testing.T) {
+	each(t, "C10", func(t *testing.T, at combination) {
+		w := newPurseWorld(t, at, 1, func() *handlers.Registry { return entered(nil) })
+		w.tell(0, w.pursed("noted", "p", "first", 1, w.began.Add(-2*time.Hour)), w.pursed("noted", "p", "second", 1, w.began.Add(-time.Hour)),
+			w.pursed("opened", "q", "opened", 1, w.began.Add(-2*time.Hour)), w.pursed("noted", "q", "third", 1, w.began.Add(-time.Hour)))
+		w.start(func(c *framework.Config) {
+			c.PlaceholderAge, c.PlaceholderPolicy = 40*time.Millisecond, framework.PlaceholderDeadLetter
+		})
+		w.eventually(20*time.Second, func() bool { return len(w.letters()) == 2 }, func() string { return fmt.Sprintf("%d letters", len(w.letters())) })
+		for _, l := range w.letters() {
+			require.Equal(t, guards.Orphaned, l.Verdict.Reason)
+			require.Equal(t, "p", l.Entity)
+		}
+		require.Equal(t, map[string]int{"opened": 1, "third": 1}, w.entries(), "entries go with their purse")
 	})
 }
 

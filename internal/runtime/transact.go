@@ -21,11 +21,19 @@ func (m *Member) transact(ctx context.Context, want *store.Want, lock bool, judg
 		want.Tx = true
 		err = m.try(ctx, want, true, judge)
 	}
-	var away *store.TransientError
-	if took := m.Clock.Now().Sub(began); want.Tx && took > patience && ctx.Err() == nil && errors.As(err, &away) {
-		return &batch.TxError{Err: fmt.Errorf("its handlers have run for %s, while the database ends what idles for a minute; do slow work in a handler without handlers.UsesTx: %w", took.Round(time.Second), err)}
+	if want.Tx && ctx.Err() == nil {
+		return overran(err, m.Clock.Now().Sub(began))
 	}
 	return err
+}
+
+// overran puts the loss of a transaction down to handlers that have run inside it for long.
+func overran(err error, took time.Duration) error {
+	var away *store.TransientError
+	if took <= patience || !errors.As(err, &away) {
+		return err
+	}
+	return &batch.TxError{Err: fmt.Errorf("its handlers have run for %s, while the database ends what idles for a minute; do slow work in a handler without handlers.UsesTx: %w", took.Round(time.Second), err)}
 }
 
 // patience is how long handlers may run inside a transaction until its loss is put down to
