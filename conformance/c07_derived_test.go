@@ -16,8 +16,8 @@ import (
 	"github.com/evenkeel-go/evenkeel/handlers"
 )
 
-// Purse knows who moved money into it last, and what was said of it last.
-type Purse struct {
+// Wallet knows who moved money into it last, and what was said of it last.
+type Wallet struct {
 	ID     string `gorm:"primaryKey"`
 	By     string
 	Note   string
@@ -33,7 +33,7 @@ type move struct {
 	N  int64  `json:"n"`
 }
 
-type onPurse = handlers.Delivery[move, Purse]
+type onPurse = handlers.Delivery[move, Wallet]
 
 // purses has moves between purses, whose children go to a topic of their own.
 func purses(children string) *handlers.Registry {
@@ -72,7 +72,7 @@ func newFamily(t testing.TB, at combination, partitions int) *family {
 	t.Helper()
 	w := newTallyWorld(t, at, partitions)
 	f := &family{world: w, children: w.broker.Topic(t, "children", partitions)}
-	w.tables(&Purse{})
+	w.tables(&Wallet{})
 	w.registry = func() *handlers.Registry { return purses(f.children) }
 	return f
 }
@@ -157,7 +157,7 @@ func TestC07ChildrenTakeTheirRootsPlace(t *testing.T) {
 			f.tell(-1, events...)
 			f.settled(partitions)
 		}
-		rows := all(f.world, func(a *Purse) string { return a.ID })
+		rows := all(f.world, func(a *Wallet) string { return a.ID })
 		for key, w := range want {
 			require.Equal(t, w, expected{rows[key].By, rows[key].Note}, key)
 		}
@@ -174,7 +174,7 @@ func TestC07ChildrenTakeTheirRootsPlace(t *testing.T) {
 		}
 		f.start(f.both)
 		f.settled(partitions)
-		again := all(f.world, func(a *Purse) string { return a.ID })
+		again := all(f.world, func(a *Wallet) string { return a.ID })
 		require.Equal(t, landed, again["all"].Landed)
 		for key, w := range want {
 			require.Equal(t, w, expected{again[key].By, again[key].Note}, key)
@@ -283,7 +283,7 @@ func TestC07KilledMembersLeaveTheirChildren(t *testing.T) {
 				f.start(f.both)
 				f.settled(partitions)
 				f.inOrder(events)
-				require.EqualValues(t, events, all(f.world, func(a *Purse) string { return a.ID })["all"].Landed, "each child counts once")
+				require.EqualValues(t, events, all(f.world, func(a *Wallet) string { return a.ID })["all"].Landed, "each child counts once")
 				require.Empty(t, f.letters())
 			})
 		}
@@ -337,7 +337,7 @@ func TestC07TooLargeIsALetter(t *testing.T) {
 		require.Len(t, letters, 1)
 		require.Equal(t, guards.Rejected, letters[0].Verdict.Reason)
 		require.Contains(t, letters[0].Error, "max.message.bytes")
-		rows := all(f.world, func(a *Purse) string { return a.ID })
+		rows := all(f.world, func(a *Wallet) string { return a.ID })
 		require.NotContains(t, rows, "b", "not one of its children was sent")
 		require.Equal(t, "child of a", rows["c"].By)
 	})

@@ -26,6 +26,7 @@ type declaration struct {
 	external  bool
 	baseline  bool
 	slow      bool
+	usesTx    bool
 	onMissing OnMissingPolicy
 	keys      []*keyFunc // one at most, or it is a mistake
 	emits     []string

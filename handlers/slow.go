@@ -17,12 +17,14 @@ func (w *Wiring) Slow() bool { return w.slow }
 
 // slowly notes a handler that takes long, and that its stream does then, since an event may
 // let others of its stream go.
-func (w *wirer) slowly(h *Handler) {
-	if !h.Slow {
+func (w *wirer) slowly(what string, h *Handler) {
+	w.slow = w.slow || h.Slow
+	s := h.Stream
+	if s == nil {
 		return
 	}
-	w.slow = true
-	if h.Stream != nil {
-		h.Stream.Slow = true
+	s.Slow = s.Slow || h.Slow
+	if s.Slow && s.UsesTx && !(h.Slow && h.UsesTx) {
+		w.mistake("%s is in %s, one of whose handlers is declared handlers.Slow and one handlers.UsesTx; what fills a gap lets both go, and a transaction would be open all the while: give one of them a stream of its own with guards.Stream", what, streamName(s.Stream))
 	}
 }

@@ -14,8 +14,8 @@ type Stream struct {
 	guards.SequenceSettings
 	// Models are those whose rows the stream's handlers change.
 	Models []*Model
-	// Slow says that one of its handlers is.
-	Slow bool
+	// Slow and UsesTx say that one of its handlers is, or does.
+	Slow, UsesTx bool
 }
 
 // NameOn is the name of the stream of events on a topic.
@@ -73,6 +73,9 @@ func (w *wirer) stream(what string, d *declaration, h *Handler) {
 	}
 	if h.Stream.Stream == "" {
 		w.TopicStream = h.Stream
+	}
+	if d.usesTx {
+		h.Stream.UsesTx = true
 	}
 	if !slices.Contains(h.Stream.Models, h.Model) {
 		h.Stream.Models = append(h.Stream.Models, h.Model)

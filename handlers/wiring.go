@@ -153,7 +153,7 @@ func (w *wirer) projection(d *declaration) {
 	for _, missing := range d.missing {
 		w.mistake("%s: %s is nil", what, missing)
 	}
-	if d.creates || d.external || len(d.keys) > 0 || d.onMissing != missingUnsaid || d.by != nil || len(d.extra) > 0 || d.name != "" || d.baseline || d.slow || len(d.emits) > 0 {
+	if d.creates || d.external || len(d.keys) > 0 || d.onMissing != missingUnsaid || d.by != nil || len(d.extra) > 0 || d.name != "" || d.baseline || d.slow || d.usesTx || len(d.emits) > 0 {
 		w.mistake("%s has an option that only handlers take; a projection takes Writes alone", what)
 	}
 	if len(d.writes) == 0 {
@@ -183,7 +183,7 @@ func (w *wirer) handler(d *declaration) {
 	}
 	h := &Handler{
 		Name: d.name, EventType: d.eventType, Verb: d.verb, Creates: d.creates, External: d.external,
-		OnMissing: d.onMissing, Slow: d.slow, Emits: d.emits, key: d.entityKey(), decode: d.decode, run: d.run,
+		OnMissing: d.onMissing, Slow: d.slow, UsesTx: d.usesTx, Emits: d.emits, key: d.entityKey(), decode: d.decode, run: d.run,
 	}
 	if h.OnMissing == missingUnsaid {
 		h.OnMissing = MissingPlaceholder
@@ -205,7 +205,7 @@ func (w *wirer) handler(d *declaration) {
 		return
 	}
 	w.stream(what, d, h)
-	w.slowly(h)
+	w.slowly(what, h)
 	w.oneKind(what, h)
 	w.claim(what, d, h)
 	w.vectors(what, h)
@@ -298,6 +298,7 @@ func (w *wirer) checkOptions(what string, d *declaration, h *Handler) {
 	w.tombstone(what, d, kind)
 	w.checkKeys(what, d, kind)
 	w.checkEmits(what, d)
+	w.checkTx(what, d, h)
 	if kind == guards.KindOnce {
 		w.checkOnce(what, h)
 	} else if h.staleCreates(kind) {

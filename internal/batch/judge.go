@@ -95,6 +95,7 @@ type work struct {
 	sent    map[string]bool // ids of Batch.Outbox
 	more    bool            // Outcome.Incomplete
 	first   bool            // the record under way is at first sight
+	tx      *ownTx
 }
 
 // rowWork is a row as the batch leaves it so far.
@@ -112,6 +113,8 @@ type rowWork struct {
 	parked int // as loaded
 
 	writers []*Unit // see wrote
+	// stub is the row as it was made early, for the SQL of a handler (R19).
+	stub *store.Row
 }
 
 // Live admits and judges the records of one partition, in the order of their offsets, and
@@ -213,6 +216,7 @@ func (w *work) finish() (*Outcome, error) {
 			case !rw.shown:
 				continue
 			}
+			w.overStub(rw)
 			w.keepOrigins(rw)
 			if rw.loaded {
 				b.Update = append(b.Update, rw.row)
@@ -293,21 +297,25 @@ func (w *work) row(u *Unit) *rowWork {
 
 // make makes the row of a unit that found none.
 func (w *work) make(rw *rowWork) {
+	rw.row, rw.dirty = w.blank(rw), true
+}
+
+func (w *work) blank(rw *rowWork) *store.Row {
 	key, _, err := rw.model.ParseKey(rw.key)
 	if err != nil {
 		// The key came from ParseKey.
 		panic("evenkeel: " + err.Error())
 	}
 	layout := w.layouts[rw.model]
-	rw.row = &store.Row{
+	row := &store.Row{
 		Model: rw.model, Layout: layout, Key: rw.key, Entity: rw.model.New(key),
 		Clocks: layout.New(), State: guards.Placeholder, Born: w.now,
 	}
-	w.markPurged(rw.row)
+	w.markPurged(row)
 	if rw.model.Existence == nil {
-		rw.row.State = guards.Alive // nobody creates these rows, so none is early
+		row.State = guards.Alive // nobody creates these rows, so none is early
 	}
-	rw.dirty = true
+	return row
 }
 
 // record judges one record.
@@ -441,7 +449,7 @@ func (w *work) objected(it *Item, v guards.Verdict) bool {
 // isDuplicate reports whether the unit's row carries the event's own stamp, or its id is
 // known.
 func (w *work) isDuplicate(u *Unit) bool {
-	if k, once := u.onceKey(); once {
+	if k, once := u.onceKey(); once && (w.knows(k) || u.Handler.Verb != handlers.VerbSet) {
 		return w.knows(k)
 	}
 	if u.Err != nil || u.Handler.Stamper.Kind() == guards.KindNone {

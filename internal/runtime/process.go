@@ -44,7 +44,7 @@ func (l *lane) commitAll(items []*batch.Item) error {
 	if len(items) == 0 {
 		return nil
 	}
-	stack := [][]*batch.Item{items}
+	stack := cut(items)
 	for len(stack) > 0 {
 		segment := stack[len(stack)-1]
 		stack = stack[:len(stack)-1]
@@ -175,12 +175,13 @@ func (l *lane) once(items []*batch.Item, o *outcome, lock bool) error {
 }
 
 func (l *lane) judge(items []*batch.Item, o *outcome, lock, again bool) (more bool, err error) {
+	layouts := l.m.layouts()
+	want := batch.GatherAdmitted(l.m.Group, items, layouts)
 	bound := bound{lane: l}
-	if lock {
+	if lock || want.Tx {
 		bound.lock()
 	}
-	layouts := l.m.layouts()
-	err = l.m.transact(l.term, batch.GatherAdmitted(l.m.Group, items, layouts), lock, func(loaded *store.Loaded) (_ *store.Batch, err error) {
+	err = l.m.transact(l.term, want, lock, func(loaded *store.Loaded) (_ *store.Batch, err error) {
 		if o.Outcome, err = l.m.Judge.Admitted(l.term, items, layouts, loaded, l.m.Clock.Now(), l.m.enough()); err != nil {
 			return nil, err
 		}
