@@ -53,6 +53,8 @@ var behaviours = []behaviour{
 	{name: "C05 clock", what: "what the service sends is after what its group has seen, also after a restart", semantic: true},
 	{name: "C06", what: "vector clocks: concurrent versions are merged alike in every order, and without a resolver one wins", semantic: true},
 	{name: "C06 letters", what: "a concurrent version becomes a letter when asked", semantic: true},
+	{name: "C06 causal", what: "a handler gets an event after what its writer had seen, whatever order they come in", semantic: true},
+	{name: "C06 causal bound", what: "what never comes is not waited for for ever", semantic: true},
 	{name: "C08", what: "an event that touches many rows of a model has a verdict for each", semantic: true},
 	{name: "C11", what: "deletes and re-creations in any order give one row", semantic: true},
 	{name: "C11 purge", what: "tombstones are purged behind a horizon that holds from then on", semantic: true},

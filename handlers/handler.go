@@ -41,6 +41,8 @@ type Handler struct {
 	// Baseline says that the event carries the whole state.
 	Stream   *Stream
 	Baseline bool
+	// Causal is how events wait for their causes, nil without guards.Causal.
+	Causal *guards.CausalSettings
 
 	mayWrite []bool // by Column.Index
 	key      *keyFunc
@@ -113,11 +115,11 @@ func (w *Wiring) All() []*Handler {
 }
 
 // WholeLog returns a handler that must be shown every event of its entities, also those
-// that newer ones of the same key follow, and so can't read a compacted topic (R7, R8); nil
+// that newer ones of the same key follow, and so can't read a compacted topic (R7, R8, R14); nil
 // if there is none.
 func (w *Wiring) WholeLog() *Handler {
 	for _, h := range w.All() {
-		if k := h.Stamper.Kind(); k == guards.KindOnce || k == guards.KindSequence {
+		if k := h.Stamper.Kind(); k == guards.KindOnce || k == guards.KindSequence || h.Causal != nil {
 			return h
 		}
 	}

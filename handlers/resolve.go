@@ -102,7 +102,7 @@ func (w *wirer) vectors(what string, h *Handler) {
 		w.mistake("%s is a Set with guards.ConflictLetters; it merges field by field, so that no one event stands for the row: use handlers.Modify, or handlers.Resolve", what)
 		return
 	}
-	if len(g.Departed()) > 0 && h.Vectors() == nil {
+	if len(g.Departed()) > 0 && h.Vectors() == nil && g.Causal() == nil {
 		w.mistake("%s has guards.Departed, but its rows keep only the sum of a vector, out of which no entry can be taken; let the producers go on sending it, or use handlers.Resolve", what)
 	}
 	if h.Verb != VerbModify {
