@@ -58,5 +58,6 @@ var behaviours = []behaviour{
 	{name: "C08", what: "an event that touches many rows of a model has a verdict for each", semantic: true},
 	{name: "C11", what: "deletes and re-creations in any order give one row", semantic: true},
 	{name: "C11 purge", what: "tombstones are purged behind a horizon that holds from then on", semantic: true},
+	{name: "C11 resolver", what: "a resolver deletes an entity, and a later version brings it back", semantic: true},
 	{name: "C11 tombstones", what: "a topic's tombstones are events where they have a handler", semantic: true},
 }

@@ -3,6 +3,7 @@ package handlers
 import (
 	"cmp"
 	"context"
+	"errors"
 	"slices"
 	"strings"
 
@@ -56,8 +57,17 @@ func (h *Handler) Decode(e *event.Event) (any, error) {
 	return h.decode(e.Data, e.Record != nil && e.Record.Value == nil)
 }
 
-// Run calls the user's function. It does not catch panics.
-func (h *Handler) Run(ctx context.Context, c *Call) error { return h.run(ctx, c) }
+// Run calls the user's function. It does not catch panics. [Delete] is noted in the call and
+// no error.
+func (h *Handler) Run(ctx context.Context, c *Call) error {
+	err := h.run(ctx, c)
+	var control *ControlError
+	if err != nil && errors.As(err, &control) && control.Control == ControlDelete {
+		c.Deleted = true
+		return nil
+	}
+	return err
+}
 
 // MayWrite reports whether the column is among the handler's Writes.
 func (h *Handler) MayWrite(c *Column) bool { return h.mayWrite[c.Index] }

@@ -30,7 +30,11 @@ type Sibling[P any] struct {
 // superseded. The set is bounded by [MaxSiblings] and [MaxSiblingBytes]; this looks at
 // arrival, and an event beyond it becomes a dead letter (conflict).
 //
-// It must name its Writes, which belong to it alone, and may say Creates. An error is
+// It must name its Writes, which belong to it alone, and may say Creates. Then fn decides
+// about existence, too, each time that it runs: the entity is deleted while fn returns
+// [Delete], and lives again when a later version makes fn return nil. The fields of other
+// handlers stay as they are meanwhile: whether there was a moment at which the entity was
+// deleted depends on the order of events. Any other error is
 // treated as that of any handler, with the arriving event as the culprit.
 func Resolve[P, E any](r *Registry, eventType string, fn func(entity *E, siblings []Sibling[P]) error, guard guards.Stamper, opts ...Option) {
 	d := &declaration{

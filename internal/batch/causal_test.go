@@ -253,6 +253,11 @@ func TestWhatIsTriedIsNotSeen(t *testing.T) {
 	m.now = m.now.Add(10 * time.Minute)
 	m.sweep()
 	require.Empty(t, m.letters)
+	for _, p := range m.parked {
+		if p.Cause == store.CauseGap {
+			require.Equal(t, m.now.Add(patience), p.Expires, "its time begins anew")
+		}
+	}
 	m.now = m.now.Add(time.Hour)
 	m.sweep()
 	m.now = m.now.Add(time.Hour)
