@@ -270,21 +270,22 @@ func TestWhatIsTriedIsNotSeen(t *testing.T) {
 func TestAGapHasBounds(t *testing.T) {
 	t.Parallel()
 	one, two, three, four := by("a", "1", "a=1"), by("a", "2", "a=2"), by("b", "3", "a=2,b=1"), by("c", "4", "c=1")
+	late := by("a", "7", "a=70")
 	t.Run("a letter after the time", func(t *testing.T) {
 		t.Parallel()
 		m := patientMemory(t, modifyCausal())
-		m.run(m.log(two, three, four))
+		m.run(m.log(two, three, four, late))
 		m.now = m.now.Add(patience - time.Second)
 		m.sweep()
-		require.Equal(t, []string{"2 gap", "3 gap"}, m.waiting())
+		require.Equal(t, []string{"2 gap", "3 gap", "7 gap"}, m.waiting())
 		m.now = m.now.Add(time.Second)
 		m.reasons()
 		out := m.sweep()
-		require.Equal(t, []string{"dead-letter/gap", "dead-letter/gap"}, m.reasons())
+		require.Equal(t, []string{"dead-letter/gap", "dead-letter/gap", "dead-letter/gap"}, m.reasons())
 		require.Equal(t, batch.Gap{Stream: "causal:orders", Entity: "o1", Node: "a", Missing: 1, Waiting: 2, Policy: guards.GapDeadLetter}, out.Gaps[0])
 		for _, l := range m.letters {
 			require.Contains(t, l.Verdict.Detail, "its writer had seen a=")
-			require.Less(t, l.Place, int64(3), "a place in the queue of the entity, and no sum")
+			require.Less(t, l.Place, int64(4), "a place in the queue of the entity, and no sum")
 		}
 		m.run(m.log(one)) // nothing is lost: the cause itself goes on
 		require.Equal(t, "4", m.order("o1").Customer, "and the order of the sums decides")
@@ -445,4 +446,57 @@ func ported(r *store.Row, m *memory) *store.Row {
 	c.Layout = m.layouts[c.Model]
 	c.Clocks = clocks.Row{Stamps: slices.Clone(r.Clocks.Stamps)}
 	return &c
+}
+
+// TestWhatWasLetGoAndFailsHoldsUpLaterEvents: it waited as one of a stream, and now like
+// any event that is tried again (R9).
+func TestWhatWasLetGoAndFailsHoldsUpLaterEvents(t *testing.T) {
+	t.Parallel()
+	m := patientMemory(t, modifyCausal())
+	m.run(m.log(by("a", "2", "a=2").with(`"limit":3`)))
+	m.run(m.log(by("a", "1", "a=1")))
+	require.Equal(t, []string{"2 retry"}, m.waiting())
+	m.run(m.log(by("b", "3", "b=5")))
+	m.run(m.log(by("c", "4", "c=1")))
+	require.ElementsMatch(t, []string{"2 retry", "3 gap", "4 behind"}, m.waiting())
+}
+
+// TestTheTimeOfASetDoesNotRunWhileACauseIsTried: its queue is read for that alone.
+func TestTheTimeOfASetDoesNotRunWhileACauseIsTried(t *testing.T) {
+	t.Parallel()
+	reg := handlers.NewRegistry(causal())
+	handlers.Set(reg, "saved", func(ctx context.Context, d *delivery) error {
+		if d.Payload.Keep {
+			return errFlaky
+		}
+		return created(ctx, d)
+	}, handlers.Writes("Customer"))
+	m := patientMemory(t, reg)
+	m.judge.Delay = func(int) (time.Duration, bool) { return time.Hour, true }
+	m.run(m.log(by("a", "1", "a=1").with(`"keep":true`), by("a", "2", "a=2")))
+	want := batch.Gather("g", []*batch.Item{m.prepare.Prepare(m.log(by("a", "2", "a=2"))[0])}, m.layouts, nil)
+	require.True(t, want.Rows[0].Parked, "what is tried again has to be known")
+	m.now = m.now.Add(10 * time.Minute)
+	m.sweep()
+	require.Empty(t, m.letters)
+}
+
+// TestALaneThatWasQuickerHasTakenItAlong: what was claimed has another revision, and to
+// write it would be refused for ever.
+func TestALaneThatWasQuickerHasTakenItAlong(t *testing.T) {
+	t.Parallel()
+	m := patientMemory(t, modifyCausal())
+	m.run(m.log(by("a", "2", "a=2")))
+	var claimed store.Parked
+	for _, p := range m.parked {
+		claimed = *p
+		p.Rev++
+	}
+	u := m.prepare.PrepareParked(&claimed)
+	m.now = m.now.Add(time.Hour)
+	out, err := m.judge.Waiting(t.Context(), []*batch.Unit{u}, m.layouts, m.recall(u.Item), m.now, func(*store.Parked) bool { return true })
+	require.NoError(t, err)
+	require.Empty(t, out.Batch.Repark)
+	require.Empty(t, out.Batch.Letters)
+	require.Empty(t, out.Batch.Release)
 }
