@@ -381,14 +381,14 @@ func TestWhatWasSeenCountsWhileTheRowHasIt(t *testing.T) {
 	require.Equal(t, []string{"discard/superseded", "discard/superseded", "discard/duplicate"}, m.reasons())
 	require.Equal(t, before, memoBodies(m))
 
-	for _, clear := range []func(){
+	for _, lose := range []func(){
 		func() { delete(m.rows["orders"], "o1") },
 		func() {
 			m.order("o1").Customer = ""
 			clear(m.rows["orders"]["o1"].Clocks.Stamps)
 		},
 	} {
-		clear()
+		lose()
 		m.run(m.log(evs[2], evs[1]))
 		require.Len(t, m.parked, 2, "of a row that is gone nothing has been seen")
 		m.run(m.log(evs[0]))
