@@ -53,6 +53,8 @@ var behaviours = []behaviour{
 	{name: "C05 clock", what: "what the service sends is after what its group has seen, also after a restart", semantic: true},
 	{name: "C06", what: "vector clocks: concurrent versions are merged alike in every order, and without a resolver one wins", semantic: true},
 	{name: "C06 letters", what: "a concurrent version becomes a letter when asked", semantic: true},
+	{name: "C06 causal", what: "a handler gets an event after what its writer had seen, whatever order they come in", semantic: true},
+	{name: "C06 causal bound", what: "what never comes is not waited for for ever", semantic: true},
 	{name: "C07", what: "derived events have their root's place in history, whichever arrives first, and come once though they are read again", semantic: true},
 	{name: "C07 killed", what: "killed between COMMIT and the sending of children: they are found, under the same ids, in order per key", semantic: true},
 	{name: "C07 away", what: "the children's topic is gone for a while: effects go on, offsets wait, then all is sent in order", semantic: true},
@@ -63,5 +65,6 @@ var behaviours = []behaviour{
 	{name: "C10 killed", what: "a member that is killed in the middle leaves nothing of its handlers' own SQL behind"},
 	{name: "C11", what: "deletes and re-creations in any order give one row", semantic: true},
 	{name: "C11 purge", what: "tombstones are purged behind a horizon that holds from then on", semantic: true},
+	{name: "C11 resolver", what: "a resolver deletes an entity, and a later version brings it back", semantic: true},
 	{name: "C11 tombstones", what: "a topic's tombstones are events where they have a handler", semantic: true},
 }

@@ -34,8 +34,8 @@ type AlarmHook interface{ OnAlarm(Alarm) }
 // has no index for them; the start-up log has its SQL.
 type PlaceholderHook interface{ OnPlaceholders(OldPlaceholders) }
 
-// GapHook hears of gaps under guards.Sequence that have reached a bound: nobody has sent
-// the missing numbers, or they were lost on the way.
+// GapHook hears of gaps under guards.Sequence and guards.Causal that have reached a bound:
+// nobody has sent what is missing, or it was lost on the way.
 type GapHook interface{ OnGap(Gap) }
 
 // Verdict is what became of one unit, or of a whole record where Handler is empty.
@@ -73,9 +73,13 @@ type Partition struct {
 }
 
 // Gap is a gap in an entity's numbers that stayed longer than guards.GapTimeout, or before
-// which more events wait than guards.MaxGap allows.
+// which more events wait than guards.MaxGap allows; or an event whose causes have not come
+// within guards.Causal's bounds.
 type Gap struct {
 	Stream, Entity string
+	// Node is whose event is missing under guards.Causal, empty under guards.Sequence:
+	// Missing is its entry, and Waiting the sum of the vector that waits.
+	Node string
 	// Missing is the first number that did not come, Waiting the first that waits for it.
 	Missing, Waiting int64
 	// Policy is what was done about it.

@@ -15,9 +15,10 @@ import (
 // An event without a vector is poison.
 //
 // handlers.Resolve merges concurrent events by a function of yours;
-// [ConflictLetters] makes dead letters of them.
+// [ConflictLetters] makes dead letters of them. [Causal] lets an event wait until what its
+// writer had seen has come.
 func Vector(opts ...VectorOption) Stamper {
-	g := &VectorGuard{}
+	g := &VectorGuard{settings: CausalSettings{MaxWaiting: DefaultMaxGap, OnMissing: GapDeadLetter}}
 	for _, o := range opts {
 		o(g)
 	}
@@ -39,8 +40,9 @@ func ConflictLetters() VectorOption { return func(g *VectorGuard) { g.conflicts 
 // about it, and without it the others stand to each other as before. Named too early,
 // events that differ in nothing else are taken for concurrent.
 //
-// It is for handlers.Resolve and [ConflictLetters], which keep whole vectors. Elsewhere a
-// row keeps only the sum, out of which no entry can be taken: there producers must go on
+// It is for handlers.Resolve and [ConflictLetters], which keep whole vectors, and for
+// [Causal], which waits no more for what such a node wrote. Elsewhere a row keeps only the
+// sum, out of which no entry can be taken: there, also under Causal, producers must go on
 // sending the entry.
 func Departed(nodes ...string) VectorOption {
 	return func(g *VectorGuard) { g.departed = append(g.departed, nodes...) }
@@ -50,6 +52,10 @@ func Departed(nodes ...string) VectorOption {
 type VectorGuard struct {
 	departed  []string
 	conflicts bool
+
+	causal, tuned bool
+	settings      CausalSettings
+	node          func(*event.Event) string
 }
 
 // Name is "vector".
@@ -60,6 +66,8 @@ func (*VectorGuard) Kind() Kind { return KindVector }
 
 // Departed returns the nodes whose entries don't count.
 func (g *VectorGuard) Departed() []string { return slices.Clone(g.departed) }
+
+func (g *VectorGuard) isDeparted(node string) bool { return slices.Contains(g.departed, node) }
 
 // ConflictLetters reports whether concurrent events become dead letters.
 func (g *VectorGuard) ConflictLetters() bool { return g.conflicts }

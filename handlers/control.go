@@ -6,12 +6,12 @@ import (
 )
 
 // ControlError is what a handler returns to steer what becomes of its event. It is made
-// by [DeadLetter], [RetryAfter] and [Discard]; find it in a chain with errors.As.
+// by [DeadLetter], [RetryAfter], [Discard] and [Delete]; find it in a chain with errors.As.
 type ControlError struct {
 	Control Control
 	After   time.Duration // with ControlRetry
 	Reason  string        // with ControlDiscard
-	Err     error         // may be nil with ControlDiscard
+	Err     error         // may be nil with ControlDiscard and ControlDelete
 }
 
 // Control is the verb of a ControlError.
@@ -22,6 +22,7 @@ const (
 	ControlDeadLetter Control = iota + 1
 	ControlRetry
 	ControlDiscard
+	ControlDelete
 )
 
 // Error tells the verb and the cause.
@@ -33,6 +34,8 @@ func (c *ControlError) Error() string {
 		return "retry after " + c.After.String() + ": " + orUnsaid(c.Err).Error()
 	case ControlDiscard:
 		return "discard: " + c.Reason
+	case ControlDelete:
+		return "delete"
 	}
 	return "unknown control"
 }
@@ -55,6 +58,11 @@ func RetryAfter(d time.Duration, err error) error {
 func Discard(reason string) error {
 	return &ControlError{Control: ControlDiscard, Reason: reason}
 }
+
+// Delete says that the entity is no more, what the handler wrote being written all the same.
+// It is how the function of a [Resolve] says so, which has no Delivery; elsewhere it means
+// what Delivery.Delete does.
+func Delete() error { return &ControlError{Control: ControlDelete} }
 
 var errUnsaid = errors.New("the handler gave no error")
 

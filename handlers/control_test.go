@@ -19,6 +19,7 @@ func TestControlErrors(t *testing.T) {
 		{DeadLetter(nil), ControlError{Control: ControlDeadLetter, Err: errUnsaid}, "dead letter: the handler gave no error"},
 		{RetryAfter(time.Minute, cause), ControlError{Control: ControlRetry, After: time.Minute, Err: cause}, "retry after 1m0s: no stock"},
 		{RetryAfter(-time.Minute, nil), ControlError{Control: ControlRetry, Err: errUnsaid}, "retry after 0s: the handler gave no error"},
+		{Delete(), ControlError{Control: ControlDelete}, "delete"},
 		{Discard("test data"), ControlError{Control: ControlDiscard, Reason: "test data"}, "discard: test data"},
 	} {
 		var got *ControlError

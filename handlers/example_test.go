@@ -429,3 +429,21 @@ func ExampleResolve() {
 	// Output:
 	// milk, bread, tea <nil>
 }
+
+// A cart is gone when every version that nobody has seen empties it.
+func ExampleDelete() {
+	reg := handlers.NewRegistry()
+	handlers.Resolve(reg, "cart.saved", func(c *Cart, siblings []handlers.Sibling[CartSaved]) error {
+		if err := union(c, siblings); err != nil || c.Items != "" {
+			return err
+		}
+		return handlers.Delete()
+	}, guards.Vector(), handlers.Creates(), handlers.Writes("Items"))
+	h := wire(reg).Handlers("cart.saved")[0]
+
+	call := &handlers.Call{Entity: &Cart{}, Siblings: []handlers.Sibling[any]{{Source: "phone", Payload: &CartSaved{}, Vector: event.Vector{{Node: "phone", Count: 3}}}}}
+	err := h.Run(context.Background(), call)
+	fmt.Println(call.Deleted, err)
+	// Output:
+	// true <nil>
+}

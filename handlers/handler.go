@@ -3,6 +3,7 @@ package handlers
 import (
 	"cmp"
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -48,6 +49,8 @@ type Handler struct {
 	Baseline bool
 	// UsesTx: the handler runs SQL of its own in the batch's transaction (R19).
 	UsesTx bool
+	// Causal is how events wait for their causes, nil without guards.Causal.
+	Causal *guards.CausalSettings
 
 	mayWrite []bool        // by Column.Index
 	memory   time.Duration // of a Set with UsesTx
@@ -62,8 +65,17 @@ func (h *Handler) Decode(e *event.Event) (any, error) {
 	return h.decode(e.Data, e.Record != nil && e.Record.Value == nil)
 }
 
-// Run calls the user's function. It does not catch panics.
-func (h *Handler) Run(ctx context.Context, c *Call) error { return h.run(ctx, c) }
+// Run calls the user's function. It does not catch panics. [Delete] is noted in the call and
+// no error.
+func (h *Handler) Run(ctx context.Context, c *Call) error {
+	err := h.run(ctx, c)
+	var control *ControlError
+	if err != nil && errors.As(err, &control) && control.Control == ControlDelete {
+		c.Deleted = true
+		return nil
+	}
+	return err
+}
 
 // MayWrite reports whether the column is among the handler's Writes.
 func (h *Handler) MayWrite(c *Column) bool { return h.mayWrite[c.Index] }
@@ -122,11 +134,11 @@ func (w *Wiring) All() []*Handler {
 }
 
 // WholeLog returns a handler that must be shown every event of its entities, also those
-// that newer ones of the same key follow, and so can't read a compacted topic (R7, R8); nil
+// that newer ones of the same key follow, and so can't read a compacted topic (R7, R8, R14); nil
 // if there is none.
 func (w *Wiring) WholeLog() *Handler {
 	for _, h := range w.All() {
-		if k := h.Stamper.Kind(); k == guards.KindOnce || k == guards.KindSequence {
+		if k := h.Stamper.Kind(); k == guards.KindOnce || k == guards.KindSequence || h.Causal != nil {
 			return h
 		}
 	}

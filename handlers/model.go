@@ -37,6 +37,9 @@ type Model struct {
 	// the one clock of the stamped Modify handlers.
 	SetColumns, ModifyColumns []*Column
 
+	// Causal are the handlers under guards.Causal, which wait for each other's events.
+	Causal []*Handler
+
 	// Awaited reports that some handler's events wait for missing rows of the model
 	// (MissingPark).
 	Awaited bool

@@ -30,7 +30,11 @@ type Sibling[P any] struct {
 // superseded. The set is bounded by [MaxSiblings] and [MaxSiblingBytes]; this looks at
 // arrival, and an event beyond it becomes a dead letter (conflict).
 //
-// It must name its Writes, which belong to it alone, and may say Creates. An error is
+// It must name its Writes, which belong to it alone, and may say Creates. Then fn decides
+// about existence, too, each time that it runs: the entity is deleted while fn returns
+// [Delete], and lives again when a later version makes fn return nil. The fields of other
+// handlers stay as they are meanwhile: whether there was a moment at which the entity was
+// deleted depends on the order of events. Any other error is
 // treated as that of any handler, with the arriving event as the culprit.
 func Resolve[P, E any](r *Registry, eventType string, fn func(entity *E, siblings []Sibling[P]) error, guard guards.Stamper, opts ...Option) {
 	d := &declaration{
@@ -102,7 +106,7 @@ func (w *wirer) vectors(what string, h *Handler) {
 		w.mistake("%s is a Set with guards.ConflictLetters; it merges field by field, so that no one event stands for the row: use handlers.Modify, or handlers.Resolve", what)
 		return
 	}
-	if len(g.Departed()) > 0 && h.Vectors() == nil {
+	if len(g.Departed()) > 0 && h.Vectors() == nil && g.Causal() == nil {
 		w.mistake("%s has guards.Departed, but its rows keep only the sum of a vector, out of which no entry can be taken; let the producers go on sending it, or use handlers.Resolve", what)
 	}
 	if h.Verb != VerbModify {

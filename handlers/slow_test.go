@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"testing"
+	"time"
 
 	"github.com/evenkeel-go/evenkeel/guards"
 )
@@ -16,4 +17,10 @@ func TestSlowHandlersHaveNoTransaction(t *testing.T) {
 	Modify(r, "slow", onPayment, guards.Sequence(), Writes("Amount"), Slow())
 	Modify(r, "sql", onPayment, guards.Sequence(), Writes("Amount"), UsesTx())
 	mistaken(t, r, `the handler of "sql" on Payment is in the topic's stream, one of whose handlers is declared handlers.Slow and one handlers.UsesTx; what fills a gap lets both go, and a transaction would be open all the while: give one of them a stream of its own with guards.Stream`)
+
+	guard := guards.Vector(guards.Causal(time.Minute))
+	r = NewRegistry(guard)
+	Modify(r, "slow", onPayment, guard, Writes("Amount"), Slow())
+	Modify(r, "sql", onPayment, guard, Writes("Amount"), UsesTx())
+	mistaken(t, r, `the handler of "sql" on Payment waits for causes beside others of Payment of which one is declared handlers.Slow and one handlers.UsesTx; an event lets those go that waited for it, and a transaction would be open all the while: drop one of the two`)
 }

@@ -3,6 +3,7 @@ package handlers
 import (
 	"reflect"
 	"slices"
+	"strings"
 
 	"github.com/evenkeel-go/evenkeel/event"
 	"github.com/evenkeel-go/evenkeel/guards"
@@ -86,6 +87,9 @@ func (w *wirer) stream(what string, d *declaration, h *Handler) {
 }
 
 func (w *wirer) checkSequence(what string, s guards.SequenceSettings) {
+	if strings.HasPrefix(s.Stream, CausalStreams) {
+		w.mistake("%s has the stream %q; names that begin with %q are what guards.Causal parks under: choose another", what, s.Stream, CausalStreams)
+	}
 	if s.GapTimeout <= 0 {
 		w.mistake("%s has the GapTimeout %s; expected a duration above zero", what, s.GapTimeout)
 	}

@@ -209,6 +209,7 @@ func (w *wirer) handler(d *declaration) {
 	w.oneKind(what, h)
 	w.claim(what, d, h)
 	w.vectors(what, h)
+	w.causal(what, h)
 	for _, other := range w.handlers[d.eventType] {
 		switch {
 		case other.Model == m && other.key == nil && h.key == nil:

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"time"
 
 	"gorm.io/gorm"
 
@@ -93,7 +94,7 @@ func mayDelete(h *handlers.Handler) error {
 	switch o := h.Model.Existence; {
 	case o == nil:
 		return fmt.Errorf("handler %s deletes %s, but %w", h.Name, h.Model.Name, errNobodyCreates)
-	case o.Verb != h.Verb || o.Verb == handlers.VerbModify && o.Kind != h.Stamper.Kind():
+	case o.Verb != h.Verb || o.Verb == handlers.VerbModify && o.Kind != h.Stamper.Kind() || o.Verb == handlers.VerbResolve && o.Event != h.EventType:
 		return fmt.Errorf("handler %s deletes %s, whose rows are created by %s; who creates and who deletes must be of one kind", h.Name, h.Model.Name, o)
 	}
 	return nil
@@ -152,7 +153,7 @@ func (w *work) merge(u *Unit, rw *rowWork, s *guards.State) {
 			}
 			row.Clocks.Stamps[exists] = stamp
 			w.wake(rw)
-			setExistence(row, u.Item.Event, b.deleted)
+			setExistence(row, u.Item.Event.OccurredAt, b.deleted)
 			won++
 		case order == 0:
 			equal++
@@ -209,13 +210,13 @@ func union(a, b []*handlers.Column) []*handlers.Column {
 }
 
 // setExistence brings a row to life or ends it (R13).
-func setExistence(row *store.Row, e *event.Event, deleted bool) {
+func setExistence(row *store.Row, at time.Time, deleted bool) {
 	row.State = guards.Alive
 	if deleted {
 		row.State = guards.Deleted
 	}
 	if soft := row.Model.SoftDelete; soft != nil {
-		soft.Value(row.Entity).Set(reflect.ValueOf(gorm.DeletedAt{Time: e.OccurredAt, Valid: deleted}))
+		soft.Value(row.Entity).Set(reflect.ValueOf(gorm.DeletedAt{Time: at, Valid: deleted}))
 		if !deleted {
 			soft.Value(row.Entity).SetZero()
 		}
@@ -296,7 +297,7 @@ func (w *work) modify(u *Unit, rw *rowWork, s guards.State, masked *guards.Verdi
 			placeholder = -1
 		}
 		w.wake(rw)
-		setExistence(base, u.Item.Event, c.Deleted)
+		setExistence(base, u.Item.Event.OccurredAt, c.Deleted)
 	} else if made && base.State == guards.Placeholder {
 		placeholder = 1
 	}

@@ -1,5 +1,11 @@
 package batch
 
+import (
+	"slices"
+
+	"github.com/evenkeel-go/evenkeel/handlers"
+)
+
 // Key is what orders records: those that share one are judged in the order of the log.
 type Key struct{ Table, Entity string }
 
@@ -22,15 +28,21 @@ func (it *Item) Keys() []Key {
 
 // Slow reports whether judging the record may run a handler that takes long.
 func (it *Item) Slow() bool {
+	return it.mayRun(func(h *handlers.Handler) bool { return h.Slow }, func(s *handlers.Stream) bool { return s.Slow })
+}
+
+// UsesTx reports whether judging the record may run a handler with SQL of its own.
+func (it *Item) UsesTx() bool {
+	return it.mayRun(func(h *handlers.Handler) bool { return h.UsesTx }, func(s *handlers.Stream) bool { return s.UsesTx })
+}
+
+// mayRun reports whether one of the handlers that judging the record may run is such a one:
+// its own, or those of other events that it lets go, in its streams or as their cause.
+func (it *Item) mayRun(is func(*handlers.Handler) bool, has func(*handlers.Stream) bool) bool {
 	for _, u := range it.Units {
-		if u.Handler.Slow {
+		if h := u.Handler; h != nil && (is(h) || h.Causal != nil && slices.ContainsFunc(h.Model.Causal, is)) {
 			return true
 		}
 	}
-	for _, m := range it.streams {
-		if m.stream.Slow {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(it.streams, func(m membership) bool { return has(m.stream) })
 }

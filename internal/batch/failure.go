@@ -98,6 +98,7 @@ func (j *Judge) failure(ctx context.Context, err error) *failure {
 			f.after = control.After
 		case handlers.ControlDiscard:
 			f.discard = true
+		case handlers.ControlDelete: // Handler.Run takes it for no error
 		}
 		return f
 	}

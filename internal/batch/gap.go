@@ -9,9 +9,12 @@ import (
 	"github.com/evenkeel-go/evenkeel/internal/store"
 )
 
-// Gap is a gap that has reached a bound (R7).
+// Gap is a gap that has reached a bound (R7, R14).
 type Gap struct {
 	Stream, Entity string
+	// Node is whose event is missing under guards.Causal: Missing is its entry, and Waiting
+	// the sum of the vector that waits.
+	Node string
 	// Missing is the first number that did not come, Waiting the first that waited for it.
 	Missing, Waiting int64
 	Policy           guards.GapPolicy

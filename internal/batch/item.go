@@ -243,9 +243,10 @@ func gather(group string, items []*Item, layouts Layouts, judged func(*Item) boo
 			if k, ok := versionsKey(u); ok {
 				w.Memos = appendNew(w.Memos, memos, k)
 			}
-			row(u.Handler.Model, u.Key, needsQueue(u.Handler) || u.queued)
+			row(u.Handler.Model, u.Key, loadsQueue(u.Handler) || u.queued)
 		}
 	}
+	gatherCauses(w, items, memos)
 	wantIDs(w, items)
 	return w
 }
@@ -258,6 +259,9 @@ func appendNew[T comparable](list []T, seen map[T]bool, k T) []T {
 	seen[k] = true
 	return append(list, k)
 }
+
+// loadsQueue reports whether what waits under the key of a unit is read along with its row.
+func loadsQueue(h *handlers.Handler) bool { return needsQueue(h) || h.Causal != nil }
 
 func needsQueue(h *handlers.Handler) bool {
 	return h.OrderKept() || h.OnMissing == handlers.MissingPark

@@ -85,6 +85,10 @@ type work struct {
 	vectors map[store.MemoKey]*versions
 	ids     map[store.IDKey]*idWork
 	out     *Outcome
+	// causal is what the entities have seen whose events wait for their causes, inCause the
+	// same in the order in which they came.
+	causal  map[store.StreamKey]*causes
+	inCause []*causes
 
 	horizons map[*handlers.Model]horizon
 	// streams are those of the batch, inTurn in the order in which they came, taken where
@@ -167,6 +171,9 @@ func (j *Judge) Waiting(ctx context.Context, units []*Unit, layouts Layouts, loa
 			w.streamOf(u).claim(u, due(u.Parked))
 			continue
 		}
+		if c := w.causes(u); c != nil && c.claim(u, due(u.Parked)) {
+			continue
+		}
 		if i > 0 && w.spent() {
 			if due(u.Parked) {
 				w.repark(u, u.Parked.Cause, 0)
@@ -179,6 +186,11 @@ func (j *Judge) Waiting(ctx context.Context, units []*Unit, layouts Layouts, loa
 	}
 	for _, sw := range w.inTurn {
 		if err := sw.sweep(); err != nil {
+			return nil, err
+		}
+	}
+	for _, c := range w.inCause {
+		if err := c.sweep(); err != nil {
 			return nil, err
 		}
 	}
@@ -232,6 +244,11 @@ func (w *work) finish() (*Outcome, error) {
 	}
 	if err := w.putVersions(); err != nil {
 		return nil, err
+	}
+	for _, c := range w.inCause {
+		if err := c.flush(); err != nil {
+			return nil, err
+		}
 	}
 	inOrder := func(a, b *store.Row) int {
 		if c := strings.Compare(a.Model.Table, b.Model.Table); c != 0 {

@@ -37,6 +37,7 @@ func (w *work) settle(u *Unit, rw *rowWork, v guards.Verdict) {
 	w.hold(u, false)
 	w.verdict(u.Item, u, v)
 	w.release(u, rw)
+	w.given(u)
 }
 
 func (w *work) release(u *Unit, rw *rowWork) {
@@ -88,6 +89,10 @@ func (w *work) park(u *Unit, rw *rowWork, cause store.Cause, delay time.Duration
 		p.Attempts = 1
 		v.Detail = p.Error
 	}
+	if cause == store.CauseGap && u.Handler.Causal != nil {
+		w.causes(u).add(u, p, v)
+		return
+	}
 	if rw.row == nil && needsQueue(u.Handler) && w.wantsRow(u) {
 		w.make(rw)
 	}
@@ -133,7 +138,7 @@ func (w *work) full(u *Unit, rw *rowWork, f *failure) bool {
 // for handlers that never wait, since few of their events ever park; the batch is judged
 // again with it.
 func (w *work) wantQueue(u *Unit) {
-	if u.queued || u.Parked != nil || needsQueue(u.Handler) || u.Handler.Model.Awaited {
+	if u.queued || u.Parked != nil || loadsQueue(u.Handler) || u.Handler.Model.Awaited {
 		return
 	}
 	u.queued, w.more = true, true
@@ -191,7 +196,9 @@ func (w *work) unitLetter(u *Unit, rw *rowWork, v guards.Verdict, f *failure) {
 	}
 	if p := u.Parked; p != nil {
 		l.Handler, l.Table, l.Attempts = p.Handler, p.Table, p.Attempts
-		l.Place = p.Place
+		if !u.ranked() {
+			l.Place = p.Place
+		}
 		if !p.FirstFailed.IsZero() {
 			l.FirstFailed = p.FirstFailed
 		}
@@ -207,7 +214,7 @@ func (w *work) unitLetter(u *Unit, rw *rowWork, v guards.Verdict, f *failure) {
 	}
 	if rw != nil && u.Handler.OrderKept() && blocks(v.Reason) {
 		l.Blocking = true
-		if u.Parked == nil {
+		if u.Parked == nil || u.ranked() {
 			l.Place = rw.place()
 		}
 		rw.queue.Letters = append(rw.queue.Letters, store.QueueEntry{ID: l.ID, Handler: l.Handler, Place: l.Place})
@@ -225,6 +232,9 @@ func (w *work) unitLetter(u *Unit, rw *rowWork, v guards.Verdict, f *failure) {
 	}
 	w.verdict(u.Item, u, v)
 	w.release(u, rw)
+	if v.Reason == guards.Conflict {
+		w.given(u)
+	}
 }
 
 // blocks reports whether an entity's later events wait for such a letter (R9).

@@ -29,7 +29,7 @@ func (w *work) resolve(u *Unit, rw *rowWork) error {
 		return nil
 	case guards.Apply, guards.Park:
 	}
-	view, f := w.merged(u, next)
+	view, deleted, f := w.merged(u, next)
 	if f != nil {
 		if f.ended {
 			return w.ctx.Err()
@@ -45,21 +45,22 @@ func (w *work) resolve(u *Unit, rw *rowWork) error {
 	row := rw.row
 	rw.dirty = true
 	w.wrote(u, rw)
-	newest := next[len(next)-1].stamp
+	newest := &next[len(next)-1]
 	for _, c := range h.Writes {
 		c.Value(row.Entity).Set(c.Value(view))
-		row.Clocks.Stamps[c.Index] = newest
+		row.Clocks.Stamps[c.Index] = newest.stamp
 	}
 	placeholder := 0
 	if h.Creates {
-		row.Clocks.Stamps[row.Layout.Exists] = newest
-		if row.State == guards.Placeholder && !made {
-			placeholder = -1
-		}
-		if row.State != guards.Alive {
+		row.Clocks.Stamps[row.Layout.Exists] = newest.stamp
+		if row.State == guards.Placeholder {
 			w.wake(rw)
-			setExistence(row, u.Item.Event, false)
+			if !made {
+				placeholder = -1
+			}
 		}
+		// The siblings alone say since when, as they say whether.
+		setExistence(row, newest.at, deleted)
 	} else if made && row.State == guards.Placeholder {
 		placeholder = 1
 	}
@@ -86,17 +87,17 @@ func decodeSibling(h *handlers.Handler, e *event.Event, data []byte) (payload an
 
 // merged runs the resolver on a blank entity: what it makes of the siblings can't depend
 // on anything else that the row holds.
-func (w *work) merged(u *Unit, list []version) (view reflect.Value, f *failure) {
+func (w *work) merged(u *Unit, list []version) (view reflect.Value, deleted bool, f *failure) {
 	h := u.Handler
 	key, _, err := h.Model.ParseKey(u.Key)
 	if err != nil {
-		return view, &failure{err: err, final: true, reason: guards.Poison}
+		return view, false, &failure{err: err, final: true, reason: guards.Poison}
 	}
 	siblings := make([]handlers.Sibling[any], len(list))
 	for i, v := range list {
 		payload, err := decodeSibling(h, u.Item.Event, v.data)
 		if err != nil {
-			return view, &failure{err: fmt.Errorf("the sibling %s of %s: %w", v.id, v.source, err)}
+			return view, false, &failure{err: fmt.Errorf("the sibling %s of %s: %w", v.id, v.source, err)}
 		}
 		siblings[i] = handlers.Sibling[any]{Payload: payload, Source: v.source, ID: v.id, OccurredAt: v.at, Vector: v.vector}
 	}
@@ -106,10 +107,15 @@ func (w *work) merged(u *Unit, list []version) (view reflect.Value, f *failure) 
 		Group: w.Group, Handler: h.Name, Key: u.Key, Attempt: u.attempt(),
 	}
 	if f := w.run(w.ctx, h, c); f != nil {
-		return view, f
+		return view, false, f
+	}
+	if c.Deleted {
+		if err := mayDelete(h); err != nil {
+			return view, false, rejected(err)
+		}
 	}
 	if field := stray(h, h.Model.New(key), view); field != "" {
-		return view, rejected(&fieldError{handler: h.Name, field: field})
+		return view, false, rejected(strayError(h, field))
 	}
-	return view, nil
+	return view, c.Deleted, nil
 }

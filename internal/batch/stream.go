@@ -335,13 +335,18 @@ func (sw *streamWork) add(u *Unit, p *store.Parked, v guards.Verdict) {
 		QueueEntry: store.QueueEntry{ID: p.ID, Handler: p.Handler, Cause: p.Cause, Place: p.Place, Due: p.Due, Stream: p.Stream},
 		unit:       u, fresh: p, verdict: v, first: sw.first,
 	}
-	at, _ := slices.BinarySearchFunc(sw.waits, p.Place, func(x *wait, n int64) int {
+	sw.waits = insertWait(sw.waits, x)
+}
+
+// insertWait keeps waits in the order of their places, those of one place in that of arrival.
+func insertWait(waits []*wait, x *wait) []*wait {
+	at, _ := slices.BinarySearchFunc(waits, x.Place, func(x *wait, n int64) int {
 		if x.Place <= n {
 			return -1
 		}
 		return 1
 	})
-	sw.waits = slices.Insert(sw.waits, at, x)
+	return slices.Insert(waits, at, x)
 }
 
 func (sw *streamWork) remove(id string) {

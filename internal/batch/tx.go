@@ -18,22 +18,6 @@ import (
 // errNoTx is a mistake of the runtime's: Gather says which batches need a transaction.
 var errNoTx = errors.New("evenkeel: a handler with SQL of its own was run without an open transaction")
 
-// UsesTx reports whether judging the record may run a handler with SQL of its own, its own
-// or that of another event which its number lets go.
-func (it *Item) UsesTx() bool {
-	for _, u := range it.Units {
-		if u.Handler != nil && u.Handler.UsesTx {
-			return true
-		}
-	}
-	for _, m := range it.streams {
-		if m.stream.UsesTx {
-			return true
-		}
-	}
-	return false
-}
-
 // TxError says that what handlers did has cost the batch its transaction. It is traced to its
 // event like data that the database refuses (R18).
 type TxError struct{ Err error }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strings"
 	"time"
 
 	"github.com/evenkeel-go/evenkeel/dlq"
@@ -35,6 +36,9 @@ func (w *work) live(u *Unit, s guards.State) error {
 		return nil
 	}
 	rw := w.row(u)
+	if c := w.causes(u); c != nil {
+		return c.live(u, rw, s)
+	}
 	if again, wait := w.mustWait(u, rw, math.MaxInt64); wait {
 		w.park(u, rw, store.CauseBehind, again, nil)
 		return nil
@@ -83,7 +87,7 @@ func (w *work) mustWait(u *Unit, rw *rowWork, place int64) (again time.Duration,
 	}
 	none := u.Handler.Stamper.Kind() == guards.KindNone
 	for _, e := range rw.queue.Parked {
-		if e.Stream == "" && e.Place < place && w.keepsOrder(e.Handler) && (none || e.Cause != store.CauseMissing) {
+		if !inStream(&e) && e.Place < place && w.keepsOrder(e.Handler) && (none || e.Cause != store.CauseMissing) {
 			return max(e.Due.Sub(w.now), wakeLater), true
 		}
 	}
@@ -95,6 +99,12 @@ func (w *work) mustWait(u *Unit, rw *rowWork, place int64) (again time.Duration,
 		}
 	}
 	return 0, false
+}
+
+// inStream reports whether an entry waits for others of a stream alone. What waited for its
+// causes, and is tried again, stands before its entity's later events like any other.
+func inStream(e *store.QueueEntry) bool {
+	return e.Stream != "" && (e.Cause == store.CauseGap || !strings.HasPrefix(e.Stream, handlers.CausalStreams))
 }
 
 // keepsOrder reports whether a handler, known by its name, is one whose events wait for

@@ -37,15 +37,21 @@ const kindSiblings store.MemoKind = "siblings"
 // versionsKey is where the versions that a unit is judged by are kept. The columns of a
 // Resolve are those of its event type, the Modify handlers of a model share theirs.
 func versionsKey(u *Unit) (k store.MemoKey, ok bool) {
-	h := u.Handler
-	if u.Key == "" || h == nil || h.Vectors() == nil {
+	if u.Key == "" || u.Handler == nil {
+		return k, false
+	}
+	return versionsUnder(u.Handler, u.Key)
+}
+
+func versionsUnder(h *handlers.Handler, entity string) (k store.MemoKey, ok bool) {
+	if h.Vectors() == nil {
 		return k, false
 	}
 	scope := h.Model.Table
 	if h.Verb == handlers.VerbResolve {
 		scope += "/" + h.EventType
 	}
-	return store.MemoKey{Kind: kindSiblings, Scope: scope, Entity: u.Key}, true
+	return store.MemoKey{Kind: kindSiblings, Scope: scope, Entity: entity}, true
 }
 
 // versions returns what stands behind a unit's columns. It counts only while the row's

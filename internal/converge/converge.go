@@ -115,6 +115,9 @@ func unbound(w *handlers.Wiring) {
 		if h.Stream != nil {
 			h.Stream.MaxGap = math.MaxInt
 		}
+		if h.Causal != nil {
+			h.Causal.MaxWaiting = math.MaxInt
+		}
 	}
 }
 

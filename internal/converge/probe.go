@@ -67,6 +67,7 @@ func ending(err error) string {
 			return "asks for another try"
 		case handlers.ControlDiscard:
 			return "discards the event"
+		case handlers.ControlDelete: // Handler.Run takes it for no error
 		}
 	}
 	return "fails"

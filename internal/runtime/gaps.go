@@ -7,10 +7,14 @@ import (
 	"github.com/evenkeel-go/evenkeel/internal/store"
 )
 
-// gaps tells of gaps that have reached a bound (R7).
+// gaps tells of gaps that have reached a bound (R7, R14).
 func (m *Member) gaps(gs []batch.Gap) {
 	for _, g := range gs {
-		m.log(Warn, "a gap in a stream of numbers has reached its bound", "stream", g.Stream, "entity", g.Entity,
+		what := "a gap in a stream of numbers has reached its bound"
+		if g.Node != "" {
+			what = "an event's causes have not come within the bound"
+		}
+		m.log(Warn, what, "stream", g.Stream, "entity", g.Entity, "node", g.Node,
 			"missing", g.Missing, "waiting", g.Waiting, "policy", g.Policy.String(), "full", g.Full)
 		m.Observe.Gap(g)
 	}
@@ -36,11 +40,14 @@ func (s *sweeper) patient(p *store.Parked) *store.Parked {
 	return &again
 }
 
-// gapTimeout is how long a parked event's stream waits.
+// gapTimeout is how long a parked event waits for those before it.
 func (m *Member) gapTimeout(p *store.Parked) time.Duration {
 	h := m.Judge.Wiring.Handler(p.EventType, p.Handler)
-	if h == nil || h.Stream == nil {
-		return 0
+	switch {
+	case h != nil && h.Stream != nil:
+		return h.Stream.GapTimeout
+	case h != nil && h.Causal != nil:
+		return h.Causal.Wait
 	}
-	return h.Stream.GapTimeout
+	return 0
 }

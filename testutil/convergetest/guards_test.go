@@ -207,6 +207,23 @@ func convergentByGuard() []check {
 			),
 		},
 		{
+			name: "versions that delete and bring back", guards: []guards.Guard{guards.Vector()},
+			wire: func(reg *handlers.Registry) {
+				handlers.Resolve(reg, "changed", func(o *Order, siblings []handlers.Sibling[facts]) error {
+					if err := cart(o, siblings); err != nil || slices.ContainsFunc(siblings, func(s handlers.Sibling[facts]) bool { return !s.Payload.Bad }) {
+						return err
+					}
+					return handlers.Delete()
+				}, guards.Vector(), handlers.Writes("Tags"), handlers.Creates())
+				handlers.Set(reg, "noted", order(noted), handlers.Writes("Note"))
+			},
+			events: events(
+				seen(1, 0, at(1, "changed", facts{Tags: []string{"a"}, Bad: true})), seen(1, 1, at(2, "noted", facts{Note: ptr("hi")})),
+				seen(0, 1, at(3, "changed", facts{Tags: []string{"b"}})), seen(2, 1, at(4, "changed", facts{Tags: []string{"c"}, Bad: true})),
+				seen(1, 2, at(5, "changed", facts{Bad: true})),
+			),
+		},
+		{
 			name: "versions beside facts", guards: []guards.Guard{guards.Vector()},
 			wire: func(reg *handlers.Registry) {
 				resolver(reg)

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -84,10 +85,51 @@ type randomised struct {
 	expect func(t *testing.T, o Order)
 }
 
+// causalSet makes a history of two writers, now and then with an event that never comes or
+// that its handler refuses, and handlers whose events wait for their causes.
+func causalSet(rng *rand.Rand) randomised {
+	guard := guards.Vector(guards.Causal(time.Minute), guards.MaxWaiting(1))
+	reg := handlers.NewRegistry(guard)
+	handlers.Resolve(reg, "changed", cart, guard, handlers.Writes("Tags"))
+	handlers.Set(reg, "noted", order(func(d *onOrder) error {
+		if d.Payload.Bad {
+			return errBusy
+		}
+		return noted(d)
+	}), handlers.Writes("Note"))
+	handlers.Set(reg, "created", order(created), handlers.Writes("Customer"), handlers.Creates())
+	handlers.Set(reg, "deleted", order(deleted), handlers.Writes())
+	handlers.Modify(reg, "put", order(put), guard, handlers.Writes("Total"))
+	var es []*event.Event
+	knows := map[string][2]int64{}
+	for i := range 1 + rng.IntN(5) {
+		node := pick(rng, "left", "right")
+		v := knows[node]
+		if o := knows[pick(rng, "left", "right")]; rng.IntN(2) == 0 {
+			v = [2]int64{max(v[0], o[0]), max(v[1], o[1])}
+		}
+		if node == "left" {
+			v[0]++
+		} else {
+			v[1]++
+		}
+		knows[node] = v
+		e := at(i, pick(rng, "changed", "changed", "noted", "noted", "created", "deleted", "put"), facts{Tags: []string{pick(rng, "a", "b", "c")}, N: rng.Int64N(3), Bad: rng.IntN(4) == 0})
+		e.Source = node
+		if e = seen(v[0], v[1], e); rng.IntN(6) > 0 {
+			es = append(es, e)
+		}
+	}
+	if len(es) == 0 {
+		return causalSet(rng)
+	}
+	return randomised{reg, es, func(*testing.T, Order) {}}
+}
+
 // TestEveryOrderOfNumbersAndOfVectorsIsOneResult is for what the oracle does not know.
 func TestEveryOrderOfNumbersAndOfVectorsIsOneResult(t *testing.T) {
 	t.Parallel()
-	for name, set := range map[string]func(*rand.Rand) randomised{"numbers": numberedSet, "vectors": concurrentSet} {
+	for name, set := range map[string]func(*rand.Rand) randomised{"numbers": numberedSet, "vectors": concurrentSet, "causes": causalSet} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			rng := rand.New(rand.NewPCG(1, 7))

@@ -14,7 +14,6 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
-	"github.com/evenkeel-go/evenkeel/dlq"
 	"github.com/evenkeel-go/evenkeel/internal/clocks"
 	"github.com/evenkeel-go/evenkeel/internal/store"
 	"github.com/evenkeel-go/evenkeel/internal/store/tables"
@@ -51,14 +50,15 @@ func longest(b *store.Batch) string {
 func (s *Store) Commit(ctx context.Context, b *store.Batch) error {
 	return s.withConn(ctx, func(c *pgx.Conn) error {
 		p := newPipe(c)
-		s.begin(ctx, p, idleTimeout, longest(b))
+		p.add(ctx, s.fixed.begin, nil)
+		settings := [][]byte{[]byte(lockTimeout), []byte(idleTimeout), []byte(longest(b))}
+		if len(b.Absent) > 0 {
+			p.add(ctx, s.fixed.settingsAndLocks, nil, append(settings, absentLocks(b))...)
+		} else {
+			p.add(ctx, s.fixed.settings, nil, settings...)
+		}
 		return s.commit(ctx, p, b)
 	})
-}
-
-func (s *Store) begin(ctx context.Context, p *pipe, idle, whole string) {
-	p.add(ctx, s.fixed.begin, nil)
-	p.add(ctx, s.fixed.settings, nil, []byte(lockTimeout), []byte(idle), []byte(whole))
 }
 
 // commit queues the batch and COMMIT, sends all and says what became of it.
@@ -109,34 +109,8 @@ func (s *Store) write(ctx context.Context, p *pipe, b *store.Batch) error {
 	if err := w.aged(); err != nil {
 		return err
 	}
-	w.remember()
-	if len(b.Release) > 0 {
-		n, ids, revs := w.marks(b.Release)
-		p.add(ctx, s.fixed.release, nil, n, ids, revs)
-	}
-	if len(b.Repark) > 0 {
-		all := sorted(b.Repark, func(x, y *store.Parked) int { return strings.Compare(x.ID, y.ID) })
-		addFields(w, s.fixed.repark, tables.Reparks(), all, int8Param(int64(len(all))))
-	}
-	if len(b.Park) > 0 {
-		addFields(w, s.fixed.park, tables.Parkeds(), b.Park)
-	}
-	if len(b.Wake) > 0 {
-		var ta, ea array
-		ta.reset(wireText)
-		ea.reset(wireText)
-		for _, k := range sorted(b.Wake, func(x, y store.QueueKey) int {
-			return cmp.Or(strings.Compare(x.Table, y.Table), strings.Compare(x.Entity, y.Entity))
-		}) {
-			ta.addString(k.Table)
-			ea.addString(k.Entity)
-		}
-		p.add(ctx, s.fixed.wake, nil, w.now, []byte(b.Group), ta.bytes(), ea.bytes())
-	}
-	w.wakeStreams(b.WakeStreams)
-	w.letters(b.Letters, b.Ledger == nil)
-	w.letters(b.SweptLetters, true)
-	w.publish(b)
+	w.own()
+	w.wakes()
 	if l := b.Ledger; l != nil {
 		var watermark []byte
 		if l.HasWatermark {
@@ -149,17 +123,6 @@ func (s *Store) write(ctx context.Context, p *pipe, b *store.Batch) error {
 	return nil
 }
 
-func (w *writer) letters(letters []*dlq.Letter, swept bool) {
-	if len(letters) == 0 {
-		return
-	}
-	lead := []byte{0}
-	if swept {
-		lead[0] = 1
-	}
-	addFields(w, w.s.fixed.letters, tables.Letters(), sorted(letters, func(x, y *dlq.Letter) int { return strings.Compare(x.ID, y.ID) }), lead)
-}
-
 // writer queues one batch.
 type writer struct {
 	ctx context.Context //nolint:containedctx // lives for one call
@@ -169,53 +132,49 @@ type writer struct {
 	now []byte
 }
 
-// absent locks the keys that were seen without a row and then looks again. Under READ
-// COMMITTED each statement sees what was committed before it began, so the look has to be
-// another statement than the lock.
-func (w *writer) absent() error {
-	if len(w.b.Absent) == 0 {
-		return nil
-	}
-	keys := sorted(w.b.Absent, func(x, y store.AbsentKey) int {
-		return cmp.Or(strings.Compare(x.Model.Table, y.Model.Table), strings.Compare(x.Key, y.Key))
-	})
-	var locks, ta, ea, counts array
-	locks.reset(wireInt)
-	ta.reset(wireText)
-	ea.reset(wireText)
-	counts.reset(wireInt)
-	hashes := make([]int64, len(keys))
-	for i, k := range keys {
+// absentLocks are the locks of the keys that were seen without a row, in their order.
+func absentLocks(b *store.Batch) []byte {
+	hashes := make([]int64, len(b.Absent))
+	for i, k := range b.Absent {
 		hashes[i] = tables.LockKey(k.Model.Table, k.Key)
-		ta.addString(k.Model.Table)
-		ea.addString(k.Key)
-		counts.addInt(int64(k.Parked))
 	}
 	slices.Sort(hashes)
+	var locks array
+	locks.reset(wireInt)
 	for _, h := range slices.Compact(hashes) {
 		locks.addInt(h)
 	}
-	w.p.add(w.ctx, w.s.fixed.locks, nil, locks.bytes())
-	for from := 0; from < len(keys); {
-		m := keys[from].Model
-		to := from
+	return locks.bytes()
+}
+
+// absent looks again at the keys that were seen without a row, once they are locked. Under
+// READ COMMITTED each statement sees what was committed before it began, so the look has to
+// be another statement than the lock.
+func (w *writer) absent() error {
+	keys := sorted(w.b.Absent, func(x, y store.AbsentKey) int {
+		return cmp.Or(strings.Compare(x.Model.Table, y.Model.Table), strings.Compare(x.Key, y.Key))
+	})
+	for len(keys) > 0 {
+		m := keys[0].Model
 		var texts []string
-		for to < len(keys) && keys[to].Model.Table == m.Table {
-			texts = append(texts, keys[to].Key)
-			to++
+		var ka, ea, counts array
+		ea.reset(wireText)
+		counts.reset(wireInt)
+		for len(keys) > 0 && keys[0].Model.Table == m.Table {
+			texts = append(texts, keys[0].Key)
+			ea.addString(keys[0].Key)
+			counts.addInt(int64(keys[0].Parked))
+			keys = keys[1:]
 		}
 		o, err := w.s.modelOf(m)
 		if err != nil {
 			return err
 		}
-		var a array
-		if err := o.keys(&a, texts); err != nil {
+		if err := o.keys(&ka, texts); err != nil {
 			return err
 		}
-		w.p.add(w.ctx, o.absent, nil, a.bytes())
-		from = to
+		w.p.add(w.ctx, o.absent, nil, ka.bytes(), []byte(w.b.Group), []byte(m.Table), ea.bytes(), counts.bytes())
 	}
-	w.p.add(w.ctx, w.s.fixed.waiting, nil, []byte(w.b.Group), ta.bytes(), ea.bytes(), counts.bytes())
 	return nil
 }
 
@@ -375,11 +334,6 @@ func (w *writer) marks(ms []store.Mark) (n, ids, revs []byte) {
 		ra.addInt(m.Rev)
 	}
 	return int8Param(int64(len(ms))), ia.bytes(), ra.bytes()
-}
-
-// addFields queues a statement whose parameters are lead and then an array per field.
-func addFields[T any](w *writer, st *statement, fields []tables.Field[T], rows []*T, lead ...[]byte) {
-	w.p.add(w.ctx, st, nil, fieldArrays(lead, fields, rows)...)
 }
 
 // fieldArrays adds an array per field to params.

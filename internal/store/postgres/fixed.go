@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgtype"
@@ -12,18 +11,33 @@ import (
 
 // fixed are the statements on Evenkeel's own tables.
 type fixed struct {
-	begin, settings, commit  *statement
-	queues, units            *statement
-	locks, waiting           *statement
-	letters, park, verdicts  *statement
-	repark, release, publish *statement
-	wake                     *statement
-	memory, lockMemos        *statement
-	remember                 *statement
-	streams, wakeStreams     *statement
-	origins, forget          *statement
-	ledger                   *statement
+	begin, settings, commit    *statement
+	locks, settingsAndLocks    *statement
+	queues, units, unitsToo    *statement
+	memory, lockMemos, streams *statement
+	own                        *own
+	wake, ledger               *statement
 }
+
+// queues are what waits under keys, and units the ids of letters and parked rows of records.
+const (
+	queues = `SELECT q.n, q.kind, q.id, q.handler, q.cause, q.place, q.due, q.stream
+FROM unnest($2::text[], $3::text[]) WITH ORDINALITY AS u(tbl, entity, n) CROSS JOIN LATERAL (
+    SELECT u.n, 0::int8 AS kind, p.id, p.handler, p.cause, p.place, p.due, p.stream
+    FROM evenkeel_parked p WHERE p.grp = $1 AND p.tbl = u.tbl AND p.entity = u.entity
+    UNION ALL SELECT u.n, 1, l.id, l.handler, '', l.place, 0, ''
+    FROM evenkeel_dead_letters l WHERE l.grp = $1 AND l.tbl = u.tbl AND l.entity = u.entity AND l.blocking AND l.state = 'open' AND l.stream = ''
+    UNION ALL SELECT u.n, 2, '', '', '', max(l.place), 0, ''
+    FROM evenkeel_dead_letters l WHERE l.grp = $1 AND l.tbl = u.tbl AND l.entity = u.entity AND l.stream = '' HAVING max(l.place) IS NOT NULL
+) q`
+	units = `SELECT l.id FROM unnest($2::text[], $3::text[], $4::int8[], $5::int8[]) AS c(cluster, topic_id, part, off)
+JOIN evenkeel_dead_letters l ON l.topic_id = c.topic_id AND l.partition = c.part AND l.log_offset = c.off AND l.cluster = c.cluster WHERE l.grp = $1
+UNION ALL SELECT p.id FROM unnest($2::text[], $3::text[], $4::int8[], $5::int8[]) AS c(cluster, topic_id, part, off)
+JOIN evenkeel_parked p ON p.topic_id = c.topic_id AND p.partition = c.part AND p.log_offset = c.off AND p.cluster = c.cluster WHERE p.grp = $1`
+)
+
+// afterQueues numbers the parameters of units after those of queues.
+var afterQueues = strings.NewReplacer("$2", "$4", "$3", "$5", "$4", "$6", "$5", "$7") //nolint:gochecknoglobals // a constant
 
 func newFixed() *fixed {
 	require := func(change, held, code string) string {
@@ -32,50 +46,36 @@ func newFixed() *fixed {
 	const (
 		i8, i8s, txt, txts = pgtype.Int8OID, pgtype.Int8ArrayOID, pgtype.TextOID, pgtype.TextArrayOID
 	)
+	const settings = "set_config('lock_timeout', $1, true), set_config('idle_in_transaction_session_timeout', $2, true), " +
+		"CASE WHEN current_setting('server_version_num')::int >= 170000 THEN set_config('transaction_timeout', $3, true) END"
 	f := &fixed{
-		begin: newStatement("BEGIN ISOLATION LEVEL READ COMMITTED", nil, nil),
-		settings: newStatement("SELECT set_config('lock_timeout', $1, true), set_config('idle_in_transaction_session_timeout', $2, true), "+
-			"CASE WHEN current_setting('server_version_num')::int >= 170000 THEN set_config('transaction_timeout', $3, true) END", []uint32{txt, txt, txt}, nil),
-		commit: newStatement("COMMIT", nil, nil),
+		own:      newOwn(),
+		begin:    newStatement("BEGIN ISOLATION LEVEL READ COMMITTED", nil, nil),
+		settings: newStatement("SELECT "+settings, []uint32{txt, txt, txt}, nil),
+		commit:   newStatement("COMMIT", nil, nil),
 
-		// One scan per key and kind; the last kind is the highest place of all letters.
-		queues: newStatement(`SELECT q.n, q.kind, q.id, q.handler, q.cause, q.place, q.due, q.stream
-FROM unnest($2::text[], $3::text[]) WITH ORDINALITY AS u(tbl, entity, n) CROSS JOIN LATERAL (
-    SELECT u.n, 0::int8 AS kind, p.id, p.handler, p.cause, p.place, p.due, p.stream
-    FROM evenkeel_parked p WHERE p.grp = $1 AND p.tbl = u.tbl AND p.entity = u.entity
-    UNION ALL SELECT u.n, 1, l.id, l.handler, '', l.place, 0, ''
-    FROM evenkeel_dead_letters l WHERE l.grp = $1 AND l.tbl = u.tbl AND l.entity = u.entity AND l.blocking AND l.state = 'open' AND l.stream = ''
-    UNION ALL SELECT u.n, 2, '', '', '', max(l.place), 0, ''
-    FROM evenkeel_dead_letters l WHERE l.grp = $1 AND l.tbl = u.tbl AND l.entity = u.entity AND l.stream = '' HAVING max(l.place) IS NOT NULL
-) q ORDER BY q.n, q.place, q.id`, []uint32{txt, txts, txts}, nil),
-		units: newStatement(`SELECT l.id FROM unnest($2::text[], $3::text[], $4::int8[], $5::int8[]) AS c(cluster, topic_id, part, off)
-JOIN evenkeel_dead_letters l ON l.topic_id = c.topic_id AND l.partition = c.part AND l.log_offset = c.off AND l.cluster = c.cluster WHERE l.grp = $1
-UNION ALL SELECT p.id FROM unnest($2::text[], $3::text[], $4::int8[], $5::int8[]) AS c(cluster, topic_id, part, off)
-JOIN evenkeel_parked p ON p.topic_id = c.topic_id AND p.partition = c.part AND p.log_offset = c.off AND p.cluster = c.cluster WHERE p.grp = $1`,
-			[]uint32{txt, txts, txts, i8s, i8s}, nil),
+		// One scan per key and kind; of the letters' places the highest is enough.
+		queues: newStatement("SELECT q.* FROM ("+queues+") q ORDER BY q.n, q.place, q.id", []uint32{txt, txts, txts}, nil),
+		units:  newStatement(units, []uint32{txt, txts, txts, i8s, i8s}, nil),
+		unitsToo: newStatement("SELECT q.* FROM ("+queues+" UNION ALL SELECT 0, 3, i.id, '', '', 0, 0, '' FROM ("+afterQueues.Replace(units)+") i) q ORDER BY q.n, q.place, q.id",
+			[]uint32{txt, txts, txts, txts, txts, i8s, i8s}, nil),
 
 		// The locks come in the order of the array, so that lanes can't wait in circles.
 		locks: newStatement("SELECT pg_advisory_xact_lock(u.k) FROM unnest($1::int8[]) AS u(k)", []uint32{i8s}, nil),
-		waiting: newStatement(`SELECT evenkeel_require(NOT EXISTS (SELECT 1 FROM unnest($2::text[], $3::text[], $4::int8[]) AS u(tbl, entity, n)
-WHERE u.n <> (SELECT count(*) FROM evenkeel_parked p WHERE p.grp = $1 AND p.tbl = u.tbl AND p.entity = u.entity)), '`+stateConflict+`')`,
-			[]uint32{txt, txts, txts, i8s}, nil),
-
-		release: newStatement(require("DELETE FROM evenkeel_parked p USING unnest($2::text[], $3::int8[]) AS u(id, rev) WHERE p.id = u.id AND p.rev = u.rev", "$1", stateConflict), []uint32{i8, txts, i8s}, nil),
-		wake: newStatement(`UPDATE evenkeel_parked p SET due = $1, rev = p.rev + 1 FROM unnest($3::text[], $4::text[]) AS u(tbl, entity)
-WHERE p.grp = $2 AND p.tbl = u.tbl AND p.entity = u.entity AND p.cause = 'missing'`, []uint32{i8, txt, txts, txts}, nil),
+		// A lock is waited for under the settings: they are made before the first row of the join.
+		settingsAndLocks: newStatement("WITH s AS MATERIALIZED (SELECT "+settings+") SELECT pg_advisory_xact_lock(u.k) FROM s CROSS JOIN unnest($4::int8[]) AS u(k)",
+			[]uint32{txt, txt, txt, i8s}, nil),
+		wake: newStatement(`UPDATE evenkeel_parked p SET due = $1, rev = p.rev + 1 WHERE p.id IN (
+    SELECT w.id FROM unnest($3::text[], $4::text[]) AS u(tbl, entity)
+    JOIN evenkeel_parked w ON w.grp = $2 AND w.tbl = u.tbl AND w.entity = u.entity AND w.cause = 'missing'
+    UNION ALL SELECT w.id FROM unnest($5::text[], $6::text[], $7::int8[]) AS u(stream, entity, next)
+    JOIN evenkeel_parked w ON w.grp = $2 AND w.stream <> '' AND w.stream = u.stream AND w.entity = u.entity AND w.place < u.next AND w.cause IN ('gap', 'behind'))`,
+			[]uint32{i8, txt, txts, txts, txts, txts, i8s}, nil),
 		ledger: newStatement(require(tables.SetLedger, "1", stateFenced),
 			[]uint32{i8, i8, i8, txt, txt, i8, txt, txt, txt, i8, i8, i8, i8}, nil),
 	}
 	f.memories()
-	f.outbox()
 	f.stream()
-	f.aged()
-	f.letters = newStatement(insertAll("evenkeel_dead_letters", tables.Letters(), []string{"swept"}, []string{"$1"})+tables.LetterConflict(),
-		append([]uint32{pgtype.BoolOID}, arrays(tables.Letters())...), nil)
-	f.park = newStatement(insertAll("evenkeel_parked", tables.Parkeds(), nil, nil)+tables.ParkedConflict(), arrays(tables.Parkeds()), nil)
-	f.verdicts = newStatement(insertAll("evenkeel_verdicts", tables.Verdicts(), []string{"at", "grp"}, []string{"$1", "$2"}),
-		append([]uint32{i8, txt}, arrays(tables.Verdicts())...), nil)
-	f.repark = newStatement(require(updateAll("evenkeel_parked", tables.Reparks(), tables.ReparkKeys), "$1", stateConflict), append([]uint32{i8}, arrays(tables.Reparks())...), nil)
 	return f
 }
 
@@ -89,19 +89,6 @@ JOIN evenkeel_memos m ON m.grp = $1 AND m.kind = u.kind AND m.scope = u.scope AN
 	// One statement, and so one look at both.
 	f.memory = newStatement(memos+" UNION ALL "+ids, []uint32{txt, txts, txts, txts, txts, txts, txts}, nil)
 	f.lockMemos = newStatement(memos+" ORDER BY u.n FOR UPDATE OF m", []uint32{txt, txts, txts, txts}, nil)
-	// Each part changes exactly the rows that are its own, so the sum tells.
-	f.remember = newStatement(fmt.Sprintf(`WITH u AS MATERIALIZED (SELECT * FROM %s), v AS MATERIALIZED (SELECT * FROM %s),
-memos AS (INSERT INTO evenkeel_memos (grp, kind, scope, entity, rev, body, updated_at)
-    SELECT $2, u.kind, u.scope, u.entity, $3, u.body, $3 FROM u WHERE u.rev = 0 ON CONFLICT (grp, kind, scope, entity) DO NOTHING RETURNING 1),
-moved AS (UPDATE evenkeel_memos t SET rev = t.rev + 1, body = u.body, updated_at = $3
-    FROM u WHERE u.rev <> 0 AND t.grp = $2 AND t.kind = u.kind AND t.scope = u.scope AND t.entity = u.entity AND t.rev = u.rev RETURNING 1),
-ids AS (INSERT INTO evenkeel_ids (grp, scope, entity, id, value, at, held)
-    SELECT $2, v.scope, v.entity, v.id, v.value, v.at, v.held FROM v WHERE NOT v.known ON CONFLICT (grp, scope, entity, id) DO NOTHING RETURNING 1),
-held AS (UPDATE evenkeel_ids t SET held = v.held
-    FROM v WHERE v.known AND t.grp = $2 AND t.scope = v.scope AND t.entity = v.entity AND t.id = v.id RETURNING 1)
-SELECT evenkeel_require((SELECT count(*) FROM memos) + (SELECT count(*) FROM moved) + (SELECT count(*) FROM ids) + (SELECT count(*) FROM held) = $1, '`+stateConflict+`')`,
-		from("u", tables.Memos(), 4), from("v", tables.IDs(), 4+len(tables.Memos()))),
-		slices.Concat([]uint32{i8, txt, i8}, arrays(tables.Memos()), arrays(tables.IDs())), nil)
 }
 
 func fieldWire(k tables.Kind) wire {
@@ -135,19 +122,20 @@ func from[T any](as string, fields []tables.Field[T], first int) string {
 	return fmt.Sprintf("unnest(%s) AS %s(%s)", strings.Join(args, ", "), as, tables.Names(fields))
 }
 
-// insertAll inserts one row for each place of the arrays; more columns have one value.
-func insertAll[T any](table string, fields []tables.Field[T], more, values []string) string {
+// insertAll inserts one row for each place of the arrays, of which the first is $first; more
+// columns have one value.
+func insertAll[T any](table string, fields []tables.Field[T], first int, more, values []string) string {
 	names := append(append([]string{}, more...), tables.Names(fields))
 	selects := append([]string{}, values...)
 	for i := range fields {
 		selects = append(selects, "u."+fields[i].Name)
 	}
-	return fmt.Sprintf("INSERT INTO %s (%s) SELECT %s FROM %s", table, strings.Join(names, ", "), strings.Join(selects, ", "), from("u", fields, len(more)+1))
+	return fmt.Sprintf("INSERT INTO %s (%s) SELECT %s FROM %s", table, strings.Join(names, ", "), strings.Join(selects, ", "), from("u", fields, first))
 }
 
 // updateAll updates the rows that are found by the first keys fields, the last of which
-// is the revision.
-func updateAll[T any](table string, fields []tables.Field[T], keys int) string {
+// is the revision; $first is the first array.
+func updateAll[T any](table string, fields []tables.Field[T], keys, first int) string {
 	sets := []string{"rev = t.rev + 1"}
 	for i := keys; i < len(fields); i++ {
 		sets = append(sets, fields[i].Name+" = u."+fields[i].Name)
@@ -156,5 +144,5 @@ func updateAll[T any](table string, fields []tables.Field[T], keys int) string {
 	for i := range keys {
 		where = append(where, "t."+fields[i].Name+" = u."+fields[i].Name)
 	}
-	return fmt.Sprintf("UPDATE %s AS t SET %s FROM %s WHERE %s", table, strings.Join(sets, ", "), from("u", fields, 2), strings.Join(where, " AND "))
+	return fmt.Sprintf("UPDATE %s AS t SET %s FROM %s WHERE %s", table, strings.Join(sets, ", "), from("u", fields, first), strings.Join(where, " AND "))
 }

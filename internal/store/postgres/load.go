@@ -77,12 +77,11 @@ func (s *Store) load(ctx context.Context, p *pipe, want *store.Want, lock bool) 
 		}, a.bytes())
 	}
 	s.loadMemory(ctx, p, want, l, lock)
-	s.loadQueues(ctx, p, want, l)
-	s.loadStreams(ctx, p, want, l)
 	if len(want.Judged) > 0 {
 		l.Units = map[string]bool{}
-		s.loadUnits(ctx, p, want, l.Units)
 	}
+	s.loadQueues(ctx, p, want, l)
+	s.loadStreams(ctx, p, want, l)
 	return l, nil
 }
 
@@ -164,6 +163,8 @@ func (o *model) bad(key string, err error) error {
 	return &store.DataError{Table: o.m.Table, Err: fmt.Errorf("table %s, key %q: %w", o.m.Table, key, err)}
 }
 
+// loadQueues reads what waits under keys, and which units of the judged records have letters
+// or parked rows; both in one statement where both are asked for.
 func (s *Store) loadQueues(ctx context.Context, p *pipe, want *store.Want, l *store.Loaded) {
 	type key struct{ table, entity string }
 	var keys []key
@@ -181,6 +182,7 @@ func (s *Store) loadQueues(ctx context.Context, p *pipe, want *store.Want, l *st
 		}
 	}
 	if len(keys) == 0 {
+		s.loadUnits(ctx, p, want, l.Units)
 		return
 	}
 	l.Queues = map[string]map[string]*store.Queue{}
@@ -196,7 +198,15 @@ func (s *Store) loadQueues(ctx context.Context, p *pipe, want *store.Want, l *st
 		}
 		l.Queues[k.table][k.entity] = q
 	}
-	p.add(ctx, s.fixed.queues, func(cells [][]byte) error {
+	st, params := s.fixed.queues, [][]byte{[]byte(want.Group), ta.bytes(), ea.bytes()}
+	if len(want.Judged) > 0 {
+		st, params = s.fixed.unitsToo, append(params, coordinates(want.Judged)...)
+	}
+	p.add(ctx, st, func(cells [][]byte) error {
+		if readInt(cells[1]) == 3 {
+			l.Units[string(cells[2])] = true
+			return nil
+		}
 		if n := int(readInt(cells[0])) - 1; n != at {
 			at, q = n, &store.Queue{}
 		}
@@ -213,19 +223,22 @@ func (s *Store) loadQueues(ctx context.Context, p *pipe, want *store.Want, l *st
 		}
 		keep()
 		return nil
-	}, []byte(want.Group), ta.bytes(), ea.bytes())
+	}, params...)
 }
 
 func (s *Store) loadUnits(ctx context.Context, p *pipe, want *store.Want, units map[string]bool) {
-	var a [4]array
-	coordinates(&a, want.Judged)
+	if len(want.Judged) == 0 {
+		return
+	}
 	p.add(ctx, s.fixed.units, func(cells [][]byte) error {
 		units[string(cells[0])] = true
 		return nil
-	}, []byte(want.Group), a[0].bytes(), a[1].bytes(), a[2].bytes(), a[3].bytes())
+	}, append([][]byte{[]byte(want.Group)}, coordinates(want.Judged)...)...)
 }
 
-func coordinates(a *[4]array, cs []event.Coordinates) {
+// coordinates are an array for each part of them but the epoch.
+func coordinates(cs []event.Coordinates) [][]byte {
+	var a [4]array
 	for i, w := range [...]wire{wireText, wireText, wireInt, wireInt} {
 		a[i].reset(w)
 	}
@@ -235,4 +248,5 @@ func coordinates(a *[4]array, cs []event.Coordinates) {
 		a[2].addInt(int64(c.Partition))
 		a[3].addInt(c.Offset)
 	}
+	return [][]byte{a[0].bytes(), a[1].bytes(), a[2].bytes(), a[3].bytes()}
 }

@@ -29,7 +29,8 @@ func (s *Store) Lock(ctx context.Context, want *store.Want) (store.Locked, error
 	l := &locked{s: s, conn: conn}
 	err = raw(conn, func(c *pgx.Conn) error {
 		p := newPipe(c)
-		s.begin(ctx, p, lockedIdleTimeout, noTimeout)
+		p.add(ctx, s.fixed.begin, nil)
+		p.add(ctx, s.fixed.settings, nil, []byte(lockTimeout), []byte(lockedIdleTimeout), []byte(noTimeout))
 		var err error
 		if l.loaded, err = s.load(ctx, p, want, true); err != nil {
 			return err
@@ -55,7 +56,13 @@ func (l *locked) Commit(ctx context.Context, b *store.Batch) error {
 	if l.conn == nil {
 		return errEnded
 	}
-	err := raw(l.conn, func(c *pgx.Conn) error { return l.s.commit(ctx, newPipe(c), b) })
+	err := raw(l.conn, func(c *pgx.Conn) error {
+		p := newPipe(c)
+		if len(b.Absent) > 0 {
+			p.add(ctx, l.s.fixed.locks, nil, absentLocks(b))
+		}
+		return l.s.commit(ctx, p, b)
+	})
 	if stale(err) {
 		tables.Discard(l.conn)
 	}

@@ -69,19 +69,15 @@ func remembered(l *store.Loaded, memos []store.MemoKey, ids []store.IDKey) func(
 	}
 }
 
-// remember writes memos and ids.
-func (w *writer) remember() {
-	if len(w.b.Memos) == 0 && len(w.b.IDs) == 0 {
-		return
-	}
+// memory are the parameters of memoryPiece.
+func (w *writer) memory() [][]byte {
 	memos := sorted(w.b.Memos, func(x, y *store.Memo) int { return compareMemos(x.MemoKey, y.MemoKey) })
 	ids := sorted(w.b.IDs, func(x, y *store.ID) int {
 		return cmp.Or(strings.Compare(x.Scope, y.Scope), strings.Compare(x.Entity, y.Entity), strings.Compare(x.ID, y.ID))
 	})
 	params := [][]byte{int8Param(int64(len(memos) + len(ids))), []byte(w.b.Group), w.now}
 	params = fieldArrays(params, tables.Memos(), memos)
-	params = fieldArrays(params, tables.IDs(), ids)
-	w.p.add(w.ctx, w.s.fixed.remember, nil, params...)
+	return fieldArrays(params, tables.IDs(), ids)
 }
 
 // texts fills three arrays of n texts each.

@@ -86,7 +86,11 @@ func (o *model) statements() {
 	params := []uint32{wires[keyWire].array}
 	o.load = newStatement(load, params, formats)
 	o.lock = newStatement(load+" ORDER BY u.n FOR UPDATE OF t", params, formats)
-	o.absent = newStatement(fmt.Sprintf("SELECT evenkeel_require((SELECT count(*) FROM %s JOIN %s AS t ON t.%s = u.k::%s) = 0, '%s')", asked, table, key, o.key.cast, stateConflict), params, nil)
+	// There is still no row, and as many wait under the keys as were seen.
+	o.absent = newStatement(fmt.Sprintf("SELECT evenkeel_require((SELECT count(*) FROM %s JOIN %s AS t ON t.%s = u.k::%s) = 0 "+
+		"AND NOT EXISTS (SELECT 1 FROM unnest($4::text[], $5::int8[]) AS w(entity, n) "+
+		"WHERE w.n <> (SELECT count(*) FROM evenkeel_parked p WHERE p.grp = $2 AND p.tbl = $3 AND p.entity = w.entity)), '%s')", asked, table, key, o.key.cast, stateConflict),
+		append(params, pgtype.TextOID, pgtype.TextOID, pgtype.TextArrayOID, pgtype.Int8ArrayOID), nil)
 	o.insertStatement(table, key)
 	o.updateStatement(table, key)
 	o.deleteStatement(table, key)

@@ -1,7 +1,6 @@
 package postgres
 
 import (
-	"cmp"
 	"context"
 	"database/sql"
 	"fmt"
@@ -16,7 +15,7 @@ import (
 
 // streams makes the statements on what waits in streams of numbers.
 func (f *fixed) stream() {
-	const txt, txts, i8, i8s = pgtype.TextOID, pgtype.TextArrayOID, pgtype.Int8OID, pgtype.Int8ArrayOID
+	const txt, txts = pgtype.TextOID, pgtype.TextArrayOID
 	fields := tables.Parkeds()
 	// Each kind of row fills the same columns, what it does not have with NULL.
 	columns := func(from string, only ...string) string {
@@ -44,9 +43,6 @@ func (f *fixed) stream() {
 ) q ORDER BY q.n, q.kind, q.place, q.id`,
 		columns("p"), store.StreamRows, columns("p", "id", "handler", "cause", "place", "due"), columns("l", "id", "handler", "place")),
 		[]uint32{txt, txts, txts}, nil)
-	f.wakeStreams = newStatement(`UPDATE evenkeel_parked p SET due = $1, rev = p.rev + 1 FROM unnest($3::text[], $4::text[], $5::int8[]) AS u(stream, entity, next)
-WHERE p.grp = $2 AND p.stream <> '' AND p.stream = u.stream AND p.entity = u.entity AND p.place < u.next AND p.cause IN ('gap', 'behind')`,
-		[]uint32{i8, txt, txts, txts, i8s}, nil)
 }
 
 // loadStreams comes after rows and memos: whoever parks an event in a stream moves its
@@ -108,22 +104,4 @@ func readField[T any](f *tables.Field[T], t *T, cell []byte) error {
 		return f.Set(t, &b)
 	}
 	return nil
-}
-
-func (w *writer) wakeStreams(all []store.WakeStream) {
-	if len(all) == 0 {
-		return
-	}
-	var streams, entities, nexts array
-	streams.reset(wireText)
-	entities.reset(wireText)
-	nexts.reset(wireInt)
-	for _, k := range sorted(all, func(x, y store.WakeStream) int {
-		return cmp.Or(strings.Compare(x.Stream, y.Stream), strings.Compare(x.Entity, y.Entity))
-	}) {
-		streams.addString(k.Stream)
-		entities.addString(k.Entity)
-		nexts.addInt(k.Next)
-	}
-	w.p.add(w.ctx, w.s.fixed.wakeStreams, nil, w.now, []byte(w.b.Group), streams.bytes(), entities.bytes(), nexts.bytes())
 }
