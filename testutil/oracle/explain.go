@@ -109,7 +109,8 @@ func (p *Prediction) refusal(e *entry) string {
 // replayed tells how a column that Modify handlers own went wrong, by running their
 // changes without the guard, and once more with the copies.
 func (p *Prediction) replayed(t *Table, key, field string, found any) (Class, bool) {
-	if !slices.Contains(t.Modify, field) {
+	owned := slices.Concat(t.Modify, t.Unclocked)
+	if !slices.Contains(owned, field) {
 		return "", false
 	}
 	for _, class := range []Class{StaleOverwrite, DuplicateEffect} {
@@ -117,7 +118,7 @@ func (p *Prediction) replayed(t *Table, key, field string, found any) (Class, bo
 		if want := p.Rows[t.Name][key]; want != nil {
 			maps.Copy(row, want.Fields)
 		}
-		for _, f := range t.Modify {
+		for _, f := range owned {
 			row[f] = nil
 		}
 		for _, e := range p.history[t.Name][key] {
