@@ -3,6 +3,7 @@ package oracle_test
 import (
 	"encoding/json"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -29,9 +30,10 @@ func walks() *oracle.Oracle {
 			if l.Type == "rejected" {
 				step.Fails = guards.Rejected
 			}
-			return oracle.Event{Type: l.Type, Source: l.Source, ID: l.ID, Version: l.Version, At: noon, Units: []oracle.Unit{step}}, nil
+			return oracle.Event{Type: l.Type, Source: l.Source, ID: l.ID, Version: l.Version, At: noon.Add(time.Duration(l.Minute) * time.Minute), Units: []oracle.Unit{step}}, nil
 		},
 		Tables: []oracle.Table{{Name: "walks", Unclocked: []string{"way"}, NoCreator: true}},
+		MaxFuture: 5 * time.Minute, From: noon, To: noon,
 	}
 }
 
@@ -84,9 +86,12 @@ func TestSequenceGoesByNumber(t *testing.T) {
 func TestSequenceTellsHowARowWentWrong(t *testing.T) {
 	t.Parallel()
 	step := func(n int64, typ, id string) line { return line{Type: typ, ID: id, Key: "w", Version: &n} }
-	want, err := walks().Predict(logOf(t, step(2, "b", "2"), step(1, "a", "1"), step(1, "a", "1")))
+	three := int64(3)
+	want, err := walks().Predict(logOf(t, step(2, "b", "2"), step(1, "a", "1"), step(1, "a", "1"), line{Type: "f", ID: "3", Key: "w", Version: &three, Minute: 60}))
 	require.NoError(t, err)
-	for found, class := range map[string]oracle.Class{"ba": oracle.StaleOverwrite, "baa": oracle.DuplicateEffect, "a": oracle.Lost} {
+	for found, class := range map[string]oracle.Class{
+		"ba": oracle.StaleOverwrite, "baa": oracle.DuplicateEffect, "baaf": oracle.StaleOverwrite, "a": oracle.Lost,
+	} {
 		report := want.Compare(oracle.Actual{Plain: true, Rows: map[string]map[string]oracle.Row{"walks": {"w": {Fields: map[string]any{"way": found}}}}})
 		require.Equal(t, 1, report.Counts[class], found)
 		require.Equal(t, 1, report.Wrong, found)
