@@ -7,11 +7,14 @@ import (
 	"github.com/evenkeel-go/evenkeel/internal/store"
 )
 
-// gaps tells of gaps that have reached a bound (R7).
+// gaps tells of gaps that have reached a bound (R7). The log has one a minute for each
+// stream name: a producer that loses numbers does so for many entities.
 func (m *Member) gaps(gs []batch.Gap) {
 	for _, g := range gs {
-		m.log(Warn, "a gap in a stream of numbers has reached its bound", "stream", g.Stream, "entity", g.Entity,
-			"missing", g.Missing, "waiting", g.Waiting, "policy", g.Policy.String(), "full", g.Full)
+		if silent, ok := m.complaints.Now("gap "+g.Stream, m.Clock.Now()); ok {
+			m.log(Warn, "a gap in a stream of numbers has reached its bound", "stream", g.Stream, "entity", g.Entity,
+				"missing", g.Missing, "waiting", g.Waiting, "policy", g.Policy.String(), "full", g.Full, "like it since the last line", silent)
+		}
 		m.Observe.Gap(g)
 	}
 }

@@ -33,9 +33,11 @@ const (
 
 // run sweeps until soft ends; what is under way then may go on until hard ends.
 func (s *sweeper) run(soft, hard context.Context) {
+	more := false
 	for {
 		d := s.m.SweepInterval
-		if s.m.Clock.Sleep(soft, d/2+rand.N(d)) != nil { //nolint:gosec // jitter
+		// As many may come to an end at a time as came at a time.
+		if !more && s.m.Clock.Sleep(soft, d/2+rand.N(d)) != nil || soft.Err() != nil { //nolint:gosec // jitter
 			return
 		}
 		for soft.Err() == nil {
@@ -60,7 +62,7 @@ func (s *sweeper) run(soft, hard context.Context) {
 			}
 		}
 		s.retain(soft)
-		s.upkeep.round(soft)
+		more = s.upkeep.round(soft)
 	}
 }
 
