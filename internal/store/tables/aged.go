@@ -103,9 +103,9 @@ func (p *Plain) CountAged(ctx context.Context, q store.AgedQuery) (n int64, firs
 		return 0, nil, err
 	}
 	where, args := agedWhere(&q)
-	err = p.Conn(ctx, func(conn *sql.Conn) error {
-		return p.Dialect.Classify(conn.QueryRowContext(ctx, p.Dialect.Rebind(fmt.Sprintf("SELECT count(*) FROM (SELECT 1 FROM %s WHERE %s LIMIT %d) AS aged",
-			Quote(q.Table.Name), where, q.Limit)), args...).Scan(&n))
+	err = p.inOrder(ctx, func(from Querier) error {
+		return from.QueryRowContext(ctx, p.Dialect.Rebind(fmt.Sprintf("SELECT count(*) FROM (SELECT 1 FROM %s WHERE %s LIMIT %d) AS aged",
+			Quote(q.Table.Name), where, q.Limit)), args...).Scan(&n)
 	})
 	return n, &found[0], err
 }

@@ -9,8 +9,8 @@
 //	early -n 10000000 -dsn postgres://… [-brokers host:port] [-mode placeholder|gap]
 //
 // Without -brokers the broker is in the process; what has been read is deleted there, so
-// that the process grows only with the consumer. Without -dsn the database is SQLite in a
-// temporary file. A run that was interrupted goes on where it was when it is given the
+// that the process grows only with the consumer. Without -dsn the database is what
+// EVENKEEL_TEST_POSTGRES names, else SQLite in a temporary file. A run that was interrupted goes on where it was when it is given the
 // same database; -n is then still how many there are to be in the end.
 package main
 
@@ -47,7 +47,7 @@ func command(ctx context.Context, args []string) (err error) {
 	flags := flag.NewFlagSet("early", flag.ContinueOnError)
 	r := &run{out: os.Stdout, count: true, first: firstPoint}
 	mode := string(placeholders)
-	dsn := flags.String("dsn", "", "postgres://… or file:…; default: SQLite in a temporary file")
+	dsn := flags.String("dsn", os.Getenv(testutil.PostgresEnv), "postgres://… or file:…; default: what "+testutil.PostgresEnv+" says, else SQLite in a temporary file")
 	flags.IntVar(&r.n, "n", 200_000, "how many early events")
 	flags.StringVar(&r.brokers, "brokers", "", "host:port of Kafka; default: one in the process")
 	flags.StringVar(&mode, "mode", mode, "placeholder, or gap for numbers that never come")

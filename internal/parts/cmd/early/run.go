@@ -9,6 +9,7 @@ import (
 	"io"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"gorm.io/gorm"
@@ -49,12 +50,21 @@ type run struct {
 	client *kclient.Client
 	topic  string
 	took   took
+	// assigned is how often the present consumer was given a partition.
+	assigned atomic.Int64
 
 	points []Point
 	rate   float64 // events per second over all
 	swept  int64
 	sweep  time.Duration
 	size   uint64
+}
+
+// OnPartition counts partitions that this consumer reads.
+func (r *run) OnPartition(p framework.Partition) {
+	if p.Assigned {
+		r.assigned.Add(1)
+	}
 }
 
 // took adds up batches.
@@ -143,11 +153,12 @@ func (silence) Log(framework.Level, string, ...any) {}
 
 // with runs a consumer whose waiting ends after the time.
 func (r *run) with(ctx context.Context, wait time.Duration, do func(*framework.Consumer) error) error {
+	r.assigned.Store(0)
 	c, err := framework.New(r.db, &framework.Config{ //nolint:contextcheck // it takes none
 		Brokers: r.brokers, Group: group, Topics: []string{r.topic}, DeadLetterTopic: r.topic + ".dlq",
 		Handlers: registry(r.mode, wait), Codec: event.Envelope(event.EnvelopeConfig{}),
 		PlaceholderAge: wait, PlaceholderPolicy: framework.PlaceholderDelete, SweepInterval: r.interval,
-		Hooks: []any{&r.took}, Logger: silence{},
+		Hooks: []any{r, &r.took}, Logger: silence{},
 	})
 	if err != nil {
 		return err
@@ -255,8 +266,8 @@ func (r *run) pass(ctx context.Context) error {
 	return r.with(ctx, time.Second, func(c *framework.Consumer) error {
 		// A member that has just begun is patient with gaps.
 		err := r.until(ctx, int64(r.partitions), func() (int64, bool) {
-			n := len(c.Stats().Partitions)
-			return int64(n), n == r.partitions
+			n := r.assigned.Load()
+			return n, n >= int64(r.partitions)
 		})
 		if err != nil {
 			return err
