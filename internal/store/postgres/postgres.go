@@ -52,7 +52,6 @@ func New(db *gorm.DB) (*Store, error) {
 		RowID:       "ctid",
 		Now:         "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint",
 		Marks:       "json_to_recordset($1::json) AS m(id text, rev bigint)",
-		Keys:        "json_to_recordset($1::json) AS m(tbl text, entity text)",
 		Rebind:      func(q string) string { return q },
 		Classify:    classify,
 		Lost:        lost,

@@ -43,7 +43,6 @@ func New(db *gorm.DB) (*Store, error) {
 		RowID:       "rowid",
 		Now:         "CAST(unixepoch('now', 'subsec') * 1000000 AS integer)",
 		Marks:       "(SELECT value ->> 'id' AS id, value ->> 'rev' AS rev FROM json_each($1)) AS m",
-		Keys:        "(SELECT value ->> 'tbl' AS tbl, value ->> 'entity' AS entity FROM json_each($1)) AS m",
 		Rebind:      func(q string) string { return parameter.ReplaceAllString(q, "?$1") },
 		Classify:    classify,
 		Lost:        classify, // a COMMIT that failed was not done

@@ -28,9 +28,6 @@ type Dialect struct {
 	// Marks is a FROM item named m with columns id and rev, made of a JSON list
 	// [{"id": …, "rev": …}] in the parameter $1.
 	Marks string
-	// Keys is a FROM item named m with columns tbl and entity, made of a JSON list
-	// [{"tbl": …, "entity": …}] in the parameter $1.
-	Keys string
 	// Rebind turns $1 into what the driver takes.
 	Rebind func(string) string
 	// Classify turns a driver's error into one of package store.

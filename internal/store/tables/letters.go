@@ -90,53 +90,46 @@ func (p *Plain) Due(ctx context.Context, group string, now time.Time, d time.Dur
 		if err := p.byIndex(ctx, q); err != nil {
 			return err
 		}
-		type key struct {
-			Table  string `json:"tbl"`
-			Entity string `json:"entity"`
-		}
+		type key struct{ table, entity string }
 		var keys []key
-		turn := map[key]int{} // the most overdue first
+		seen := map[key]bool{}
 		// A row that another sweeper is just claiming is skipped, and its key with it
 		// unless another of its rows is due, too; then revisions decide.
 		err := p.query(ctx, q, "SELECT tbl, entity FROM evenkeel_parked WHERE grp = $1 AND due <= $2 ORDER BY due LIMIT $3"+p.Dialect.SkipLocked,
 			[]any{group, now.UnixMicro(), limit}, func(rows *sql.Rows) error {
 				var k key
-				err := rows.Scan(&k.Table, &k.Entity)
-				if _, ok := turn[k]; !ok {
-					turn[k] = len(keys)
+				err := rows.Scan(&k.table, &k.entity)
+				if !seen[k] {
+					seen[k] = true
 					keys = append(keys, k)
 				}
 				return err
 			})
-		if err != nil || len(keys) == 0 {
-			return err
-		}
-		list, err := json.Marshal(keys)
 		if err != nil {
 			return err
 		}
 		var claim []store.Mark
-		// The due ones first: a due row that stood behind perKey others would be found by
-		// each call and claimed by none.
-		err = p.query(ctx, q, "SELECT "+Names(fields)+" FROM (SELECT p.*, row_number() OVER (PARTITION BY p.tbl, p.entity ORDER BY (p.due <= $3) DESC, p.place, p.id) AS n FROM "+
-			p.Dialect.Keys+" CROSS JOIN evenkeel_parked p WHERE p.grp = $2 AND p.tbl = m.tbl AND p.entity = m.entity) AS q WHERE n <= $4 ORDER BY place, n",
-			[]any{string(list), group, now.UnixMicro(), perKey}, func(rows *sql.Rows) error {
-				r, err := Scan(rows, fields)
-				if err != nil {
-					return err
-				}
-				parked = append(parked, r)
-				if !r.Due.After(now) {
-					claim = append(claim, store.Mark{ID: r.ID, Rev: r.Rev})
-				}
-				return nil
-			})
-		if err != nil {
-			return err
+		for _, k := range keys {
+			// The due ones first: a due row that stood behind perKey others would be
+			// found by each call and claimed by none.
+			from := len(parked)
+			err := p.query(ctx, q, "SELECT "+Names(fields)+" FROM evenkeel_parked WHERE grp = $1 AND tbl = $2 AND entity = $3 ORDER BY (due <= $4) DESC, place, id LIMIT $5",
+				[]any{group, k.table, k.entity, now.UnixMicro(), perKey}, func(rows *sql.Rows) error {
+					r, err := Scan(rows, fields)
+					if err != nil {
+						return err
+					}
+					parked = append(parked, r)
+					if !r.Due.After(now) {
+						claim = append(claim, store.Mark{ID: r.ID, Rev: r.Rev})
+					}
+					return nil
+				})
+			if err != nil {
+				return err
+			}
+			slices.SortStableFunc(parked[from:], func(a, b *store.Parked) int { return cmp.Compare(a.Place, b.Place) })
 		}
-		slices.SortStableFunc(parked, func(a, b *store.Parked) int {
-			return cmp.Compare(turn[key{a.Table, a.Entity}], turn[key{b.Table, b.Entity}])
-		})
 		if len(claim) == 0 {
 			return nil
 		}
