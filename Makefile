@@ -11,6 +11,9 @@ PARALLEL ?= 4
 # How long each fuzz target runs.
 FUZZTIME ?= 20s
 
+# How many early events to measure.
+N ?= 200000
+
 # Run as a binary and not by go run, which would not pass an interrupt's end on.
 PARTS := .bin/parts
 
@@ -51,6 +54,11 @@ kafka: $(PARTS) ## Run Apache Kafka until Ctrl-C (needs Java, Maven); ARGS="-por
 .PHONY: postgres
 postgres: $(PARTS) ## Run PostgreSQL until Ctrl-C; ARGS="-port 5432"
 	@$(PARTS) postgres $(ARGS)
+
+.PHONY: early
+early: $(PARTS) ## Measure N (200000) early events on PostgreSQL, or elsewhere: ARGS="-dsn … -mode gap"
+	@go build -o .bin/early ./internal/parts/cmd/early
+	@$(PARTS) run -postgres .bin/early -n $(N) $(ARGS)
 
 .PHONY: lint
 lint: $(GOLANGCI_LINT) ## Check the code, the imports that the design allows, and the formatting

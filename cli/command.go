@@ -65,7 +65,7 @@ table evenkeel_dead_letters with its bytes, the reason and the numbers compared.
 	}
 	group(letters)
 	letters.AddCommand(a.listCommand(), a.showCommand())
-	root.AddCommand(a.migrateCommand(), letters, a.parkedCommand(), a.placeholdersCommand(), a.versionCommand())
+	root.AddCommand(a.migrateCommand(), letters, a.parkedCommand(), a.placeholdersCommand(), a.streamsCommand(), a.versionCommand())
 	root.CompletionOptions.HiddenDefaultCmd = true
 	// The subcommands inherit these two.
 	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages", ".FlagUsagesWrapped 80"))

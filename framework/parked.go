@@ -60,7 +60,17 @@ func Parked(ctx context.Context, db *gorm.DB, f ParkedFilter) (events []ParkedEv
 	if limit <= 0 {
 		limit = defaultParked
 	}
-	rows, err := db.WithContext(ctx).Raw(`SELECT id, grp, cause, place, stream, handler, tbl, entity, event_type, event_id, source, occurred_at,
+	tx := db.WithContext(ctx)
+	if tx.Name() == "postgres" {
+		// While statistics are older than the rows it would read and sort all of them.
+		tx = tx.Begin().Exec("SET LOCAL enable_sort = off")
+		if tx.Error != nil {
+			return nil, fmt.Errorf("read parked events: %w", tx.Error)
+		}
+		tx = tx.Session(&gorm.Session{NewDB: true})
+		defer tx.Rollback() // it has only read
+	}
+	rows, err := tx.Raw(`SELECT id, grp, cause, place, stream, handler, tbl, entity, event_type, event_id, source, occurred_at,
 		due, expires, attempts, first_failed, last_failed, error_type, error, topic, partition, log_offset
 		FROM evenkeel_parked`+where+" ORDER BY grp, tbl, entity, place, id LIMIT ?", append(args, limit)...).Rows()
 	if err != nil {

@@ -1,5 +1,5 @@
 // Command orders is Evenkeel's demo. The package service is the consumer as a user would
-// write it: start with its model.go and handlers.go. The package stage is what is built
+// write it: start with its handlers.go. The package stage is what is built
 // around it to show that it holds: a broker, a stream in which everything goes wrong,
 // members that are killed, a naive consumer beside it, and an oracle that counts.
 package main

@@ -7,15 +7,18 @@ import (
 	"github.com/evenkeel-go/evenkeel/internal/store"
 )
 
-// gaps tells of gaps that have reached a bound (R7, R14).
+// gaps tells of gaps that have reached a bound (R7, R14). The log has one a minute for each
+// stream name: a producer that loses events does so for many entities.
 func (m *Member) gaps(gs []batch.Gap) {
 	for _, g := range gs {
-		what := "a gap in a stream of numbers has reached its bound"
-		if g.Node != "" {
-			what = "an event's causes have not come within the bound"
+		if silent, ok := m.complaints.Now("gap "+g.Stream, m.Clock.Now()); ok {
+			what := "a gap in a stream of numbers has reached its bound"
+			if g.Node != "" {
+				what = "an event's causes have not come within the bound"
+			}
+			m.log(Warn, what, "stream", g.Stream, "entity", g.Entity, "node", g.Node,
+				"missing", g.Missing, "waiting", g.Waiting, "policy", g.Policy.String(), "full", g.Full, "like it since the last line", silent)
 		}
-		m.log(Warn, what, "stream", g.Stream, "entity", g.Entity, "node", g.Node,
-			"missing", g.Missing, "waiting", g.Waiting, "policy", g.Policy.String(), "full", g.Full)
 		m.Observe.Gap(g)
 	}
 }

@@ -40,9 +40,11 @@ func (s *sweeper) run(soft, hard context.Context) {
 	defer stop()
 	s.m.Spawn.Go("renewals", func() { s.renewals(renewing) })
 	defer s.slow.Wait()
+	more := false
 	for {
 		d := s.m.SweepInterval
-		if s.m.Clock.Sleep(soft, d/2+rand.N(d)) != nil { //nolint:gosec // jitter
+		// As many may come to an end at a time as came at a time.
+		if !more && s.m.Clock.Sleep(soft, d/2+rand.N(d)) != nil || soft.Err() != nil { //nolint:gosec // jitter
 			return
 		}
 		for soft.Err() == nil {
@@ -67,7 +69,7 @@ func (s *sweeper) run(soft, hard context.Context) {
 			}
 		}
 		s.retain(soft)
-		s.upkeep.round(soft)
+		more = s.upkeep.round(soft)
 	}
 }
 

@@ -72,35 +72,36 @@ const (
 	countOld = 100_000
 )
 
-// round does the next portions.
-func (u *upkeep) round(ctx context.Context) {
+// round does the next portions, and reports whether more are left that should not wait.
+func (u *upkeep) round(ctx context.Context) (more bool) {
 	if len(u.walks) == 0 {
 		now := u.m.Clock.Now()
 		if now.Before(u.look) {
-			return
+			return false
 		}
 		every := u.every()
 		u.look = now.Add(every/2 + rand.N(every)) //nolint:gosec // jitter
 		if err := u.begin(ctx, now); err != nil {
 			u.m.log(Debug, "old placeholders and tombstones are left to the next look", "error", err)
-			return
+			return false
 		}
 	}
 	for range upkeepPages {
 		if len(u.walks) == 0 || ctx.Err() != nil {
-			return
+			return false
 		}
 		w := u.walks[0]
 		done, err := u.step(ctx, w)
 		if err != nil {
 			u.m.log(Debug, "old placeholders and tombstones are left to the next look", "table", w.table.Name, "error", err)
 			u.walks = nil
-			return
+			return false
 		}
 		if done {
 			u.walks = u.walks[1:]
 		}
 	}
+	return len(u.walks) > 0
 }
 
 // every is the time between two looks: a tenth of the age that counts, within bounds.

@@ -152,11 +152,11 @@ func TestTheSweepTakesPortions(t *testing.T) {
 	u, _, _ := tended(t, o, guards.Placeholder, rows)
 	u.m.PlaceholderPolicy = PlaceholderDelete
 	for round := 1; round <= 2; round++ {
-		u.round(t.Context())
+		require.True(t, u.round(t.Context()), "the rest does not wait")
 		require.Equal(t, round*upkeepPages*upkeepRows, o.removed())
 		require.Zero(t, o.counted)
 	}
-	u.round(t.Context())
+	require.False(t, u.round(t.Context()))
 	require.Equal(t, rows, o.removed())
 	require.Equal(t, 1, o.counted, "what is left is told in the end")
 	u.round(t.Context())

@@ -172,11 +172,17 @@ func (o *Oracle) admit(p *Prediction, log []event.Record) error {
 			}
 			e := &entry{record: r, event: event, unit: u, at: micros, verdict: v, copy: copied}
 			e.stamp = Stamp{Number: micros, Source: short(source), ID: short(id)}
+			if u.Rule == Sequence {
+				if u.Fails != "" {
+					return fmt.Errorf("record %d/%d: %w", r.Partition, r.Offset, errSequenceFails)
+				}
+				e.noStamp = ev.Version == nil
+			}
 			if t.ByVersion {
 				if ev.Version != nil {
 					e.stamp.Number = *ev.Version
 				}
-				e.noStamp = ev.Version == nil && u.Rule != Always && u.Rule != Once
+				e.noStamp = e.noStamp || ev.Version == nil && u.Rule != Always && u.Rule != Once
 			}
 			p.history[u.Table][u.Key] = append(p.history[u.Table][u.Key], e)
 		}
@@ -268,7 +274,7 @@ func (e *entry) fails() guards.Reason {
 // carries reports whether the entity's row certainly, or possibly, carries the stamp of e
 // when e is judged.
 func (p *Prediction) carries(e *entry) (certain, possible bool) {
-	if e.unit.Rule == Once {
+	if e.unit.Rule == Once || e.unit.Rule == Sequence {
 		return p.remembered(e)
 	}
 	if e.noStamp || e.unit.Rule == Always || e.unit.Fails == guards.Poison {
@@ -310,7 +316,7 @@ const anyModify = "@modify"
 // written are the fields on which a unit leaves its stamp.
 func written(t *Table, u *Unit) []string {
 	switch u.Rule {
-	case Once:
+	case Once, Sequence:
 		return nil
 	case Modify, Always:
 		return []string{anyModify}

@@ -12,12 +12,9 @@ func (p *Prediction) explain(t *Table, key, field string, want, found any) Devia
 	d := Deviation{Class: Lost, Table: t.Name, Key: key, Field: field, Expected: show(want), Found: show(found)}
 	about := fmt.Sprintf("%s %s: %s must be %s and is %s", t.Name, key, field, d.Expected, d.Found)
 	history := p.history[t.Name][key]
-	if class, ok := p.replayed(t, key, field, found); ok {
-		d.Class = class
-		d.Story = about + ", which is what comes out when stale events apply too"
-		if class == DuplicateEffect {
-			d.Story = about + ", which is what comes out when copies apply again"
-		}
+	if r, ok := p.replayed(t, key, field, found); ok {
+		d.Class = r.class
+		d.Story = about + ", which is what comes out when " + r.story
 		return d
 	}
 	winner := p.winner(t, history, field, want)
@@ -106,32 +103,44 @@ func (p *Prediction) refusal(e *entry) string {
 	return ""
 }
 
+// replay is a way to run the changes of Modify handlers wrongly.
+type replay struct {
+	class           Class
+	story           string
+	copies, refused bool
+}
+
 // replayed tells how a column that Modify handlers own went wrong, by running their
-// changes without the guard, and once more with the copies.
-func (p *Prediction) replayed(t *Table, key, field string, found any) (Class, bool) {
-	if !slices.Contains(t.Modify, field) {
-		return "", false
+// changes without the guard, then with the copies, then with what must be refused.
+func (p *Prediction) replayed(t *Table, key, field string, found any) (replay, bool) {
+	owned := slices.Concat(t.Modify, t.Unclocked)
+	if !slices.Contains(owned, field) {
+		return replay{}, false
 	}
-	for _, class := range []Class{StaleOverwrite, DuplicateEffect} {
+	for _, r := range [...]replay{
+		{StaleOverwrite, "stale events apply too", false, false},
+		{DuplicateEffect, "copies apply again", true, false},
+		{StaleOverwrite, "events that must be refused apply too", true, true},
+	} {
 		row := map[string]any{}
 		if want := p.Rows[t.Name][key]; want != nil {
 			maps.Copy(row, want.Fields)
 		}
-		for _, f := range t.Modify {
+		for _, f := range owned {
 			row[f] = nil
 		}
 		for _, e := range p.history[t.Name][key] {
 			u := e.unit
-			if u.Rule == Set || u.Change == nil || u.Fails != "" || u.Refuses || e.verdict != admitted || e.copy && class == StaleOverwrite {
+			if u.Rule == Set || u.Change == nil || u.Fails != "" || u.Refuses || e.copy && !r.copies || e.verdict != admitted && !r.refused {
 				continue
 			}
 			u.Change(row)
 		}
 		if equal(row[field], found) {
-			return class, true
+			return r, true
 		}
 	}
-	return "", false
+	return replay{}, false
 }
 
 // tell names an event for people.

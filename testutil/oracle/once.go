@@ -41,11 +41,11 @@ func (p *Prediction) settleOnce(units []*entry) {
 	}
 }
 
-// remembered reports whether the id of e was certainly, or possibly, known when e was
-// judged.
+// remembered reports whether the id of e, which is under Once or Sequence, was certainly,
+// or possibly, known when e was judged.
 func (p *Prediction) remembered(e *entry) (certain, possible bool) {
 	for _, o := range p.history[e.unit.Table][e.unit.Key] {
-		if o == e || o.verdict != admitted || o.unit.Rule != Once || o.identity() != e.identity() || !o.mayPrecede(e) {
+		if o == e || o.verdict != admitted || o.unit.Rule != e.unit.Rule || o.identity() != e.identity() || !o.mayPrecede(e) {
 			continue
 		}
 		certain, possible = certain || o.before(e), true

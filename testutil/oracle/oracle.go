@@ -50,6 +50,9 @@ type Table struct {
 	Set []string
 	// Modify are the fields that Modify handlers under a timestamp or version own.
 	Modify []string
+	// Unclocked are the fields that Modify handlers under Once or Sequence own: no clock
+	// belongs to them.
+	Unclocked []string
 	// Project computes derived fields; the row has all fields of Set and Modify.
 	Project func(row map[string]any)
 	// ByVersion orders by Event.Version instead of Event.At.
@@ -68,7 +71,8 @@ type Event struct {
 	ID string
 	// At is when it happened; zero is the record's timestamp.
 	At time.Time
-	// Version counts in tables that are ordered by version; nil is none.
+	// Version counts in tables that are ordered by version, and under Sequence; nil is
+	// none.
 	Version *int64
 	// Units are its effects, one for each handler. An event without is one that nobody
 	// handles.
@@ -90,6 +94,10 @@ const (
 	// in any order: its Change must commute with all others. The oracle remembers ids
 	// without end.
 	Once
+	// Sequence changes the row in the order of Event.Version, each number once, from 1 on.
+	// The oracle knows no bounds of a gap, and takes the row's events for all that use up
+	// its numbers.
+	Sequence
 )
 
 // Unit is an event's effect under one handler on one entity.

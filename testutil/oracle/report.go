@@ -66,6 +66,16 @@ func (r *Report) Clean() bool { return len(r.Deviations) == 0 }
 // IsWrong reports whether a row deviates.
 func (r *Report) IsWrong(table, key string) bool { return r.wrong[[2]string{table, key}] }
 
+// WrongIn is how many rows of a table deviate.
+func (r *Report) WrongIn(table string) (n int) {
+	for row := range r.wrong {
+		if row[0] == table {
+			n++
+		}
+	}
+	return n
+}
+
 // add records a deviation of a row.
 func (r *Report) add(d Deviation) {
 	r.Deviations = append(r.Deviations, d)
@@ -82,21 +92,25 @@ func (r *Report) note(d Deviation) {
 	r.Counts[d.Class]++
 }
 
-// Samples returns up to n deviations, of different classes and rows as far as there are.
+// Samples returns up to n deviations, of different classes, tables and rows as far as there
+// are.
 func (r *Report) Samples(n int) []Deviation {
 	var out []Deviation
 	taken := map[int]bool{}
-	rows := map[[2]string]bool{}
+	rows, tables := map[[2]string]bool{}, map[string]bool{}
 	for pass := 0; len(out) < n && pass < n; pass++ {
 		for _, class := range Classes() {
-			i := slices.IndexFunc(r.Deviations, func(d Deviation) bool {
-				return d.Class == class && !rows[[2]string{d.Table, d.Key}]
-			})
+			fits := func(d Deviation) bool { return d.Class == class && !rows[[2]string{d.Table, d.Key}] }
+			i := slices.IndexFunc(r.Deviations, func(d Deviation) bool { return fits(d) && !tables[d.Table] })
+			if i < 0 {
+				i = slices.IndexFunc(r.Deviations, fits)
+			}
 			if i < 0 || taken[i] || len(out) == n {
 				continue
 			}
 			taken[i] = true
 			rows[[2]string{r.Deviations[i].Table, r.Deviations[i].Key}] = true
+			tables[r.Deviations[i].Table] = true
 			out = append(out, r.Deviations[i])
 		}
 	}

@@ -26,6 +26,7 @@ func (p *Prediction) predictRow(t *Table, key string, all []*entry) error {
 
 	// Blind failures do not depend on the row; missing rows do.
 	p.settleSet(units)
+	p.settleSequence(units, scattered)
 	made := p.settleMissing(units, foreign, scattered)
 	p.settleOnce(units)
 
@@ -39,6 +40,9 @@ func (p *Prediction) predictRow(t *Table, key string, all []*entry) error {
 	for _, f := range slices.Concat(t.Set, t.Modify) {
 		row.Fields[f], row.Clocks[f] = nil, Stamp{}
 	}
+	for _, f := range t.Unclocked {
+		row.Fields[f] = nil
+	}
 	row.Clocks[Exists] = Stamp{}
 	if foreign {
 		row.State = guards.Foreign
@@ -49,6 +53,7 @@ func (p *Prediction) predictRow(t *Table, key string, all []*entry) error {
 	}
 	p.applyModifies(t, key, row, units, scattered)
 	p.applyOnce(row, units)
+	applySequence(row, units)
 	if t.Project != nil {
 		t.Project(row.Fields)
 	}
@@ -171,7 +176,7 @@ func (p *Prediction) applyModifies(t *Table, key string, row *Row, units []*entr
 	count := 0
 	for _, e := range units {
 		u := e.unit
-		if e.never || u.Rule == Set || u.Rule == Once {
+		if e.never || u.Rule == Set || u.Rule == Once || u.Rule == Sequence {
 			continue
 		}
 		count++

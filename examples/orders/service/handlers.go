@@ -1,7 +1,6 @@
 package service
 
 import (
-	"context"
 	"time"
 
 	"github.com/evenkeel-go/evenkeel/guards"
@@ -12,60 +11,27 @@ import (
 // What is older becomes a dead letter: somebody should look at it.
 const MaxLateness = 24 * time.Hour
 
-// Created is the payload of order.created.
-type Created struct {
-	Customer string `json:"customer"`
-	Amount   int64  `json:"amount"`
-}
+// MissingScan is how long a shipment waits for a number before it is a dead letter, too.
+const MissingScan = time.Hour
 
-// Changed is the payload of order.changed: the amount is another one now.
-type Changed struct {
-	Amount int64 `json:"amount"`
-}
-
-// Shipped is the payload of order.shipped.
-type Shipped struct {
-	Carrier string `json:"carrier"`
-}
-
-// Nothing is the payload of events that say all by their type and time.
-type Nothing struct{}
-
-// Handlers says what each event states about its order. None looks at the row, so the
-// order in which events come does not matter.
+// Handlers says what each event does to which row.
 func Handlers() *handlers.Registry {
 	reg := handlers.NewRegistry(guards.Timestamp(), guards.MaxLateness(MaxLateness))
+
+	// These state facts and don't look at the row, so they need no order.
 	handlers.Set(reg, "order.created", created, handlers.Creates(), handlers.Writes("Customer", "Amount", "PlacedAt"))
 	handlers.Set(reg, "order.changed", changed, handlers.Writes("Amount"))
 	handlers.Set(reg, "order.paid", paid, handlers.Writes("PaidAt"))
 	handlers.Set(reg, "order.shipped", shipped, handlers.Writes("Carrier", "ShippedAt"))
 	handlers.Set(reg, "order.cancelled", cancelled, handlers.Writes("CancelledAt"))
 	handlers.Project(reg, status, handlers.Writes("Status"))
+
+	// These need the order of their numbers: what is early waits in the database.
+	inOrder := guards.Sequence(guards.GapTimeout(MissingScan))
+	handlers.Modify(reg, "shipment.scanned", scanned, inOrder, handlers.Writes("Route", "Scans"))
+	handlers.Modify(reg, "shipment.delivered", delivered, inOrder, handlers.Writes("Route", "Delivered"))
+
+	// This needs no order, but each event once.
+	handlers.Modify(reg, "order.created", counted, guards.Once(), handlers.Key(customer), handlers.Writes("Orders", "Ordered"))
 	return reg
-}
-
-func created(_ context.Context, d *handlers.Delivery[Created, Order]) error {
-	d.Entity.Customer, d.Entity.Amount = d.Payload.Customer, d.Payload.Amount
-	d.Entity.PlacedAt = &d.Event.OccurredAt
-	return nil
-}
-
-func changed(_ context.Context, d *handlers.Delivery[Changed, Order]) error {
-	d.Entity.Amount = d.Payload.Amount
-	return nil
-}
-
-func paid(_ context.Context, d *handlers.Delivery[Nothing, Order]) error {
-	d.Entity.PaidAt = &d.Event.OccurredAt
-	return nil
-}
-
-func shipped(_ context.Context, d *handlers.Delivery[Shipped, Order]) error {
-	d.Entity.Carrier, d.Entity.ShippedAt = d.Payload.Carrier, &d.Event.OccurredAt
-	return nil
-}
-
-func cancelled(_ context.Context, d *handlers.Delivery[Nothing, Order]) error {
-	d.Entity.CancelledAt = &d.Event.OccurredAt
-	return nil
 }

@@ -1,6 +1,10 @@
+// Package service keeps the tables of a shop right from its events: orders, shipments and
+// what customers have ordered, one for each way that an event can need its row.
 package service
 
 import (
+	"context"
+	"fmt"
 	"strings"
 
 	"gorm.io/driver/postgres"
@@ -20,21 +24,33 @@ func Open(dsn string) (*gorm.DB, error) {
 	return gorm.Open(postgres.Open(dsn), config)
 }
 
-// Settings are what a member needs to know.
-type Settings struct {
-	Brokers, Group, Topic string
-	BatchSize             int // 0 is the framework's default
+// Migrate makes the tables: Evenkeel's own, and the service's.
+func Migrate(ctx context.Context, db *gorm.DB) error {
+	if err := framework.Migrate(ctx, db); err != nil {
+		return err
+	}
+	if err := db.WithContext(ctx).AutoMigrate(&Order{}, &Shipment{}, &Customer{}); err != nil {
+		return fmt.Errorf("make the tables of the shop: %w", err)
+	}
+	return nil
 }
 
-// Consumer makes a member of the group that keeps the orders. Hooks may watch it.
+// Settings are what a member needs to know.
+type Settings struct {
+	Brokers, Group    string
+	Orders, Shipments string // the topics
+	BatchSize         int    // 0 is the framework's default
+}
+
+// Consumer makes a member of the group that keeps the tables. Hooks may watch it.
 func Consumer(db *gorm.DB, s Settings, hooks ...any) (*framework.Consumer, error) {
 	return framework.New(db, &framework.Config{
-		Brokers: s.Brokers, Group: s.Group, Topics: []string{s.Topic}, DeadLetterTopic: DeadLetterTopic(s.Topic),
+		Brokers: s.Brokers, Group: s.Group, Topics: []string{s.Orders, s.Shipments}, DeadLetterTopic: DeadLetterTopic(s.Orders),
 		Handlers: Handlers(), BatchSize: s.BatchSize, Hooks: hooks,
 		// A member that dies is noticed after six seconds.
 		Kafka: map[string]any{"session.timeout.ms": 6000, "heartbeat.interval.ms": 500},
 	})
 }
 
-// DeadLetterTopic is where the letters of a topic go.
-func DeadLetterTopic(topic string) string { return topic + ".dlq" }
+// DeadLetterTopic is where the letters go, called after the orders' topic.
+func DeadLetterTopic(orders string) string { return orders + ".dlq" }

@@ -16,11 +16,11 @@ import (
 	"github.com/evenkeel-go/evenkeel/guards"
 )
 
-// The arm "by hand" does the same work as Evenkeel and does it right, with what one has
+// The arm "by hand" keeps the orders as Evenkeel does and does it right, with what one has
 // without a framework: one GORM transaction and one synchronous offset commit per event.
 // It bounds what it reads, since it is there to be timed.
 const (
-	handRecords = 20_000
+	handRecords = int64(20_000)
 	handTime    = time.Minute
 )
 
@@ -57,7 +57,7 @@ type handLetter struct {
 var errEnough = errors.New("enough")
 
 // byHand consumes, and returns what it has read and how long that took.
-func byHand(ctx context.Context, db *gorm.DB, c *cluster, topic, group string, ends map[int32]int64, progress func(int64)) ([]event.Record, time.Duration, error) {
+func byHand(ctx context.Context, db *gorm.DB, c *cluster, topic, group string, ends places, progress func(int64)) ([]event.Record, time.Duration, error) {
 	consumer, err := kafka.NewConsumer(quiet(kafka.ConfigMap{
 		"bootstrap.servers": c.brokers, "group.id": group, "auto.offset.reset": "earliest",
 		"enable.auto.commit": false, "fetch.queue.backoff.ms": 10,
@@ -85,7 +85,7 @@ func byHand(ctx context.Context, db *gorm.DB, c *cluster, topic, group string, e
 		}
 		records = append(records, r)
 		progress(int64(len(records)))
-		if len(records) == handRecords || since(began) > handTime {
+		if int64(len(records)) == handRecords || since(began) > handTime {
 			return errEnough
 		}
 		return nil

@@ -29,9 +29,9 @@ func (s *performance) consume(ctx context.Context, stream []message) (rate float
 	if err := w.until(ctx, s.settled); err != nil {
 		return 0, err
 	}
-	s.say("producing %d of %d records about %d orders to %d partitions", len(first), len(stream), s.orders, s.partitions)
+	s.say("producing %d of %d records to %d partitions", len(first), len(stream), len(s.topics())*s.partitions)
 	produced := make(chan error, 1)
-	go func() { produced <- s.cluster.produce(ctx, s.topic, first) }()
+	go func() { produced <- s.cluster.produce(ctx, first) }()
 	w.samples = append(w.samples, sample{now(), 0})
 	err = w.until(ctx, func() (bool, error) { return w.done >= int64(len(first))*2/5, nil })
 	if err != nil {
@@ -52,16 +52,19 @@ func (s *performance) consume(ctx context.Context, stream []message) (rate float
 		return 0, err
 	}
 	s.say("%s added; producing the other %d records", added.name, len(rest))
-	if err := s.cluster.produce(ctx, s.topic, rest); err != nil {
+	if err := s.cluster.produce(ctx, rest); err != nil {
 		return 0, err
 	}
-	if s.ends, err = s.cluster.ends(ctx, s.topic, s.partitions); err != nil {
+	if s.ends, err = s.cluster.ends(ctx, s.partitions, s.topics()...); err != nil {
 		return 0, err
 	}
 	if err := w.until(ctx, w.finished(ctx)); err != nil {
 		return 0, err
 	}
-	s.say("everything is read and committed; stopping the members")
+	if err := s.waits.look(ctx, s.db.DB, s.options.group, true); err != nil {
+		return 0, err
+	}
+	s.say("everything is read and committed: %s; stopping the members", s.waits.now)
 	return rate, s.group.stop()
 }
 
@@ -75,7 +78,8 @@ func (s *performance) settled() (bool, error) {
 			busy++
 		}
 	}
-	return sum.Partitions == s.partitions && busy == min(members, s.partitions), nil
+	all := len(s.topics()) * s.partitions
+	return sum.Partitions == all && busy == min(members, all), nil
 }
 
 // watch follows the group through its ledger: what is in there has happened, whoever did
@@ -122,8 +126,10 @@ func (w *watch) until(ctx context.Context, wanted func() (bool, error)) error {
 		if err := w.group.failed(); err != nil {
 			return err
 		}
-		report, living := w.group.sum()
-		w.step("evenkeel", done, w.total, fmt.Sprintf("%d members, placeholders %d made %d completed", living, report.Made, report.Completed))
+		if err := w.waits.look(ctx, w.db.DB, w.options.group, false); err != nil {
+			return err
+		}
+		w.step("evenkeel", done, w.total, w.waits.now.String())
 		if done != mark {
 			moved, mark = now(), done
 		}
@@ -133,20 +139,21 @@ func (w *watch) until(ctx context.Context, wanted func() (bool, error)) error {
 	}
 }
 
-// finished reports whether Kafka has been told that everything is done, which comes last:
-// after the rows, and after the letters' copies on the dead-letter topic.
+// sweepBound is how long parked events may stay when everything is read: what was not
+// applied by the event that it waited for is the sweepers', who come every second.
+const sweepBound = 15 * time.Second
+
+// finished reports whether Kafka has been told that everything is done, which comes after
+// the rows, and after the letters' copies on the dead-letter topic; and whether nothing
+// waits any more.
 func (w *watch) finished(ctx context.Context) func() (bool, error) {
-	asked := time.Time{}
-	var end int64
-	for _, e := range w.ends {
-		end += e
-	}
+	asked, read := time.Time{}, time.Time{}
 	return func() (bool, error) {
-		if w.done < end || since(asked) < 100*time.Millisecond {
+		if w.done < w.ends.sum() || since(asked) < 100*time.Millisecond {
 			return false, nil
 		}
 		asked = now()
-		committed, err := w.cluster.committed(ctx, w.options.group, w.topic, w.partitions)
+		committed, err := w.cluster.committed(ctx, w.options.group, w.ends)
 		if err != nil {
 			return false, err
 		}
@@ -155,7 +162,11 @@ func (w *watch) finished(ctx context.Context) func() (bool, error) {
 				return false, nil
 			}
 		}
-		return true, nil
+		if read.IsZero() {
+			read = now()
+		}
+		err = w.waits.look(ctx, w.db.DB, w.options.group, true)
+		return w.waits.now.Parked == 0 || since(read) > sweepBound, err
 	}
 }
 

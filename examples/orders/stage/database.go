@@ -11,7 +11,6 @@ import (
 	"gorm.io/gorm"
 
 	"github.com/evenkeel-go/evenkeel/examples/orders/service"
-	"github.com/evenkeel-go/evenkeel/framework"
 )
 
 // database is where the rows are: a SQLite file, or a schema of its own in PostgreSQL.
@@ -51,13 +50,18 @@ func openDatabase(ctx context.Context, o *options, dir string) (*database, error
 	return d, nil
 }
 
-// migrate makes the tables: Evenkeel's own, and the services'.
+// others are the models of the consumers beside the service.
+func others() []any {
+	return []any{&NaiveOrder{}, &NaiveShipment{}, &NaiveCustomer{}, &HandOrder{}, &handLedger{}, &handLetter{}}
+}
+
+// migrate makes the tables.
 func (d *database) migrate(ctx context.Context) error {
-	if err := framework.Migrate(ctx, d.DB); err != nil {
+	if err := service.Migrate(ctx, d.DB); err != nil {
 		return err
 	}
-	if err := d.WithContext(ctx).AutoMigrate(&service.Order{}, &NaiveOrder{}, &HandOrder{}, &handLedger{}, &handLetter{}); err != nil {
-		return fmt.Errorf("make the tables of the orders: %w", err)
+	if err := d.WithContext(ctx).AutoMigrate(others()...); err != nil {
+		return fmt.Errorf("make the other consumers' tables: %w", err)
 	}
 	return nil
 }

@@ -1,9 +1,9 @@
 package stage
 
 import (
-	"cmp"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -22,14 +22,17 @@ const (
 	futureRate     = 0.002
 	poisonRate     = 0.001
 	unhandledRate  = 0.01
-	longCopyRate   = 0.001 // copies that come a day later: not late, but duplicates
-	minEvents      = 1000  // below that a rate makes nothing of a mishap
-	minPerOrder    = 4
+	lateCreateRate = 0.06           // of the orders: created is held back, so that others come before it
+	longCopyRate   = 0.001          // copies that come a day later: not late, but duplicates
+	minEvents      = 1000           // below that a rate makes nothing of a mishap
+	minPerOrder    = 5              // of all events; four fifths are the orders'
 	timeline       = 62 * time.Hour // what the stream spans, all of it in the past
 	timelineEnd    = 6 * time.Hour  // no order is placed in the last hours
 	lateBeyond     = 2 * time.Hour  // late events are later than allowed by more than this
 	futureFrom     = 2 * time.Hour
 	futureTo       = 12 * time.Hour
+	heldFrom       = 30 * time.Minute // what is held back, and not late
+	heldTo         = 12 * time.Hour
 	longestPause   = 28 * time.Minute
 	duplicateReach = 200
 	delayReach     = 300
@@ -37,6 +40,7 @@ const (
 
 // message is a record before it is produced.
 type message struct {
+	topic string
 	key   string
 	value []byte
 	at    time.Time // zero for what is no event
@@ -44,6 +48,8 @@ type message struct {
 	// alone: it is no step of its order's life, so that no other event trades places
 	// with it.
 	alone bool
+	// creates: it begins its order's life.
+	creates bool
 }
 
 // generator makes the stream: what truly happened, and then what becomes of it on the way.
@@ -54,9 +60,40 @@ type generator struct {
 	ids int
 }
 
-// generate returns exactly events messages in the order in which they are produced.
+// generate returns exactly events messages in the order in which they are produced: those of
+// the orders and, evenly between them, those of the shipments.
 func generate(o *options, at time.Time) []message {
-	g := &generator{options: o, now: at.Truncate(time.Millisecond), rng: rand.New(rand.NewPCG(o.seed, 1))} //nolint:gosec // repeatable on purpose
+	orders := *o
+	orders.events = orderEvents(o.events)
+	g := &generator{options: &orders, now: at.Truncate(time.Millisecond), rng: rand.New(rand.NewPCG(o.seed, 1))} //nolint:gosec // repeatable on purpose
+	stream := interleave(g.orderStream(), g.shipmentStream(o.events-orders.events))
+	for i := range stream {
+		stream[i].part = testutil.PartitionOf(stream[i].key, int32(o.partitions)) //nolint:gosec // at most 1000
+	}
+	return stream
+}
+
+// orderEvents is how many of all events are about orders.
+func orderEvents(events int) int { return events - events/5 }
+
+// interleave puts two streams of the same time into one.
+func interleave(a, b []message) []message {
+	out := make([]message, 0, len(a)+len(b))
+	for i, j := 0, 0; i < len(a) || j < len(b); {
+		if j == len(b) || i < len(a) && i*len(b) <= j*len(a) {
+			out = append(out, a[i])
+			i++
+		} else {
+			out = append(out, b[j])
+			j++
+		}
+	}
+	return out
+}
+
+// orderStream returns exactly events messages about orders.
+func (g *generator) orderStream() []message {
+	o := g.options
 	extra := g.extras()
 	copies := share(o.events, longCopyRate)
 	base := o.events - len(extra) - copies
@@ -79,12 +116,9 @@ func generate(o *options, at time.Time) []message {
 	}
 	// Rounding leaves a few places; more copies fill them.
 	copies += base - len(stream)
-	stream = g.holdBack(stream, share(o.events, lateRate), copies)
-	stream = g.insert(stream, extra)
-	for i := range stream {
-		stream[i].part = testutil.PartitionOf(stream[i].key, int32(o.partitions)) //nolint:gosec // at most 1000
-	}
-	return stream
+	stream = g.delayCreations(stream, share(o.orders, lateCreateRate))
+	stream = g.makeLate(stream, share(o.events, lateRate), copies)
+	return g.insert(stream, extra)
 }
 
 func share(n int, rate float64) int { return int(rate*float64(n) + 0.5) }
@@ -152,11 +186,20 @@ func (g *generator) event(kind, key string, at time.Time) message {
 	default:
 		data = struct{}{}
 	}
+	m := g.message(kind, key, at, data, nil)
+	m.topic, m.creates = g.topic, kind == "order.created"
+	return m
+}
+
+// message writes an event; more are attributes beside the usual ones.
+func (g *generator) message(kind, key string, at time.Time, data any, more map[string]any) message {
 	at = at.Truncate(time.Microsecond)
-	value, err := json.Marshal(map[string]any{
+	attributes := map[string]any{
 		"specversion": "1.0", "id": fmt.Sprintf("e-%d", g.ids), "source": "/shop", "type": kind,
 		"subject": key, "time": at.UTC().Format(time.RFC3339Nano), "data": data,
-	})
+	}
+	maps.Copy(attributes, more)
+	value, err := json.Marshal(attributes)
 	if err != nil {
 		panic(err) // strings and numbers
 	}
@@ -173,49 +216,11 @@ func (g *generator) extras() []message {
 	for i := range share(g.events, poisonRate) {
 		k := g.anyOrder()
 		good := g.event("order.paid", k, g.now).value
-		out = append(out, message{key: k, value: [][]byte{
+		out = append(out, message{topic: g.topic, key: k, value: [][]byte{
 			{0xff, 0x00, 0xfe, 'x'},
 			good[:len(good)/2],
 			[]byte(`{"specversion":"1.0","type":"order.paid","subject":"` + k + `"}`), // no id
 		}[i%3]})
-	}
-	return out
-}
-
-// holdBack moves records, and copies of others, so far down the stream that they are older
-// than it allows. The moved ones are late; the copies are not, they are duplicates.
-func (g *generator) holdBack(stream []message, late, copies int) []message {
-	type at struct {
-		message
-		position float64
-	}
-	ats := make([]at, len(stream), len(stream)+copies)
-	times := make([]time.Time, len(stream)) // the stream's time at each place
-	for i, m := range stream {
-		ats[i] = at{m, float64(i)}
-		times[i] = m.at
-		if i > 0 && times[i].Before(times[i-1]) {
-			times[i] = times[i-1]
-		}
-	}
-	// Only what happened early enough has a stream before it that is a day ahead.
-	limit := times[len(times)-1].Add(-service.MaxLateness - 2*lateBeyond)
-	early, _ := slices.BinarySearchFunc(times, limit, time.Time.Compare)
-	chosen := g.rng.Perm(early)[:min(early, late+copies)]
-	for i, from := range chosen {
-		target := stream[from].at.Add(service.MaxLateness + lateBeyond + time.Duration(g.rng.Int64N(int64(lateBeyond))))
-		to, _ := slices.BinarySearchFunc(times, target, time.Time.Compare)
-		position := float64(to) + g.rng.Float64()
-		if i < late {
-			ats[from].position = position
-		} else {
-			ats = append(ats, at{stream[from], position})
-		}
-	}
-	slices.SortStableFunc(ats, func(a, b at) int { return cmp.Compare(a.position, b.position) })
-	out := make([]message, len(ats))
-	for i := range ats {
-		out[i] = ats[i].message
 	}
 	return out
 }

@@ -198,7 +198,7 @@ func (g *group) sum() (s memberReport, living int) {
 	s.Verdicts = map[string]int64{}
 	for _, p := range g.all() {
 		r := p.report()
-		s.Records, s.Made, s.Completed = s.Records+r.Records, s.Made+r.Made, s.Completed+r.Completed
+		s.Records, s.Made = s.Records+r.Records, s.Made+r.Made
 		for v, n := range r.Verdicts {
 			s.Verdicts[v] += n
 		}

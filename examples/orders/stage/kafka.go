@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/confluentinc/confluent-kafka-go/v2/kafka"
@@ -93,7 +95,7 @@ func (c *cluster) remove(ctx context.Context, topics, groups []string) error {
 }
 
 // produce writes the messages in their order and waits for the broker's word on each.
-func (c *cluster) produce(ctx context.Context, topic string, messages []message) error {
+func (c *cluster) produce(ctx context.Context, messages []message) error {
 	p, err := kafka.NewProducer(quiet(kafka.ConfigMap{
 		"bootstrap.servers": c.brokers, "enable.idempotence": true, "linger.ms": 5,
 		"queue.buffering.max.messages": len(messages) + 1, "go.logs.channel.enable": false,
@@ -106,7 +108,7 @@ func (c *cluster) produce(ctx context.Context, topic string, messages []message)
 	reports := make(chan kafka.Event, len(messages))
 	for _, m := range messages {
 		err := p.Produce(&kafka.Message{
-			TopicPartition: kafka.TopicPartition{Topic: &topic, Partition: m.part},
+			TopicPartition: kafka.TopicPartition{Topic: &m.topic, Partition: m.part},
 			Key:            []byte(m.key), Value: m.value, Headers: header,
 		}, reports)
 		if err != nil {
@@ -126,51 +128,82 @@ func (c *cluster) produce(ctx context.Context, topic string, messages []message)
 	return nil
 }
 
-// ends are the offsets after the last record, by partition.
-func (c *cluster) ends(ctx context.Context, topic string, partitions int) (map[int32]int64, error) {
+// places are the partitions of topics, and an offset in each.
+type places map[oracle.Partition]int64
+
+// of are those of one topic.
+func (p places) of(topic string) places {
+	out := places{}
+	for at, offset := range p {
+		if at.Topic == topic {
+			out[at] = offset
+		}
+	}
+	return out
+}
+
+func (p places) topics() []string {
+	names := map[string]bool{}
+	for at := range p {
+		names[at.Topic] = true
+	}
+	return slices.Sorted(maps.Keys(names))
+}
+
+func (p places) sum() (n int64) {
+	for _, offset := range p {
+		n += offset
+	}
+	return n
+}
+
+// ends are the offsets after the last record.
+func (c *cluster) ends(ctx context.Context, partitions int, topics ...string) (places, error) {
 	ask := map[kafka.TopicPartition]kafka.OffsetSpec{}
-	for p := range partitions {
-		ask[kafka.TopicPartition{Topic: &topic, Partition: int32(p)}] = kafka.LatestOffsetSpec
+	for _, topic := range topics {
+		for p := range partitions {
+			ask[kafka.TopicPartition{Topic: &topic, Partition: int32(p)}] = kafka.LatestOffsetSpec
+		}
 	}
 	result, err := c.admin.ListOffsets(ctx, ask, kafka.SetAdminRequestTimeout(kafkaTimeout))
 	if err != nil {
 		return nil, fmt.Errorf("list offsets: %w", err)
 	}
-	ends := map[int32]int64{}
+	ends := places{}
 	for tp, info := range result.ResultInfos {
 		if info.Error.Code() != kafka.ErrNoError {
-			return nil, fmt.Errorf("list offsets of %s/%d: %w", topic, tp.Partition, info.Error)
+			return nil, fmt.Errorf("list offsets of %s/%d: %w", *tp.Topic, tp.Partition, info.Error)
 		}
-		ends[tp.Partition] = int64(info.Offset)
+		ends[oracle.Partition{Topic: *tp.Topic, Partition: tp.Partition}] = int64(info.Offset)
 	}
 	return ends, nil
 }
 
-// committed are the group's offsets, by partition; partitions without one are left out.
-func (c *cluster) committed(ctx context.Context, group, topic string, partitions int) (map[int32]int64, error) {
-	ask := make([]kafka.TopicPartition, partitions)
-	for p := range partitions {
-		ask[p] = kafka.TopicPartition{Topic: &topic, Partition: int32(p)}
+// committed are the group's offsets; partitions without one are left out.
+func (c *cluster) committed(ctx context.Context, group string, of places) (places, error) {
+	ask := make([]kafka.TopicPartition, 0, len(of))
+	for at := range of {
+		ask = append(ask, kafka.TopicPartition{Topic: &at.Topic, Partition: at.Partition})
 	}
 	result, err := c.admin.ListConsumerGroupOffsets(ctx, []kafka.ConsumerGroupTopicPartitions{{Group: group, Partitions: ask}}, kafka.SetAdminRequestTimeout(kafkaTimeout))
 	if err != nil {
 		return nil, fmt.Errorf("list the offsets of group %s: %w", group, err)
 	}
-	offsets := map[int32]int64{}
+	offsets := places{}
 	for _, g := range result.ConsumerGroupsTopicPartitions {
 		for _, tp := range g.Partitions {
 			if tp.Error == nil && tp.Offset >= 0 {
-				offsets[tp.Partition] = int64(tp.Offset)
+				offsets[oracle.Partition{Topic: *tp.Topic, Partition: tp.Partition}] = int64(tp.Offset)
 			}
 		}
 	}
 	return offsets, nil
 }
 
-// read returns all records of the topic, byte for byte, outside of any group.
-func (c *cluster) read(ctx context.Context, topic string, ends map[int32]int64) ([]event.Record, error) {
+// read returns all records before the ends, byte for byte, outside of any group.
+func (c *cluster) read(ctx context.Context, ends places) ([]event.Record, error) {
 	consumer, err := kafka.NewConsumer(quiet(kafka.ConfigMap{
-		"bootstrap.servers": c.brokers, "group.id": topic + "-reader", "enable.auto.commit": false,
+		"bootstrap.servers": c.brokers, "group.id": "evenkeel-demo-reader", "enable.auto.commit": false,
 		"fetch.queue.backoff.ms": 10,
 	}))
 	if err != nil {
@@ -178,11 +211,10 @@ func (c *cluster) read(ctx context.Context, topic string, ends map[int32]int64) 
 	}
 	defer consumer.Close() //nolint:errcheck // it has committed nothing
 	var from []kafka.TopicPartition
-	left := int64(0)
-	for p, end := range ends {
+	left := ends.sum()
+	for at, end := range ends {
 		if end > 0 {
-			from = append(from, kafka.TopicPartition{Topic: &topic, Partition: p, Offset: 0})
-			left += end
+			from = append(from, kafka.TopicPartition{Topic: &at.Topic, Partition: at.Partition, Offset: 0})
 		}
 	}
 	if err := consumer.Assign(from); err != nil {
@@ -197,7 +229,7 @@ func (c *cluster) read(ctx context.Context, topic string, ends map[int32]int64) 
 		m, ok := consumer.Poll(100).(*kafka.Message)
 		if !ok || m.TopicPartition.Error != nil {
 			if since(quietSince) > kafkaTimeout {
-				return nil, fmt.Errorf("%d records of %s could not be read", left, topic)
+				return nil, fmt.Errorf("%d records of the log could not be read", left)
 			}
 			continue
 		}
@@ -223,11 +255,11 @@ func recordOf(m *kafka.Message) event.Record {
 }
 
 // positions puts together what the ledger and Kafka say.
-func positions(ledger []oracle.Position, committed, ends map[int32]int64) []oracle.Position {
+func positions(ledger []oracle.Position, committed, ends places) []oracle.Position {
 	for i := range ledger {
 		at := &ledger[i]
-		at.End = ends[at.Partition.Partition]
-		if offset, ok := committed[at.Partition.Partition]; ok {
+		at.End = ends[at.Partition]
+		if offset, ok := committed[at.Partition]; ok {
 			at.Committed = offset
 		}
 	}

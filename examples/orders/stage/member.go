@@ -29,10 +29,10 @@ type memberConfig struct {
 // memberReport is what a member says on its standard output: a line after each batch, so
 // that what it did before it was killed is known, and now and then.
 type memberReport struct {
-	Records, Made, Completed int64
-	Partitions               int
-	Verdicts                 map[string]int64
-	Error                    string
+	Records, Made int64
+	Partitions    int
+	Verdicts      map[string]int64
+	Error         string
 }
 
 const reportEvery = 100 * time.Millisecond
@@ -117,7 +117,7 @@ func member(stdin io.Reader, stdout, stderr io.Writer) int {
 func reportOf(c *framework.Consumer) memberReport {
 	s := c.Stats()
 	return memberReport{
-		Records: s.Records, Made: s.PlaceholdersMade, Completed: s.PlaceholdersCompleted,
+		Records: s.Records, Made: s.PlaceholdersMade,
 		Partitions: len(s.Partitions), Verdicts: s.Verdicts,
 	}
 }

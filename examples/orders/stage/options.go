@@ -24,28 +24,37 @@ type options struct {
 	embeddedStorage bool
 }
 
-const usage = `The Evenkeel demo: a stream of order events in which everything goes wrong, consumed by
-Evenkeel while members are killed and added, and by a naive consumer; an oracle that reads
-the same log counts what is right.
+const usage = `The Evenkeel demo: a stream of a shop's events in which everything goes wrong,
+consumed by Evenkeel while members are killed and added, and by a naive
+consumer; an oracle that reads the same log counts what is right.
 
-With no flags it needs nothing: the broker and the database are in this process.
+With no flags it needs nothing: broker and database are in this process.
 
-  --events N       records in the topic (default 50000)
-  --orders N       orders that they are about (default 5000)
-  --partitions N   partitions of the topic (default 6)
+  --events N       records, a fifth of them about shipments (default 50000)
+  --orders N       orders that the others are about (default 5000)
+  --partitions N   partitions of each topic (default 6)
   --seed N         the same seed makes the same stream (default 1)
   --brokers LIST   host:port,… of a real Kafka instead of the one in the process
-  --dsn DSN        postgres://… of a real PostgreSQL instead of SQLite in a temporary file
-  --topic NAME     the topic to make; also names the group (default: a new name each run)
-  --clean          remove topics, groups and tables from real parts in the end; without it
-                   they stay, so that you can look at them, and their names are printed
-  --arms           also run the same work by hand: one transaction and one commit per event
-  --json           print the report as one JSON object; the result line goes to stderr
+  --dsn DSN        postgres://… of a real PostgreSQL instead of SQLite in a
+                   temporary file
+  --topic NAME     the orders' topic to make; also names the other topics and the
+                   group (default: a new name each run)
+  --clean          remove topics, groups and tables from real parts in the end;
+                   without it they stay, so that you can look at them, and their
+                   names are printed
+  --arms           also keep the orders by hand: one transaction and one commit
+                   per event
+  --json           print the report as one JSON object; the result line goes to
+                   stderr
   --help           this text
 
-The last line is "result: evenkeel wrong=0 lost=0 duplicate=0 stale=0 stuck=0; naive
-wrong=N"; the exit code is 0 only if Evenkeel's numbers are all 0 and N is not.
+The last line is "result: evenkeel wrong=0 lost=0 duplicate=0 stale=0 stuck=0;
+naive wrong=N"; the exit code is 0 only if Evenkeel's numbers are all 0 and N is
+not.
 `
+
+func (o *options) shipmentsTopic() string { return o.topic + "-shipments" }
+func (o *options) topics() []string       { return []string{o.topic, o.shipmentsTopic()} }
 
 // flagError says which flag is wrong, what was expected and what helps.
 type flagError struct{ name, found, expected, mend string }
@@ -119,7 +128,7 @@ func (o *options) check() []error {
 		bad("events", strconv.Itoa(o.events), fmt.Sprintf("a number from %d to 50000000", minEvents), "fewer hold too few of each mishap")
 	}
 	if o.orders < 1 || o.orders*minPerOrder > o.events {
-		bad("orders", strconv.Itoa(o.orders), fmt.Sprintf("a number from 1 to %d, so that each order has %d events", max(o.events/minPerOrder, 1), minPerOrder), "lower --orders or raise --events")
+		bad("orders", strconv.Itoa(o.orders), fmt.Sprintf("a number from 1 to %d, with %d events for each", max(o.events/minPerOrder, 1), minPerOrder), "lower --orders or raise --events")
 	}
 	if o.partitions < 1 || o.partitions > 1000 {
 		bad("partitions", strconv.Itoa(o.partitions), "a number from 1 to 1000", "")

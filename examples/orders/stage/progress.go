@@ -8,15 +8,15 @@ import (
 	"time"
 )
 
-// progress shows what goes on: one line that is drawn anew on a terminal, a plain line for
-// each tenth elsewhere.
+// progress shows what goes on: one line that is drawn anew on a terminal, plain lines
+// elsewhere.
 type progress struct {
 	out      io.Writer
 	terminal bool
 	drawn    bool
 	at       time.Time
 	phase    string
-	tenth    int64
+	part     int64
 }
 
 // newProgress shows on stdout, or with --json, which wants stdout for itself, on stderr.
@@ -47,7 +47,7 @@ func (p *progress) say(format string, args ...any) {
 // step says how far a phase is.
 func (p *progress) step(phase string, done, total int64, detail string) {
 	if phase != p.phase {
-		p.phase, p.tenth, p.at = phase, 0, time.Time{}
+		p.phase, p.part, p.at = phase, 0, time.Time{}
 	}
 	if total <= 0 {
 		return
@@ -57,14 +57,18 @@ func (p *progress) step(phase string, done, total int64, detail string) {
 			return
 		}
 		p.at = now()
-		const width = 30
+		const width = 16
 		filled := int(min(done, total) * width / total)
 		fmt.Fprintf(p.out, "\r\x1b[K%-8s [%s%s] %d/%d  %s", phase, strings.Repeat("█", filled), strings.Repeat("·", width-filled), done, total, detail)
 		p.drawn = true
 		return
 	}
-	if tenth := done * 10 / total; tenth > p.tenth {
-		p.tenth = tenth
+	lines := int64(10)
+	if detail == "" {
+		lines = 2 // nothing to see but that it goes on
+	}
+	if part := done * lines / total; part > p.part {
+		p.part = part
 		fmt.Fprintf(p.out, "%s: %d of %d", phase, done, total)
 		if detail != "" {
 			fmt.Fprintf(p.out, " (%s)", detail)

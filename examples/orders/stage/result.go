@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 
+	"gorm.io/gorm"
+
 	"github.com/evenkeel-go/evenkeel/dlq"
 	"github.com/evenkeel-go/evenkeel/event"
 	"github.com/evenkeel-go/evenkeel/examples/orders/service"
@@ -22,14 +24,18 @@ type result struct {
 	Records    int    `json:"records"`
 	Duplicates int    `json:"duplicates"`
 	Unhandled  int    `json:"unhandled"`
+	// Rows is how many rows each table must have.
+	Rows map[string]int `json:"rows"`
 
 	Evenkeel arm  `json:"evenkeel"`
 	Naive    arm  `json:"naive"`
 	ByHand   *arm `json:"by_hand,omitempty"`
 	// Predicted are the dead letters by reason that there must be.
 	Predicted map[guards.Reason]int `json:"predicted_letters"`
-	// PlaceholdersPredicted is how many early events there were.
-	PlaceholdersPredicted int `json:"predicted_placeholders"`
+	// MadePredicted is how many placeholders early events make, LeftPredicted what must be
+	// waiting in the end: orders whose creation was refused stay placeholders.
+	MadePredicted int     `json:"predicted_placeholders"`
+	LeftPredicted waiting `json:"predicted_waiting_left"`
 	// OnlyRefused is how many of the naive consumer's wrong rows would be right if late
 	// events and those from the future counted.
 	OnlyRefused int `json:"naive_wrong_only_by_refused_events"`
@@ -46,14 +52,19 @@ type arm struct {
 	Stale     int     `json:"stale_overwrites"`
 	Stuck     int     `json:"stuck"`
 	Ahead     int     `json:"offsets_ahead"`
+	// WrongIn counts the wrong rows of each table.
+	WrongIn map[string]int `json:"wrong_in"`
 
 	Letters map[guards.Reason]int `json:"letters,omitempty"`
 	// Published is how many different letters are on the dead-letter topic.
 	Published int `json:"letters_published,omitempty"`
-	// The members count placeholders; one that is killed takes its last count with it.
-	PlaceholdersMade      int64 `json:"placeholders_made,omitempty"`
-	PlaceholdersCompleted int64 `json:"placeholders_completed,omitempty"`
-	PlaceholdersOpen      int   `json:"placeholders_open,omitempty"`
+	// The members count placeholders, and events that park; one that is killed takes its
+	// last count with it.
+	PlaceholdersMade int64 `json:"placeholders_made,omitempty"`
+	EverParked       int64 `json:"ever_parked,omitempty"`
+	// Most is how much waited at once, as far as was seen, Left what waits in the end.
+	Most waiting `json:"waiting_most"`
+	Left waiting `json:"waiting_left"`
 	// Deviations are some of what is wrong, a sentence each.
 	Deviations []string `json:"deviations,omitempty"`
 }
@@ -63,6 +74,7 @@ func armOf(r *oracle.Report, records int, perSecond float64, samples int) arm {
 		Records: records, PerSecond: perSecond, Right: r.Right, Wrong: r.Wrong,
 		Lost: r.Counts[oracle.Lost], Duplicate: r.Counts[oracle.DuplicateEffect], Stale: r.Counts[oracle.StaleOverwrite],
 		Stuck: r.Counts[oracle.Stuck], Ahead: r.Counts[oracle.OffsetAhead],
+		WrongIn: map[string]int{orders: r.WrongIn(orders), shipments: r.WrongIn(shipments), customers: r.WrongIn(customers)},
 	}
 	for _, d := range r.Samples(samples) {
 		a.Deviations = append(a.Deviations, d.Story)
@@ -80,7 +92,16 @@ func (s *performance) judge(ctx context.Context, log []event.Record, rate, naive
 	r := &result{
 		Broker: "kfake, in this process", Database: "SQLite", Seed: s.seed, Orders: s.orders, Partitions: s.partitions,
 		Records: want.Records, Duplicates: want.Duplicates, Unhandled: want.Unhandled,
-		Predicted: byReason(want.Letters), PlaceholdersPredicted: want.Placeholders,
+		Predicted: byReason(want.Letters), MadePredicted: want.Placeholders, LeftPredicted: waiting{Parked: int64(len(want.Parked))},
+		Rows: map[string]int{},
+	}
+	for table, rows := range want.Rows {
+		r.Rows[table] = len(rows)
+		for _, row := range rows {
+			if row.State == guards.Placeholder {
+				r.LeftPredicted.Placeholders++
+			}
+		}
 	}
 	if !s.embeddedBroker {
 		r.Broker = "Kafka at " + s.brokers
@@ -97,7 +118,7 @@ func (s *performance) judge(ctx context.Context, log []event.Record, rate, naive
 	if hand == nil {
 		return r, nil
 	}
-	handWant, err := o.Predict(hand.records)
+	handWant, err := ordersOnly(o).Predict(hand.records)
 	if err != nil {
 		return nil, err
 	}
@@ -105,17 +126,28 @@ func (s *performance) judge(ctx context.Context, log []event.Record, rate, naive
 	if err != nil {
 		return nil, err
 	}
-	a := armOf(handWant.Compare(plain(rows)), len(hand.records), float64(len(hand.records))/hand.took.Seconds(), 3)
+	a := armOf(handWant.Compare(oracle.Actual{Plain: true, Rows: map[string]map[string]oracle.Row{orders: rows}}), len(hand.records), float64(len(hand.records))/hand.took.Seconds(), 3)
 	r.ByHand = &a
 	return r, nil
 }
 
-func plain(rows map[string]oracle.Row) oracle.Actual {
-	return oracle.Actual{Plain: true, Rows: map[string]map[string]oracle.Row{table: rows}}
+// rowsOf reads the three tables, in one consumer's models. clocked are the columns of the
+// orders that have clocks.
+func rowsOf[O, S, C any](ctx context.Context, db *gorm.DB, clocked ...string) (map[string]map[string]oracle.Row, error) {
+	o, err := oracle.ReadRows[O](ctx, db, clocked...)
+	if err != nil {
+		return nil, err
+	}
+	s, err := oracle.ReadRows[S](ctx, db)
+	if err != nil {
+		return nil, err
+	}
+	c, err := oracle.ReadRows[C](ctx, db)
+	return map[string]map[string]oracle.Row{orders: o, shipments: s, customers: c}, err
 }
 
 func (s *performance) judgeEvenkeel(ctx context.Context, r *result, want *oracle.Prediction, rate float64) error {
-	rows, err := oracle.ReadRows[service.Order](ctx, s.db.DB, setColumns()...)
+	rows, err := rowsOf[service.Order, service.Shipment, service.Customer](ctx, s.db.DB, setColumns()...)
 	if err != nil {
 		return err
 	}
@@ -123,23 +155,19 @@ func (s *performance) judgeEvenkeel(ctx context.Context, r *result, want *oracle
 	if err != nil {
 		return err
 	}
-	committed, err := s.cluster.committed(ctx, s.options.group, s.topic, s.partitions)
+	committed, err := s.cluster.committed(ctx, s.options.group, s.ends)
 	if err != nil {
 		return err
 	}
 	report := want.Compare(oracle.Actual{
-		Rows: map[string]map[string]oracle.Row{table: rows}, Letters: letters, Parked: parked,
+		Rows: rows, Letters: letters, Parked: parked,
 		Positions: positions(ledger, committed, s.ends),
 	})
 	r.Evenkeel = armOf(report, want.Records, rate, 10)
 	r.Evenkeel.Letters = byReason(letters)
 	sum, _ := s.group.sum()
-	r.Evenkeel.PlaceholdersMade, r.Evenkeel.PlaceholdersCompleted = sum.Made, sum.Completed
-	for _, row := range rows {
-		if row.State == guards.Placeholder {
-			r.Evenkeel.PlaceholdersOpen++
-		}
-	}
+	r.Evenkeel.PlaceholdersMade, r.Evenkeel.EverParked = sum.Made, sum.Verdicts["park/gap"]
+	r.Evenkeel.Most, r.Evenkeel.Left = s.waits.most, s.waits.now
 	return s.judgeCopies(ctx, r, letters)
 }
 
@@ -147,17 +175,17 @@ func (s *performance) judgeEvenkeel(ctx context.Context, r *result, want *oracle
 // is stuck in the outbox; more copies than one are allowed.
 func (s *performance) judgeCopies(ctx context.Context, r *result, letters []oracle.Letter) error {
 	topic := service.DeadLetterTopic(s.topic)
-	ends, err := s.cluster.ends(ctx, topic, s.partitions)
+	ends, err := s.cluster.ends(ctx, s.partitions, topic)
 	if err != nil {
 		return err
 	}
-	copies, err := s.cluster.read(ctx, topic, ends)
+	copies, err := s.cluster.read(ctx, ends)
 	if err != nil {
 		return err
 	}
 	type place struct {
-		partition int32
-		offset    int64
+		oracle.Partition
+		offset int64
 	}
 	published := map[place]bool{}
 	for i := range copies {
@@ -165,24 +193,25 @@ func (s *performance) judgeCopies(ctx context.Context, r *result, letters []orac
 		if err != nil {
 			return fmt.Errorf("record %d/%d of the dead-letter topic: %w", copies[i].Partition, copies[i].Offset, err)
 		}
-		published[place{l.Record.Partition, l.Record.Offset}] = true
+		published[place{oracle.Partition{Topic: l.Record.Topic, Partition: l.Record.Partition}, l.Record.Offset}] = true
 	}
 	r.Evenkeel.Published = len(published)
 	for _, l := range letters {
-		if !published[place{l.Partition.Partition, l.Offset}] {
+		if !published[place{l.Partition, l.Offset}] {
 			r.Evenkeel.Stuck++
-			r.Evenkeel.Deviations = append(r.Evenkeel.Deviations, fmt.Sprintf("the letter of record %d/%d is not on the dead-letter topic", l.Partition.Partition, l.Offset))
+			r.Evenkeel.Deviations = append(r.Evenkeel.Deviations, fmt.Sprintf("the letter of record %s/%d/%d is not on the dead-letter topic", l.Topic, l.Partition.Partition, l.Offset))
 		}
 	}
 	return nil
 }
 
 func (s *performance) judgeNaive(ctx context.Context, r *result, want *oracle.Prediction, log []event.Record, rate float64) error {
-	rows, err := oracle.ReadRows[NaiveOrder](ctx, s.db.DB)
+	rows, err := rowsOf[NaiveOrder, NaiveShipment, NaiveCustomer](ctx, s.db.DB)
 	if err != nil {
 		return err
 	}
-	report := want.Compare(plain(rows))
+	found := oracle.Actual{Plain: true, Rows: rows}
+	report := want.Compare(found)
 	r.Naive = armOf(report, len(log), rate, 3)
 	// The same once more for a stream in which nothing is refused.
 	all := newOracle(s.began, s.began)
@@ -191,10 +220,12 @@ func (s *performance) judgeNaive(ctx context.Context, r *result, want *oracle.Pr
 	if err != nil {
 		return err
 	}
-	forgiving := lenient.Compare(plain(rows))
-	for key := range rows {
-		if report.IsWrong(table, key) && !forgiving.IsWrong(table, key) {
-			r.OnlyRefused++
+	forgiving := lenient.Compare(found)
+	for table := range rows {
+		for key := range rows[table] {
+			if report.IsWrong(table, key) && !forgiving.IsWrong(table, key) {
+				r.OnlyRefused++
+			}
 		}
 	}
 	return nil

@@ -81,7 +81,8 @@ type performance struct {
 	db      *database
 	group   *group
 	made    []string // the topics
-	ends    map[int32]int64
+	ends    places   // of what is consumed
+	waits   waits
 	began   time.Time
 }
 
@@ -112,14 +113,14 @@ func (s *performance) set(ctx context.Context) (err error) {
 	if s.cluster, err = connect(ctx, s.brokers); err != nil {
 		return err
 	}
-	if s.made, err = s.cluster.create(ctx, s.partitions, s.topic, service.DeadLetterTopic(s.topic)); err != nil {
+	if s.made, err = s.cluster.create(ctx, s.partitions, s.topic, s.shipmentsTopic(), service.DeadLetterTopic(s.topic)); err != nil {
 		return err
 	}
 	if s.db, err = openDatabase(ctx, s.options, s.dir); err != nil {
 		return err
 	}
 	s.group, err = newGroup(s.self, memberConfig{DSN: s.db.dsn, Settings: service.Settings{
-		Brokers: s.brokers, Group: s.options.group, Topic: s.topic, BatchSize: s.batch,
+		Brokers: s.brokers, Group: s.options.group, Orders: s.topic, Shipments: s.shipmentsTopic(), BatchSize: s.batch,
 	}}, s.dir)
 	return err
 }
@@ -135,20 +136,22 @@ func (s *performance) play(ctx context.Context) (*result, error) {
 	if err != nil {
 		return nil, err
 	}
-	log, err := s.cluster.read(ctx, s.topic, s.ends)
+	log, err := s.cluster.read(ctx, s.ends)
 	if err != nil {
 		return nil, err
 	}
 	s.say("naive consumer: one process, nobody kills it")
-	took, err := naive(ctx, s.db.DB, s.cluster, s.topic, s.naiveGroup(), s.ends, func(n int64) { s.step("naive", n, int64(len(log)), "") })
+	took, err := naive(ctx, s.db.DB, s.cluster, s.naiveGroup(), s.ends, func(n int64) { s.step("naive", n, int64(len(log)), "") })
 	if err != nil {
 		return nil, fmt.Errorf("the naive consumer: %w", err)
 	}
 	var hand *handRun
 	if s.arms {
-		s.say("by hand: one transaction and one commit per event, for the first %d records or %s", min(handRecords, len(log)), handTime)
+		orders := s.ends.of(s.topic)
+		most := min(handRecords, orders.sum())
+		s.say("by hand: the orders alone, one transaction and one commit per event,\nfor the first %d records or %s", most, handTime)
 		hand = &handRun{}
-		hand.records, hand.took, err = byHand(ctx, s.db.DB, s.cluster, s.topic, s.handGroup(), s.ends, func(n int64) { s.step("by hand", n, min(int64(len(log)), handRecords), "") })
+		hand.records, hand.took, err = byHand(ctx, s.db.DB, s.cluster, s.topic, s.handGroup(), orders, func(n int64) { s.step("by hand", n, most, "") })
 		if err != nil {
 			return nil, fmt.Errorf("the consumer by hand: %w", err)
 		}
@@ -181,7 +184,7 @@ func (s *performance) clear(ctx context.Context, done bool) error {
 	// What was there before the run is somebody else's.
 	if remove && len(s.made) > 0 && !s.embeddedBroker {
 		var groups []string
-		if len(s.made) == 2 {
+		if len(s.made) == len(s.topics())+1 {
 			groups = []string{s.options.group, s.naiveGroup(), s.handGroup()}
 		}
 		errs = append(errs, s.cluster.remove(clean, s.made, groups))
@@ -205,7 +208,7 @@ func (s *performance) clear(ctx context.Context, done bool) error {
 // leftBehind says what stays on real parts.
 func (s *performance) leftBehind() {
 	if !s.embeddedBroker {
-		s.say("left in Kafka: topics %s and %s, group %s; --clean removes them", s.topic, service.DeadLetterTopic(s.topic), s.options.group)
+		s.say("left in Kafka: topics %s, %s\nand %s, group %s; --clean removes them", s.topic, s.shipmentsTopic(), service.DeadLetterTopic(s.topic), s.options.group)
 	}
 	if !s.embeddedStorage {
 		s.say("left in PostgreSQL: schema %s; --clean removes it", s.db.schema)

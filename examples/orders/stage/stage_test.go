@@ -29,7 +29,15 @@ func TestSmallDemo(t *testing.T) {
 	require.Zero(t, code, stderr.String())
 	var r result
 	require.NoError(t, json.Unmarshal(stdout.Bytes(), &r), stdout.String())
-	require.Equal(t, 200, r.Evenkeel.Right)
+	require.Equal(t, 200, r.Rows[orders])
+	require.Equal(t, r.Rows[orders]+r.Rows[shipments]+r.Rows[customers], r.Evenkeel.Right)
+	require.Positive(t, r.Evenkeel.EverParked)
+	require.Positive(t, r.Evenkeel.Most.Placeholders)
+	require.Equal(t, r.LeftPredicted, r.Evenkeel.Left)
+	require.Zero(t, r.Evenkeel.Left.Parked)
+	for _, table := range []string{orders, shipments, customers} {
+		require.Positive(t, r.Naive.WrongIn[table], table)
+	}
 	require.Equal(t, 2000, r.Evenkeel.Records)
 	require.Equal(t, r.Predicted, r.Evenkeel.Letters)
 	require.Zero(t, r.ByHand.Wrong, r.ByHand.Deviations)
@@ -43,6 +51,7 @@ func TestMemberEndsWithItsParent(t *testing.T) {
 	t.Parallel()
 	broker := testutil.Kafka(t)
 	topic := broker.Topic(t, "orders", 1)
+	scans := broker.Topic(t, "shipments", 1)
 	broker.CreateTopic(t, service.DeadLetterTopic(topic), 1)
 	o, err := parseOptions(nil)
 	require.NoError(t, err)
@@ -50,7 +59,7 @@ func TestMemberEndsWithItsParent(t *testing.T) {
 	require.NoError(t, err)
 	defer db.close()
 
-	line, err := json.Marshal(memberConfig{DSN: db.dsn, Settings: service.Settings{Brokers: broker.Brokers, Group: topic, Topic: topic}})
+	line, err := json.Marshal(memberConfig{DSN: db.dsn, Settings: service.Settings{Brokers: broker.Brokers, Group: topic, Orders: topic, Shipments: scans}})
 	require.NoError(t, err)
 	in, parent := io.Pipe()
 	ended := make(chan int, 1)
@@ -85,7 +94,7 @@ func TestOptions(t *testing.T) {
 	}{
 		"no number":    {[]string{"--events", "many"}, []string{`--events: found "many", expected a whole number`, "e.g. --events 50000"}},
 		"too few":      {[]string{"--events", "10"}, []string{"--events: found 10, expected a number from 1000 to 50000000"}},
-		"many orders":  {[]string{"--events", "1000", "--orders", "900"}, []string{"--orders: found 900, expected a number from 1 to 250", "lower --orders or raise --events"}},
+		"many orders":  {[]string{"--events", "1000", "--orders", "900"}, []string{"--orders: found 900, expected a number from 1 to 200", "lower --orders or raise --events"}},
 		"partitions":   {[]string{"--partitions", "0"}, []string{"--partitions: found 0, expected a number from 1 to 1000"}},
 		"seed":         {[]string{"--seed", "-1"}, []string{`--seed: found "-1", expected a whole number from 0 on`}},
 		"no port":      {[]string{"--brokers", "localhost"}, []string{`--brokers: found "localhost", expected host:port`}},
@@ -156,8 +165,12 @@ func TestProgressOnTerminalAndElsewhere(t *testing.T) {
 	for n := range int64(101) {
 		p.step("reading", n, 100, "")
 	}
-	require.Equal(t, 10, strings.Count(out.String(), "\n"))
+	require.Equal(t, 2, strings.Count(out.String(), "\n"))
 	require.NotContains(t, out.String(), "\r")
+	for n := range int64(101) {
+		p.step("counting", n, 100, "what")
+	}
+	require.Equal(t, 12, strings.Count(out.String(), "\n"))
 
 	out.Reset()
 	p.terminal = true

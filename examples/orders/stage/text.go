@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/evenkeel-go/evenkeel/guards"
 )
@@ -17,69 +18,114 @@ func (r *result) writeJSON(w io.Writer) error {
 	return e.Encode(r)
 }
 
-// writeText prints the consumers side by side.
+// writeText prints the consumers side by side, not wider than a terminal.
 func (r *result) writeText(w io.Writer) {
-	fmt.Fprintf(w, "\n%d records about %d orders in %d partitions, seed %d; %d duplicates, %d that nobody handles.\n", r.Records, r.Orders, r.Partitions, r.Seed, r.Duplicates, r.Unhandled)
-	fmt.Fprintf(w, "%s; %s.\n\n", r.Broker, r.Database)
+	fmt.Fprintf(w, "\n%d records, %d of them duplicates, %d that nobody handles; %d partitions\nof two topics each; seed %d; %s; %s.\n\n",
+		r.Records, r.Duplicates, r.Unhandled, r.Partitions, r.Seed, r.Broker, r.Database)
 
-	arms, heads := []arm{r.Evenkeel, r.Naive}, []string{"evenkeel", "naive"}
+	arms, heads := []arm{r.Evenkeel, r.Naive}, []any{"evenkeel", "naive"}
 	if r.ByHand != nil {
 		arms, heads = append(arms, *r.ByHand), append(heads, "by hand")
 	}
-	line := func(name string, cells ...string) {
-		text := fmt.Sprintf("%-28s", name)
-		for _, c := range cells {
-			text += fmt.Sprintf(" %12s", c)
-		}
-		fmt.Fprintln(w, strings.TrimRight(text, " "))
-	}
 	row := func(name string, of func(arm) any) {
-		cells := make([]string, len(arms))
+		cells := make([]any, len(arms))
 		for i, a := range arms {
-			cells[i] = fmt.Sprint(of(a))
+			cells[i] = of(a)
 		}
-		line(name, cells...)
+		line(w, name, cells...)
 	}
-	line("", heads...)
-	row("orders right", func(a arm) any { return a.Right })
-	row("orders wrong", func(a arm) any { return a.Wrong })
-	row("  lost", func(a arm) any { return a.Lost })
-	row("  duplicate effects", func(a arm) any { return a.Duplicate })
-	row("  stale overwrites", func(a arm) any { return a.Stale })
-	line("events stuck", fmt.Sprint(r.Evenkeel.Stuck), "-")
-	line("offsets ahead of effects", fmt.Sprint(r.Evenkeel.Ahead), "-")
+	wrong := func(name, table string) {
+		cells := []any{r.Evenkeel.WrongIn[table], r.Naive.WrongIn[table]}
+		if r.ByHand != nil && table == orders {
+			cells = append(cells, r.ByHand.WrongIn[table])
+		}
+		line(w, fmt.Sprintf("%s wrong, of %d", name, r.Rows[table]), cells...)
+	}
+	line(w, "", heads...)
+	wrong("orders (Set)", orders)
+	wrong("shipments (Sequence)", shipments)
+	wrong("customers (Once)", customers)
+	row("rows with lost effects", func(a arm) any { return a.Lost })
+	row("  with duplicate effects", func(a arm) any { return a.Duplicate })
+	row("  with stale overwrites", func(a arm) any { return a.Stale })
+	line(w, "events stuck", r.Evenkeel.Stuck, "-")
+	line(w, "offsets ahead of effects", r.Evenkeel.Ahead, "-")
 	row("events read", func(a arm) any { return a.Records })
 	row("events per second", func(a arm) any { return int(a.PerSecond) })
+	fmt.Fprintf(w, "\nEvenkeel's rate is that of %d members before the kill, while the stream is\nproduced beside them; the others are one process each and find all there.\n", members)
 
-	fmt.Fprintf(w, "\nEvenkeel's rate is that of %d members before the kill, while the stream is produced beside them;\nthe others are one process each and find everything there.\n", members)
 	r.writeLetters(w)
-	e := r.Evenkeel
-	fmt.Fprintf(w, "\nPlaceholders for early events: %d made, %d completed, %d still open; by the oracle's count %d made.\n", e.PlaceholdersMade, e.PlaceholdersCompleted, e.PlaceholdersOpen, r.PlaceholdersPredicted)
-	if e.PlaceholdersMade != int64(r.PlaceholdersPredicted) {
-		fmt.Fprintln(w, "(The members count them, and the one that was killed took its last batch's count with it.)")
+	r.writeWaiting(w)
+	r.writeDeviations(w)
+	fmt.Fprintln(w)
+}
+
+// line prints a name and numbers, in columns.
+func line(w io.Writer, name string, cells ...any) {
+	text := fmt.Sprintf("%-36s", name)
+	for _, c := range cells {
+		text += fmt.Sprintf(" %12v", c)
 	}
+	fmt.Fprintln(w, strings.TrimRight(text, " "))
+}
+
+func (r *result) writeWaiting(w io.Writer) {
+	e := r.Evenkeel
+	fmt.Fprintln(w)
+	line(w, "what came early", "most at once", "left", "predicted")
+	line(w, "  events parked", e.Most.Parked, e.Left.Parked, r.LeftPredicted.Parked)
+	line(w, "  placeholders", e.Most.Placeholders, e.Left.Placeholders, r.LeftPredicted.Placeholders)
+	paragraph(w, "", fmt.Sprintf("%d events were parked, and %d placeholders made, of %d predicted. Those left are orders whose creation became a dead letter.",
+		e.EverParked, e.PlaceholdersMade, r.MadePredicted))
+	if e.PlaceholdersMade != int64(r.MadePredicted) {
+		paragraph(w, "", "(The members count, and the one that was killed took its last batch's count with it.)")
+	}
+}
+
+func (r *result) writeDeviations(w io.Writer) {
 	list := func(head string, lines []string) {
 		if len(lines) == 0 {
 			return
 		}
-		fmt.Fprintf(w, "\n%s\n", head)
+		fmt.Fprintln(w)
+		paragraph(w, "", head)
 		for _, l := range lines {
-			fmt.Fprintf(w, "  * %s.\n", l)
+			paragraph(w, "  * ", l+".")
 		}
 	}
-	list("What is wrong with Evenkeel:", e.Deviations)
-	list(fmt.Sprintf("Three of the naive consumer's wrong orders (%d of the %d are wrong only because it let in\nevents that are refused):", r.OnlyRefused, r.Naive.Wrong), r.Naive.Deviations)
-	if r.ByHand != nil {
-		list("What is wrong with the consumer by hand:", r.ByHand.Deviations)
-		if r.ByHand.PerSecond > 0 && r.Evenkeel.PerSecond > 0 {
-			fmt.Fprintf(w, "\nEvenkeel's rate is %.1f times that of one transaction and one commit per event.\n", r.Evenkeel.PerSecond/r.ByHand.PerSecond)
-		}
+	list("What is wrong with Evenkeel:", r.Evenkeel.Deviations)
+	list(fmt.Sprintf("Some of the naive consumer's %d wrong rows (%d are wrong only because it let in events that are refused):", r.Naive.Wrong, r.OnlyRefused), r.Naive.Deviations)
+	if r.ByHand == nil {
+		return
 	}
-	fmt.Fprintln(w)
+	list("What is wrong with the consumer by hand:", r.ByHand.Deviations)
+	if r.ByHand.PerSecond > 0 && r.Evenkeel.PerSecond > 0 {
+		fmt.Fprintln(w)
+		paragraph(w, "", fmt.Sprintf("Evenkeel's rate is %.1f times that of one transaction and one commit per event.", r.Evenkeel.PerSecond/r.ByHand.PerSecond))
+	}
+}
+
+// paragraph prints text in lines of 80 columns; the first begins with mark.
+func paragraph(w io.Writer, mark, text string) {
+	const width = 80
+	at := mark
+	empty := true
+	for _, word := range strings.Fields(text) {
+		if !empty && utf8.RuneCountInString(at)+1+utf8.RuneCountInString(word) > width {
+			fmt.Fprintln(w, at)
+			at, empty = strings.Repeat(" ", len(mark)), true
+		}
+		if !empty {
+			at += " "
+		}
+		at, empty = at+word, false
+	}
+	fmt.Fprintln(w, at)
 }
 
 func (r *result) writeLetters(w io.Writer) {
-	fmt.Fprintf(w, "\n%-28s %12s %12s\n", "dead letters", "predicted", "actual")
+	fmt.Fprintln(w)
+	line(w, "dead letters", "predicted", "actual")
 	reasons := make(map[guards.Reason]bool)
 	for reason := range r.Predicted {
 		reasons[reason] = true
@@ -89,9 +135,9 @@ func (r *result) writeLetters(w io.Writer) {
 	}
 	total, actual := 0, 0
 	for _, reason := range slices.Sorted(maps.Keys(reasons)) {
-		fmt.Fprintf(w, "  %-26s %12d %12d\n", reason, r.Predicted[reason], r.Evenkeel.Letters[reason])
+		line(w, "  "+string(reason), r.Predicted[reason], r.Evenkeel.Letters[reason])
 		total, actual = total+r.Predicted[reason], actual+r.Evenkeel.Letters[reason]
 	}
-	fmt.Fprintf(w, "  %-26s %12d %12d\n", "together", total, actual)
-	fmt.Fprintf(w, "  %-26s %12s %12d\n", "on the dead-letter topic", "", r.Evenkeel.Published)
+	line(w, "  together", total, actual)
+	line(w, "  on the dead-letter topic", "", r.Evenkeel.Published)
 }

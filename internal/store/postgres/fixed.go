@@ -82,13 +82,13 @@ func newFixed() *fixed {
 // memories makes the statements on ids and memos.
 func (f *fixed) memories() {
 	const txt, txts, i8 = pgtype.TextOID, pgtype.TextArrayOID, pgtype.Int8OID
-	ids := `SELECT 0::int8, u.n, i.value, i.at, i.held FROM unnest($5::text[], $6::text[], $7::text[]) WITH ORDINALITY AS u(scope, entity, id, n)
-JOIN evenkeel_ids i ON i.grp = $1 AND i.scope = u.scope AND i.entity = u.entity AND i.id = u.id`
-	memos := `SELECT 1::int8, u.n, m.body, m.rev, false FROM unnest($2::text[], $3::text[], $4::text[]) WITH ORDINALITY AS u(kind, scope, entity, n)
-JOIN evenkeel_memos m ON m.grp = $1 AND m.kind = u.kind AND m.scope = u.scope AND m.entity = u.entity`
+	ids := `SELECT 0::int8, u.n, i.value, i.at, i.held FROM unnest($5::text[], $6::text[], $7::text[]) WITH ORDINALITY AS u(scope, entity, id, n)` +
+		byKey("evenkeel_ids", "r.grp = $1 AND r.scope = u.scope AND r.entity = u.entity AND r.id = u.id", "i")
+	memos := `SELECT 1::int8, u.n, m.body, m.rev, false FROM unnest($2::text[], $3::text[], $4::text[]) WITH ORDINALITY AS u(kind, scope, entity, n)`
+	const isMemo = "%[1]s.grp = $1 AND %[1]s.kind = u.kind AND %[1]s.scope = u.scope AND %[1]s.entity = u.entity"
 	// One statement, and so one look at both.
-	f.memory = newStatement(memos+" UNION ALL "+ids, []uint32{txt, txts, txts, txts, txts, txts, txts}, nil)
-	f.lockMemos = newStatement(memos+" ORDER BY u.n FOR UPDATE OF m", []uint32{txt, txts, txts, txts}, nil)
+	f.memory = newStatement(memos+byKey("evenkeel_memos", fmt.Sprintf(isMemo, "r"), "m")+" UNION ALL "+ids, []uint32{txt, txts, txts, txts, txts, txts, txts}, nil)
+	f.lockMemos = newStatement(memos+" JOIN evenkeel_memos m ON "+fmt.Sprintf(isMemo, "m")+" ORDER BY u.n FOR UPDATE OF m", []uint32{txt, txts, txts, txts}, nil)
 }
 
 func fieldWire(k tables.Kind) wire {

@@ -82,10 +82,10 @@ func (o *model) statements() {
 	asked := fmt.Sprintf("unnest($1::%s) WITH ORDINALITY AS u(k, n)", wires[keyWire].name)
 	// The ordinal tells which key a row answers: the column's own text may differ from
 	// what was asked for, as with uuid or citext.
-	load := fmt.Sprintf("SELECT u.n, %s, %s FROM %s JOIN %s AS t ON t.%s = u.k::%s", ekReads, strings.Join(columns, ", "), asked, table, key, o.key.cast)
+	load := fmt.Sprintf("SELECT u.n, %s, %s FROM %s", ekReads, strings.Join(columns, ", "), asked)
 	params := []uint32{wires[keyWire].array}
-	o.load = newStatement(load, params, formats)
-	o.lock = newStatement(load+" ORDER BY u.n FOR UPDATE OF t", params, formats)
+	o.load = newStatement(load+byKey(table, fmt.Sprintf("r.%s = u.k::%s", key, o.key.cast), "t"), params, formats)
+	o.lock = newStatement(load+fmt.Sprintf(" JOIN %s AS t ON t.%s = u.k::%s", table, key, o.key.cast)+" ORDER BY u.n FOR UPDATE OF t", params, formats)
 	// There is still no row, and as many wait under the keys as were seen.
 	o.absent = newStatement(fmt.Sprintf("SELECT evenkeel_require((SELECT count(*) FROM %s JOIN %s AS t ON t.%s = u.k::%s) = 0 "+
 		"AND NOT EXISTS (SELECT 1 FROM unnest($4::text[], $5::int8[]) AS w(entity, n) "+
@@ -94,6 +94,13 @@ func (o *model) statements() {
 	o.insertStatement(table, key)
 	o.updateStatement(table, key)
 	o.deleteStatement(table, key)
+}
+
+// byKey looks rows up one by one, by a unique key. As a join the planner may take them for a
+// large part of the table, when its statistics are older than the table's growth, and read
+// it whole for each batch; OFFSET 0 keeps it from making a join of this.
+func byKey(table, where, as string) string {
+	return fmt.Sprintf(" CROSS JOIN LATERAL (SELECT * FROM %s AS r WHERE %s OFFSET 0) AS %s", table, where, as)
 }
 
 func (o *model) insertStatement(table, key string) {

@@ -48,6 +48,7 @@ func New(db *gorm.DB) (*Store, error) {
 		Begin:       "BEGIN ISOLATION LEVEL READ COMMITTED",
 		ForUpdate:   " FOR UPDATE",
 		SkipLocked:  " FOR UPDATE SKIP LOCKED",
+		ByIndex:     "SELECT set_config(name, 'off', true) FROM unnest('{enable_sort,enable_seqscan,enable_hashjoin,enable_mergejoin}'::text[]) AS u(name)",
 		RowID:       "ctid",
 		Now:         "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint",
 		Marks:       "json_to_recordset($1::json) AS m(id text, rev bigint)",

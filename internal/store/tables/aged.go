@@ -80,8 +80,8 @@ func (p *Plain) Aged(ctx context.Context, q store.AgedQuery) (found []store.Aged
 	// The text has another name than the column, by which the rows are ordered.
 	text := fmt.Sprintf("SELECT CAST(%s AS text) AS ek_key, ek_born, ek_time, ek_tie FROM %s WHERE %s ORDER BY %s, %s LIMIT %d",
 		key, Quote(q.Table.Name), where, agedOrder(q.State), key, q.Limit)
-	err = p.Conn(ctx, func(conn *sql.Conn) error {
-		return p.Dialect.Classify(p.query(ctx, conn, text, args, func(rows *sql.Rows) error {
+	err = p.inOrder(ctx, func(from Querier) error {
+		return p.query(ctx, from, text, args, func(rows *sql.Rows) error {
 			var a store.Aged
 			var born int64
 			var tie []byte
@@ -89,7 +89,7 @@ func (p *Plain) Aged(ctx context.Context, q store.AgedQuery) (found []store.Aged
 			a.Born, a.Newest.Tie = Time(born), string(tie)
 			found = append(found, a)
 			return err
-		}))
+		})
 	})
 	return found, err
 }
@@ -103,9 +103,9 @@ func (p *Plain) CountAged(ctx context.Context, q store.AgedQuery) (n int64, firs
 		return 0, nil, err
 	}
 	where, args := agedWhere(&q)
-	err = p.Conn(ctx, func(conn *sql.Conn) error {
-		return p.Dialect.Classify(conn.QueryRowContext(ctx, p.Dialect.Rebind(fmt.Sprintf("SELECT count(*) FROM (SELECT 1 FROM %s WHERE %s LIMIT %d) AS aged",
-			Quote(q.Table.Name), where, q.Limit)), args...).Scan(&n))
+	err = p.inOrder(ctx, func(from Querier) error {
+		return from.QueryRowContext(ctx, p.Dialect.Rebind(fmt.Sprintf("SELECT count(*) FROM (SELECT 1 FROM %s WHERE %s LIMIT %d) AS aged",
+			Quote(q.Table.Name), where, q.Limit)), args...).Scan(&n)
 	})
 	return n, &found[0], err
 }
@@ -148,13 +148,13 @@ func Origins() []Field[store.Origin] {
 // Origins is store.Upkeep's.
 func (p *Plain) Origins(ctx context.Context, group, table string, before time.Time, after store.OriginKey, limit int) (found []*store.Origin, err error) {
 	fields := Origins()
-	err = p.Conn(ctx, func(conn *sql.Conn) error {
-		return p.Dialect.Classify(p.query(ctx, conn, "SELECT "+Names(fields)+" FROM evenkeel_origins WHERE grp = $1 AND tbl = $2 AND born < $3 AND (born, entity) > ($4, $5) ORDER BY born, entity, rev, id LIMIT $6",
+	err = p.inOrder(ctx, func(from Querier) error {
+		return p.query(ctx, from, "SELECT "+Names(fields)+" FROM evenkeel_origins WHERE grp = $1 AND tbl = $2 AND born < $3 AND (born, entity) > ($4, $5) ORDER BY born, entity, rev, id LIMIT $6",
 			[]any{group, table, before.UnixMicro(), after.Born, after.Entity, limit}, func(rows *sql.Rows) error {
 				o, err := Scan(rows, fields)
 				found = append(found, o)
 				return err
-			}))
+			})
 	})
 	return found, err
 }

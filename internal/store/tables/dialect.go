@@ -18,6 +18,9 @@ type Dialect struct {
 	// ForUpdate and SkipLocked end a SELECT; empty where one writer has the whole
 	// database to itself.
 	ForUpdate, SkipLocked string
+	// ByIndex makes the rest of a transaction go by indexes where there are any; "" where
+	// the planner is not mistaken.
+	ByIndex string
 	// RowID is where a row lies, good for the statement that asks.
 	RowID string
 	// Now is the database's clock in microseconds.
@@ -140,6 +143,30 @@ func (p *Plain) Tx(ctx context.Context, fn func(Querier) error) error {
 		done = true
 		return p.Commit(ctx, conn)
 	})
+}
+
+// inOrder runs a query for the first rows in the order of an index, of which there may be
+// millions.
+func (p *Plain) inOrder(ctx context.Context, fn func(Querier) error) error {
+	if p.Dialect.ByIndex == "" {
+		return p.Conn(ctx, func(conn *sql.Conn) error { return p.Dialect.Classify(fn(conn)) })
+	}
+	return p.Tx(ctx, func(q Querier) error {
+		if err := p.byIndex(ctx, q); err != nil {
+			return err
+		}
+		return fn(q)
+	})
+}
+
+// byIndex is for queries that want few of many rows. A planner whose statistics are older
+// than the rows takes those for few, and would read them all and sort or hash them.
+func (p *Plain) byIndex(ctx context.Context, q Querier) error {
+	if p.Dialect.ByIndex == "" {
+		return nil
+	}
+	_, err := q.ExecContext(ctx, p.Dialect.ByIndex)
+	return err
 }
 
 // Commit ends the connection's transaction. An error says whether it took effect.

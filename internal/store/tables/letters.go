@@ -87,6 +87,9 @@ func (p *Plain) Due(ctx context.Context, group string, now time.Time, d time.Dur
 	fields := Parkeds()
 	err = p.Tx(ctx, func(q Querier) error {
 		parked = nil
+		if err := p.byIndex(ctx, q); err != nil {
+			return err
+		}
 		type key struct{ table, entity string }
 		var keys []key
 		seen := map[key]bool{}
