@@ -74,12 +74,15 @@ func (w *LineWriter) Write(l *Letter) error {
 // LineReader reads what [LineWriter] wrote. It holds one line in memory.
 type LineReader struct {
 	r    *bufio.Reader
+	max  int
 	n    int
 	line []byte
 }
 
 // NewLineReader returns a reader of r.
-func NewLineReader(r io.Reader) *LineReader { return &LineReader{r: bufio.NewReaderSize(r, 64<<10)} }
+func NewLineReader(r io.Reader) *LineReader {
+	return &LineReader{r: bufio.NewReaderSize(r, 64<<10), max: MaxLineBytes}
+}
 
 // Read returns the next letter; lines of white space are passed over. A [*LineError] says
 // that the line is no letter, and the next call reads the next line; io.EOF is the end,
@@ -126,7 +129,7 @@ func (r *LineReader) next() error {
 		if size == 0 && len(part) > 0 {
 			r.n++
 		}
-		if size += len(part); size <= MaxLineBytes {
+		if size += len(part); size <= r.max {
 			r.line = append(r.line, part...)
 		}
 		switch {
@@ -136,9 +139,9 @@ func (r *LineReader) next() error {
 		case err != nil:
 			return err
 		}
-		if size > MaxLineBytes {
+		if size > r.max {
 			r.line = nil
-			return &LineError{Line: r.n, Expected: fmt.Sprintf("at most %d bytes", MaxLineBytes), Found: fmt.Sprintf("%d", size)}
+			return &LineError{Line: r.n, Expected: fmt.Sprintf("at most %d bytes", r.max), Found: fmt.Sprintf("%d", size)}
 		}
 		return nil
 	}
