@@ -15,12 +15,14 @@ func TestSpringRetry(t *testing.T) {
 	failed := []any{
 		"kafka_original-topic", "orders", "kafka_original-partition", int4(2), "kafka_original-offset", int8s(4711),
 		"kafka_original-timestamp", int8s(1792000000000), "kafka_original-timestamp-type", "CreateTime",
-		"retry_topic-original-timestamp", []byte{0x01, 0xa1, 0x3b, 0xa1, 0x10, 0x00},
+		"retry_topic-original-timestamp",
+		[]byte{0x01, 0xa1, 0x3b, 0xa1, 0x10, 0x00},
 		"kafka_dlt-original-consumer-group", "billing",
 		"kafka_exception-fqcn", "org.springframework.kafka.listener.ListenerExecutionFailedException",
 		"kafka_exception-cause-fqcn", "shop.Declined", "kafka_exception-message", "Listener failed; declined",
 		"kafka_exception-stacktrace", "shop.Declined: declined\n\tat shop.Pay.run(Pay.java:7)",
-		"retry_topic-attempts", int4(2), "retry_topic-backoff-timestamp", []byte{0x01, 0xa1, 0x3b, 0xa1, 0x14, 0x00},
+		"retry_topic-attempts", int4(2), "retry_topic-backoff-timestamp",
+		[]byte{0x01, 0xa1, 0x3b, 0xa1, 0x14, 0x00},
 	}
 	readings(t, "spring-retry", []sample{
 		{"first retry topic", letterOn("orders-retry-0", failed...)},

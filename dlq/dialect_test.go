@@ -87,9 +87,9 @@ func letterOn(topic string, headers ...any) *event.Record {
 	return r
 }
 
-func int4(n int32) []byte { return binary.BigEndian.AppendUint32(nil, uint32(n)) } //nolint:gosec // bytes of the number
+func int4(n int32) []byte { return binary.BigEndian.AppendUint32(nil, uint32(n)) }
 func int8s(n int64) []byte {
-	return binary.BigEndian.AppendUint64(nil, uint64(n)) //nolint:gosec // as above
+	return binary.BigEndian.AppendUint64(nil, uint64(n))
 }
 
 // readings holds the samples against the golden readings, testdata/dialects/NAME.want.json.
@@ -146,7 +146,8 @@ func readings(t *testing.T, name string, samples []sample) {
 func TestNoLetterIsReadAsNone(t *testing.T) {
 	t.Parallel()
 	for _, r := range []*event.Record{
-		{}, letterOn("orders"), letterOn("orders", "ce_id", "1", "content-type", "application/json"),
+		{},
+		letterOn("orders"), letterOn("orders", "ce_id", "1", "content-type", "application/json"),
 		letterOn("orders", "attempts", "3", "exception-type", "x"), // common names, one short of Wolverine
 		letterOn("orders", "source_topic", "a", "x-retry-count", "1"),
 	} {

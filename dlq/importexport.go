@@ -243,14 +243,14 @@ func isDataError(err error) bool {
 // insertAbsent inserts the letters whose ids are not there, and marks them in fresh.
 func insertAbsent(tx *gorm.DB, letters []*Letter, fresh map[string]bool) (err error) {
 	names := make([]string, len(importColumns))
-	for i, c := range importColumns {
-		names[i] = c.name
+	for i := range importColumns {
+		names[i] = importColumns[i].name
 	}
 	row := "(" + strings.Repeat("?, ", len(names)-1) + "?)"
 	args := make([]any, 0, len(names)*len(letters))
 	for _, l := range letters {
-		for _, c := range importColumns {
-			args = append(args, c.value(l))
+		for i := range importColumns {
+			args = append(args, importColumns[i].value(l))
 		}
 	}
 	rows, err := tx.Raw("INSERT INTO evenkeel_dead_letters ("+strings.Join(names, ", ")+") VALUES "+

@@ -17,14 +17,6 @@ import (
 	"github.com/evenkeel-go/evenkeel/internal/lettertest"
 )
 
-// each database, migrated and empty.
-func onDatabases(t *testing.T, test func(*testing.T, func(*testing.T) *gorm.DB)) {
-	t.Helper()
-	for name, open := range databases() {
-		t.Run(name, func(t *testing.T) { t.Parallel(); test(t, open) })
-	}
-}
-
 func export(t *testing.T, db *gorm.DB, f dlq.Filter) string {
 	t.Helper()
 	var b bytes.Buffer
@@ -71,7 +63,7 @@ func TestExportAndImportRoundTrip(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			first := open(t)
-			r := rand.New(rand.NewPCG(3, 5)) //nolint:gosec // letters, not secrets
+			r := rand.New(rand.NewPCG(3, 5))
 			empty := lettertest.Poison()
 			empty.ID, empty.Record.Key, empty.Record.Value = "00", []byte{}, []byte{}
 			letters := []*dlq.Letter{everything(t), lettertest.Poison(), empty}
@@ -114,31 +106,34 @@ func same(a, b []byte) bool { return bytes.Equal(a, b) && (a == nil) == (b == ni
 
 func TestExportChooses(t *testing.T) {
 	t.Parallel()
-	onDatabases(t, func(t *testing.T, open func(*testing.T) *gorm.DB) {
-		db := open(t)
-		var letters []*dlq.Letter
-		for i := range 150 { // more than a list's default
-			l := lettertest.Poison()
-			l.ID, l.Group = fmt.Sprintf("%04x", 1000-i), []string{"a", "b"}[i%2]
-			letters = append(letters, l)
-		}
-		imports(t, db, these(letters...), dlq.Imported{New: 150})
-		for _, c := range []struct {
-			f    dlq.Filter
-			want int
-		}{{dlq.Filter{}, 150}, {dlq.Filter{Group: "a"}, 75}, {dlq.Filter{Group: "a", Limit: 3}, 3}, {dlq.Filter{Group: "c"}, 0}} {
-			var ids []string
-			for l, err := range lines(export(t, db, c.f)) {
-				if err != nil {
-					t.Fatal(err)
+	for name, open := range databases() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			db := open(t)
+			var letters []*dlq.Letter
+			for i := range 150 { // more than a list's default
+				l := lettertest.Poison()
+				l.ID, l.Group = fmt.Sprintf("%04x", 1000-i), []string{"a", "b"}[i%2]
+				letters = append(letters, l)
+			}
+			imports(t, db, these(letters...), dlq.Imported{New: 150})
+			for _, c := range []struct {
+				f    dlq.Filter
+				want int
+			}{{dlq.Filter{}, 150}, {dlq.Filter{Group: "a"}, 75}, {dlq.Filter{Group: "a", Limit: 3}, 3}, {dlq.Filter{Group: "c"}, 0}} {
+				var ids []string
+				for l, err := range lines(export(t, db, c.f)) {
+					if err != nil {
+						t.Fatal(err)
+					}
+					ids = append(ids, l.ID)
 				}
-				ids = append(ids, l.ID)
+				if len(ids) != c.want || !slices.IsSorted(ids) {
+					t.Errorf("%+v: %v", c.f, ids)
+				}
 			}
-			if len(ids) != c.want || !slices.IsSorted(ids) {
-				t.Errorf("%+v: %v", c.f, ids)
-			}
-		}
-	})
+		})
+	}
 }
 
 type brokenWriter struct{ n int }
@@ -166,22 +161,25 @@ func TestExportEndsWithTheWritersError(t *testing.T) {
 // An import touches no row that is there: a letter that was dealt with stays so.
 func TestImportRaisesNothingFromTheDead(t *testing.T) {
 	t.Parallel()
-	onDatabases(t, func(t *testing.T, open func(*testing.T) *gorm.DB) {
-		db := open(t)
-		imports(t, db, these(lettertest.Full()), dlq.Imported{New: 1})
-		text := export(t, db, dlq.Filter{})
-		if err := db.Exec("UPDATE evenkeel_dead_letters SET state = 'resolved', rev = rev + 1, blocking = false").Error; err != nil {
-			t.Fatal(err)
-		}
-		newer := lettertest.Full()
-		newer.Rev += 10
-		imports(t, db, lines(text), dlq.Imported{Present: 1})
-		imports(t, db, these(lettertest.Full(), newer, lettertest.Poison()), dlq.Imported{New: 1, Present: 1, Copies: 1})
-		l, err := dlq.Get(t.Context(), db, lettertest.Full().ID)
-		if err != nil || l.State != "resolved" || l.Rev != lettertest.Full().Rev+1 {
-			t.Errorf("now %+v, %v", l, err)
-		}
-	})
+	for name, open := range databases() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			db := open(t)
+			imports(t, db, these(lettertest.Full()), dlq.Imported{New: 1})
+			text := export(t, db, dlq.Filter{})
+			if err := db.Exec("UPDATE evenkeel_dead_letters SET state = 'resolved', rev = rev + 1, blocking = false").Error; err != nil {
+				t.Fatal(err)
+			}
+			newer := lettertest.Full()
+			newer.Rev += 10
+			imports(t, db, lines(text), dlq.Imported{Present: 1})
+			imports(t, db, these(lettertest.Full(), newer, lettertest.Poison()), dlq.Imported{New: 1, Present: 1, Copies: 1})
+			l, err := dlq.Get(t.Context(), db, lettertest.Full().ID)
+			if err != nil || l.State != "resolved" || l.Rev != lettertest.Full().Rev+1 {
+				t.Errorf("now %+v, %v", l, err)
+			}
+		})
+	}
 }
 
 // Of copies in one import the newest counts, in one portion and across them; a row that
@@ -202,37 +200,40 @@ func TestImportTakesTheNewestCopy(t *testing.T) {
 		}
 		return letters
 	}
-	onDatabases(t, func(t *testing.T, open func(*testing.T) *gorm.DB) {
-		for name, c := range map[string]struct {
-			letters []*dlq.Letter
-			want    string
-			copies  int64
-		}{
-			"in one portion":   {[]*dlq.Letter{copyOf(1, "old"), copyOf(3, "new"), copyOf(3, "same"), copyOf(2, "older")}, "new", 3},
-			"across portions":  {slices.Concat([]*dlq.Letter{copyOf(1, "old")}, others(0), []*dlq.Letter{copyOf(3, "new")}, others(200), []*dlq.Letter{copyOf(2, "older")}), "new", 2},
-			"newest one first": {slices.Concat([]*dlq.Letter{copyOf(3, "new")}, others(0), []*dlq.Letter{copyOf(1, "old")}), "new", 1},
-		} {
+	for name, open := range databases() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for name, c := range map[string]struct {
+				letters []*dlq.Letter
+				want    string
+				copies  int64
+			}{
+				"in one portion":   {[]*dlq.Letter{copyOf(1, "old"), copyOf(3, "new"), copyOf(3, "same"), copyOf(2, "older")}, "new", 3},
+				"across portions":  {slices.Concat([]*dlq.Letter{copyOf(1, "old")}, others(0), []*dlq.Letter{copyOf(3, "new")}, others(200), []*dlq.Letter{copyOf(2, "older")}), "new", 2},
+				"newest one first": {slices.Concat([]*dlq.Letter{copyOf(3, "new")}, others(0), []*dlq.Letter{copyOf(1, "old")}), "new", 1},
+			} {
+				db := open(t)
+				imports(t, db, these(c.letters...), dlq.Imported{New: int64(len(c.letters)) - c.copies, Copies: c.copies})
+				if l, err := dlq.Get(t.Context(), db, copyOf(1, "").ID); err != nil || l.Error != c.want {
+					t.Errorf("%s: %+v, %v", name, l, err)
+				}
+			}
 			db := open(t)
-			imports(t, db, these(c.letters...), dlq.Imported{New: int64(len(c.letters)) - c.copies, Copies: c.copies})
-			if l, err := dlq.Get(t.Context(), db, copyOf(1, "").ID); err != nil || l.Error != c.want {
-				t.Errorf("%s: %+v, %v", name, l, err)
+			meddle := func(yield func(*dlq.Letter, error) bool) {
+				for _, l := range slices.Concat([]*dlq.Letter{copyOf(1, "old")}, others(0)) {
+					yield(l, nil)
+				}
+				if err := db.Exec("UPDATE evenkeel_dead_letters SET rev = 7, state = 'resolved' WHERE rev = 1").Error; err != nil {
+					t.Error(err)
+				}
+				yield(copyOf(3, "new"), nil)
 			}
-		}
-		db := open(t)
-		meddle := func(yield func(*dlq.Letter, error) bool) {
-			for l := range these(slices.Concat([]*dlq.Letter{copyOf(1, "old")}, others(0))...) {
-				yield(l, nil)
+			imports(t, db, meddle, dlq.Imported{New: 121, Copies: 1})
+			if l, err := dlq.Get(t.Context(), db, copyOf(1, "").ID); err != nil || l.Rev != 7 || l.State != "resolved" {
+				t.Errorf("meanwhile changed: %+v, %v", l, err)
 			}
-			if err := db.Exec("UPDATE evenkeel_dead_letters SET rev = 7, state = 'resolved' WHERE rev = 1").Error; err != nil {
-				t.Error(err)
-			}
-			yield(copyOf(3, "new"), nil)
-		}
-		imports(t, db, meddle, dlq.Imported{New: 121, Copies: 1})
-		if l, err := dlq.Get(t.Context(), db, copyOf(1, "").ID); err != nil || l.Rev != 7 || l.State != "resolved" {
-			t.Errorf("meanwhile changed: %+v, %v", l, err)
-		}
-	})
+		})
+	}
 }
 
 func TestImportGoesOnBehindWhatIsNoLetter(t *testing.T) {
@@ -267,7 +268,7 @@ func TestImportIsolatesWhatTheDatabaseRefuses(t *testing.T) {
 	db := databases()["postgres"](t)
 	hostile := lettertest.Full()
 	hostile.ID, hostile.Group = "bad0", ""
-	r := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // bytes that don't compress
+	r := rand.New(rand.NewPCG(1, 2))
 	for range 20_000 {
 		hostile.Group += string(rune('a' + r.IntN(26)))
 	}
@@ -285,17 +286,20 @@ func TestImportIsolatesWhatTheDatabaseRefuses(t *testing.T) {
 // An import can be part of a user's transaction, and goes with it.
 func TestImportInATransaction(t *testing.T) {
 	t.Parallel()
-	onDatabases(t, func(t *testing.T, open func(*testing.T) *gorm.DB) {
-		db := open(t)
-		tx := db.Begin()
-		imports(t, tx, these(lettertest.Full()), dlq.Imported{New: 1})
-		if err := tx.Rollback().Error; err != nil {
-			t.Fatal(err)
-		}
-		if n, err := dlq.Count(t.Context(), db, dlq.Filter{}); n != 0 || err != nil {
-			t.Errorf("%d letters, %v", n, err)
-		}
-	})
+	for name, open := range databases() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			db := open(t)
+			tx := db.Begin()
+			imports(t, tx, these(lettertest.Full()), dlq.Imported{New: 1})
+			if err := tx.Rollback().Error; err != nil {
+				t.Fatal(err)
+			}
+			if n, err := dlq.Count(t.Context(), db, dlq.Filter{}); n != 0 || err != nil {
+				t.Errorf("%d letters, %v", n, err)
+			}
+		})
+	}
 }
 
 // No lane's offset waits for an imported letter.
@@ -330,41 +334,44 @@ func TestImportFromRecords(t *testing.T) {
 			}
 		}
 	}
-	onDatabases(t, func(t *testing.T, open func(*testing.T) *gorm.DB) {
-		db := open(t)
-		var told []string
-		now := lettertest.At(9_000_000)
-		got, err := dlq.Import(t.Context(), db, dlq.FromRecords(all, now), func(err error) error { told = append(told, err.Error()); return nil })
-		want := dlq.Imported{New: int64(len(records)) - 3, Refused: 3}
-		if err != nil || got != want {
-			t.Errorf("%+v, want %+v, %v", got, want, err)
-		}
-		for i, part := range []string{
-			"partition 1, offset 99: the copy of letter bb lacks parts of the record (no-value",
-			"header evenkeel-offset: expected a whole number of 64 bits",
-			"no dead letter of a known kind",
-		} {
-			if i >= len(told) || !strings.Contains(told[i], part) {
-				t.Errorf("told %q, want %s", told, part)
+	for name, open := range databases() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			db := open(t)
+			var told []string
+			now := lettertest.At(9_000_000)
+			got, err := dlq.Import(t.Context(), db, dlq.FromRecords(all, now), func(err error) error { told = append(told, err.Error()); return nil })
+			want := dlq.Imported{New: int64(len(records)) - 3, Refused: 3}
+			if err != nil || got != want {
+				t.Errorf("%+v, want %+v, %v", got, want, err)
 			}
-		}
-		l, err := dlq.Get(t.Context(), db, lettertest.Full().ID)
-		if err != nil {
-			t.Fatal(err)
-		}
-		full := lettertest.Full()
-		full.PublishedAt = now
-		if line(t, l) != line(t, full) {
-			t.Errorf("got\n%s\nwant\n%s", line(t, l), line(t, full))
-		}
-		foreign, err := dlq.List(t.Context(), db, dlq.Filter{Reason: dlq.Foreign})
-		if err != nil || len(foreign) != len(records)-4 {
-			t.Fatalf("%d foreign letters, %v", len(foreign), err)
-		}
-		// A second look at the topic finds them all, by the same ids.
-		again, err := dlq.Import(t.Context(), db, dlq.FromRecords(all, now), func(error) error { return nil })
-		if err != nil || again != (dlq.Imported{Present: want.New, Refused: 3}) {
-			t.Errorf("again %+v, %v", again, err)
-		}
-	})
+			for i, part := range []string{
+				"partition 1, offset 99: the copy of letter bb lacks parts of the record (no-value",
+				"header evenkeel-offset: expected a whole number of 64 bits",
+				"no dead letter of a known kind",
+			} {
+				if i >= len(told) || !strings.Contains(told[i], part) {
+					t.Errorf("told %q, want %s", told, part)
+				}
+			}
+			l, err := dlq.Get(t.Context(), db, lettertest.Full().ID)
+			if err != nil {
+				t.Fatal(err)
+			}
+			full := lettertest.Full()
+			full.PublishedAt = now
+			if line(t, l) != line(t, full) {
+				t.Errorf("got\n%s\nwant\n%s", line(t, l), line(t, full))
+			}
+			foreign, err := dlq.List(t.Context(), db, dlq.Filter{Reason: dlq.Foreign})
+			if err != nil || len(foreign) != len(records)-4 {
+				t.Fatalf("%d foreign letters, %v", len(foreign), err)
+			}
+			// A second look at the topic finds them all, by the same ids.
+			again, err := dlq.Import(t.Context(), db, dlq.FromRecords(all, now), func(error) error { return nil })
+			if err != nil || again != (dlq.Imported{Present: want.New, Refused: 3}) {
+				t.Errorf("again %+v, %v", again, err)
+			}
+		})
+	}
 }

@@ -84,7 +84,7 @@ func TestLineFormIsStored(t *testing.T) {
 // Any letter comes back, whatever its bytes.
 func TestAnyLetterComesBackFromItsLine(t *testing.T) {
 	t.Parallel()
-	r := rand.New(rand.NewPCG(7, 11)) //nolint:gosec // letters, not secrets
+	r := rand.New(rand.NewPCG(7, 11))
 	for range 2000 {
 		want := anyLetter(r)
 		text := line(t, want)
@@ -129,7 +129,7 @@ func anyLetter(r *rand.Rand) *dlq.Letter {
 		ID: strconv.FormatUint(r.Uint64(), 16), Rev: number(), State: dlq.Open, Blocking: r.IntN(2) == 0, Place: number(), Stream: text(),
 		Group: text(), Handler: text(), Table: text(), Entity: text(),
 		Verdict: guards.Verdict{
-			Action: guards.Action(r.IntN(int(guards.DeadLetter)-int(guards.Apply)+1)) + guards.Apply, Reason: guards.Reason(text()), Detail: text(), //nolint:gosec // a few
+			Action: guards.Action(r.IntN(int(guards.DeadLetter)-int(guards.Apply)+1)) + guards.Apply, Reason: guards.Reason(text()), Detail: text(),
 			Numbers: guards.Comparison{What: text(), Event: number(), Against: number(), Bound: number(), EventTie: text(), AgainstTie: text()},
 			Masked:  [][]string{nil, {}, {"a"}, {"", "b"}}[r.IntN(4)],
 		},
@@ -138,7 +138,7 @@ func anyLetter(r *rand.Rand) *dlq.Letter {
 		Fingerprint: text(), ServiceVersion: text(), CreatedAt: at(), PublishedAt: at(),
 		Record: &event.Record{
 			Coordinates: event.Coordinates{Cluster: text(), Topic: text(), TopicID: text(), Partition: r.Int32() - 1<<30, Offset: number(), LeaderEpoch: -1},
-			Key:         raw(), Value: raw(), Timestamp: at(), TimestampType: event.TimestampType(r.IntN(3)), //nolint:gosec // a few
+			Key:         raw(), Value: raw(), Timestamp: at(), TimestampType: event.TimestampType(r.IntN(3)),
 		},
 	}
 	for range r.IntN(4) {

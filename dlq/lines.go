@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -89,13 +90,7 @@ func isID(s string) bool {
 	return s != "" && len(s) <= 64 && strings.Trim(s, "0123456789abcdef") == ""
 }
 
-func isState(s State) bool {
-	switch s {
-	case Open:
-		return true
-	}
-	return false
-}
+func isState(s State) bool { return slices.Contains([]State{Open}, s) }
 
 func wrong(is bool, expected string) error {
 	if is {

@@ -184,7 +184,7 @@ func parseMinimal(value []byte) (int64, bool) {
 	if len(value) == 0 || len(value) > 8 {
 		return 0, false
 	}
-	n := int64(int8(value[0]))
+	n := int64(int8(value[0])) //nolint:gosec // the sign
 	for _, b := range value[1:] {
 		n = n<<8 | int64(b)
 	}
