@@ -54,6 +54,20 @@ func (d *Dialect) Name() string { return d.name }
 // Library says for people who writes the dialect.
 func (d *Dialect) Library() string { return d.library }
 
+// Headers are the names of the headers that the dialect reads.
+func (d *Dialect) Headers() []string {
+	var names []string
+	for _, t := range d.tells {
+		names = append(names, t.name)
+	}
+	if d == &evenkeel {
+		for i := range fields {
+			names = append(names, HeaderPrefix+fields[i].name)
+		}
+	}
+	return names
+}
+
 // Detect reports whether a record with these headers is a letter of the dialect, or has
 // been one. It looks at names only.
 func (d *Dialect) Detect(headers []event.Header) bool {

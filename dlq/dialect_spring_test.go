@@ -2,6 +2,8 @@ package dlq_test
 
 import (
 	"testing"
+
+	"github.com/evenkeel-go/evenkeel/dlq"
 )
 
 func TestSpring(t *testing.T) {
@@ -32,6 +34,15 @@ func TestSpringRetry(t *testing.T) {
 		{"one byte, as the first releases wrote", letterOn("orders-dlt", "kafka_original-topic", "orders", "retry_topic-attempts", []byte{3})},
 		{"the key can't be read", letterOn("orders-dlt", "kafka_original-topic", "orders", "kafka_key-exception-fqcn", "D", "kafka_key-exception-message", "no key")},
 	})
+}
+
+// Bytes of minimal length have a sign.
+func TestMinimalTimesAreSigned(t *testing.T) {
+	t.Parallel()
+	got := dlq.ReadRecord(letterOn("dead", "kafka_original-topic", "orders", "retry_topic-backoff-timestamp", []byte{0xff}))
+	if len(got.Facts) != 1 || got.Facts[0] != (dlq.Fact{Name: "next try", Value: "1969-12-31T23:59:59.999Z"}) {
+		t.Errorf("got %+v, %+v", got.Facts, got.Malformed)
+	}
 }
 
 func TestSpringCloudStream(t *testing.T) {

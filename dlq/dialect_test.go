@@ -376,6 +376,36 @@ func FuzzReadRecord(f *testing.F) {
 	})
 }
 
+// Any bytes as any header of any dialect, among the others or beside its own older set.
+func FuzzDialectHeader(f *testing.F) {
+	for i, d := range dlq.Dialects() {
+		for j := range d.Headers() {
+			f.Add(uint8(i), uint8(j), []byte("12345678"), j%2 == 0) //nolint:gosec // a few
+		}
+	}
+	f.Fuzz(func(t *testing.T, i, j uint8, value []byte, null bool) {
+		d := dlq.Dialects()[int(i)%len(dlq.Dialects())]
+		name := d.Headers()[int(j)%len(d.Headers())]
+		r := letterOn("error.t.g", oneOf()[d.Name()]...)
+		if null {
+			value = nil
+		}
+		r.Headers = append(r.Headers, event.Header{Key: name, Value: value})
+		readsWell(t, r)
+		got := d.Read(r)
+		for _, p := range []*dlq.Place{&got.Source, got.Origin} {
+			if p != nil && (p.Partition != nil && *p.Partition < 0 || p.Offset != nil && *p.Offset < 0 && d.Name() != "evenkeel" || p.Topic != nil && *p.Topic == "") {
+				t.Fatalf("%s: %q reads as %+v", name, value, p)
+			}
+		}
+		for i := range got.Malformed {
+			if m := got.Malformed[i]; m.Header == "" || m.Expected == "" || len(m.Found) > 100 {
+				t.Fatalf("%s: %q: %+v", name, value, m)
+			}
+		}
+	})
+}
+
 // readsWell checks what must hold of any record.
 func readsWell(t testing.TB, r *event.Record) {
 	t.Helper()

@@ -146,16 +146,14 @@ func aTimestampType(name string) tell {
 // write.
 func inYears(t time.Time) bool { return t.Year() >= 1 && t.Year() <= 9999 }
 
+// parseName takes what can be stored as it is: Postgres refuses NUL and what isn't UTF-8.
 func parseName(value []byte, to **string) string {
-	if len(value) == 0 || len(value) > maxName || !utf8.Valid(value) {
-		return "a name, 1 to " + strconv.Itoa(maxName) + " bytes of UTF-8"
+	name := string(value)
+	if name == "" || len(name) > maxName || Text(name, maxName) != name {
+		return "a name, 1 to " + strconv.Itoa(maxName) + " bytes of UTF-8 without NUL"
 	}
-	// A name with NUL can't be stored in Postgres and is none of Kafka's.
-	if name := string(value); Text(name, maxName) == name {
-		*to = &name
-		return ""
-	}
-	return "a name without NUL"
+	*to = &name
+	return ""
 }
 
 // numeral reads a whole number.
