@@ -380,7 +380,7 @@ func FuzzReadRecord(f *testing.F) {
 func FuzzDialectHeader(f *testing.F) {
 	for i, d := range dlq.Dialects() {
 		for j := range d.Headers() {
-			f.Add(uint8(i), uint8(j), []byte("12345678"), j%2 == 0) //nolint:gosec // a few
+			f.Add(uint8(i), uint8(j), []byte("12345678"), j%2 == 0)
 		}
 	}
 	f.Fuzz(func(t *testing.T, i, j uint8, value []byte, null bool) {
