@@ -32,6 +32,7 @@ type result struct {
 type world struct {
 	env     map[string]string
 	columns int
+	stdin   []byte
 }
 
 // run runs a command line three hours after lettertest.At(0).
@@ -45,6 +46,7 @@ func (w world) run(t *testing.T, args ...string) result {
 	})
 	root.SetOut(&out)
 	root.SetErr(&errOut)
+	root.SetIn(bytes.NewReader(w.stdin))
 	root.SetArgs(args)
 	err := root.ExecuteContext(t.Context())
 	report(&errOut, err)

@@ -64,7 +64,7 @@ table evenkeel_dead_letters with its bytes, the reason and the numbers compared.
 		Example: `  evenkeel dlq list --reason exhausted`,
 	}
 	group(letters)
-	letters.AddCommand(a.listCommand(), a.showCommand())
+	letters.AddCommand(a.listCommand(), a.showCommand(), a.exportCommand(), a.importCommand())
 	root.AddCommand(a.migrateCommand(), letters, a.parkedCommand(), a.placeholdersCommand(), a.streamsCommand(), a.versionCommand())
 	root.CompletionOptions.HiddenDefaultCmd = true
 	// The subcommands inherit these two.

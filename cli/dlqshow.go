@@ -79,6 +79,7 @@ func (a *app) show(c *cobra.Command, l *dlq.Letter) error {
 	p := &page{now: a.now(), emphasis: a.emphasis(w)}
 	p.facts(l)
 	p.failure(l)
+	p.foreign(l.Foreign())
 	p.record(l)
 	_, err := fmt.Fprint(w, p.String())
 	return err
@@ -113,7 +114,7 @@ func (p *page) facts(l *dlq.Letter) {
 	}
 	p.fact("handler", l.Handler)
 	p.fact("group", l.Group)
-	p.fact("from", fmt.Sprintf("topic %s, partition %d, offset %d", r.Topic, r.Partition, r.Offset))
+	p.fact("from", fmt.Sprintf("topic %s, partition %s, offset %s", told(r.Topic), number(int64(r.Partition)), number(r.Offset)))
 	p.fact("topic id", r.TopicID)
 	p.fact("cluster", r.Cluster)
 }
@@ -131,6 +132,70 @@ func (p *page) failure(l *dlq.Letter) {
 	p.fact("error type", l.ErrorType)
 	p.block("error", l.Error)
 	p.block("stack", l.Stack)
+}
+
+// foreign is what another library's letter tells beside what every letter has.
+func (p *page) foreign(told *dlq.Reading) {
+	if told == nil {
+		return
+	}
+	p.heading("As told by " + safe(told.Dialect))
+	if told.Exception != nil && told.Cause != nil && *told.Exception != *told.Cause {
+		p.fact("exception", *told.Exception)
+	}
+	if told.Retries != nil {
+		p.fact("retries", strconv.Itoa(*told.Retries))
+	}
+	if o := told.Origin; o != nil {
+		p.fact("first from", fmt.Sprintf("topic %s, partition %s, offset %s", orUnknown(o.Topic), orUnknown(o.Partition), orUnknown(o.Offset)))
+	}
+	if told.Hops != nil && *told.Hops > 1 {
+		p.fact("failures", strconv.Itoa(*told.Hops))
+	}
+	for _, f := range told.Facts {
+		p.fact("", f.Name+": "+f.Value)
+	}
+	for _, part := range [...]struct {
+		name string
+		is   dlq.Fidelity
+	}{{"key", told.Key}, {"value", told.Value}} {
+		switch part.is {
+		case dlq.Original:
+		case dlq.Uncertain:
+			p.fact(part.name, "may not be the original's bytes")
+		case dlq.Absent:
+			p.fact(part.name, "is not in the letter")
+		}
+	}
+	if len(told.Also) > 0 {
+		p.fact("headers of", strings.Join(told.Also, ", "))
+	}
+	for i := range told.Malformed {
+		p.fact("malformed", told.Malformed[i].Error())
+	}
+}
+
+const unknown = "unknown"
+
+func told(s string) string {
+	if s == "" {
+		return unknown
+	}
+	return s
+}
+
+func number(n int64) string {
+	if n == dlq.Unknown {
+		return unknown
+	}
+	return strconv.FormatInt(n, 10)
+}
+
+func orUnknown[T any](v *T) string {
+	if v == nil {
+		return unknown
+	}
+	return fmt.Sprint(*v)
 }
 
 func (p *page) record(l *dlq.Letter) {

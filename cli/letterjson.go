@@ -52,11 +52,13 @@ type letterJSON struct {
 	Cluster     string `json:"cluster"`
 	Topic       string `json:"topic"`
 	TopicID     string `json:"topic_id"`
-	Partition   int32  `json:"partition"`
-	Offset      int64  `json:"offset"`
+	Partition   *int32 `json:"partition"`
+	Offset      *int64 `json:"offset"`
 	LeaderEpoch *int32 `json:"leader_epoch"`
 
 	Record *recordJSON `json:"record"` // null in lists
+	// Foreign is what a letter of another library tells; else null, as in lists.
+	Foreign *dlq.Reading `json:"foreign"`
 }
 
 // comparedJSON has the numbers as they are stored: times and bounds in microseconds.
@@ -120,7 +122,13 @@ func newLetterJSON(l *dlq.Letter, whole bool) *letterJSON {
 		ErrorType: l.ErrorType, Error: l.Error, Fingerprint: l.Fingerprint, ServiceVersion: l.ServiceVersion,
 		Rev: l.Rev, Blocking: l.Blocking, Place: l.Place, Stream: l.Stream,
 		CreatedAt: timeJSON(l.CreatedAt), PublishedAt: timeJSON(l.PublishedAt),
-		Cluster: r.Cluster, Topic: r.Topic, TopicID: r.TopicID, Partition: r.Partition, Offset: r.Offset,
+		Cluster: r.Cluster, Topic: r.Topic, TopicID: r.TopicID,
+	}
+	if r.Partition != dlq.Unknown {
+		j.Partition = &r.Partition
+	}
+	if r.Offset != dlq.Unknown {
+		j.Offset = &r.Offset
 	}
 	if r.LeaderEpoch >= 0 {
 		j.LeaderEpoch = &r.LeaderEpoch
@@ -137,7 +145,7 @@ func newLetterJSON(l *dlq.Letter, whole bool) *letterJSON {
 	if !whole {
 		return j
 	}
-	j.Stack = &l.Stack
+	j.Stack, j.Foreign = &l.Stack, l.Foreign()
 	j.Record = &recordJSON{
 		Key: newBytesJSON(r.Key), Value: newBytesJSON(r.Value), Headers: []headerJSON{},
 		Timestamp: timeJSON(r.Timestamp), TimestampType: timestampType(r.TimestampType),

@@ -67,4 +67,5 @@ var behaviours = []behaviour{
 	{name: "C11 purge", what: "tombstones are purged behind a horizon that holds from then on", semantic: true},
 	{name: "C11 resolver", what: "a resolver deletes an entity, and a later version brings it back", semantic: true},
 	{name: "C11 tombstones", what: "a topic's tombstones are events where they have a handler", semantic: true},
+	{name: "C13", what: "the dead-letter topic, or an export, rebuilds the table of letters; a rewind then repeats nothing"},
 }

@@ -8,4 +8,8 @@
 // topic through a [Producer] and says for each letter whether it is there.
 //
 // [List], [Count] and [Get] read the table; [Fingerprint] groups letters with one cause.
+// [Export] writes letters to a file and [Import] reads them into a table, byte for byte.
+//
+// [ReadRecord] reads the dead letters of other libraries as well, each in its [Dialect];
+// what they don't tell is unknown. [FromRecord] makes letters of them.
 package dlq

@@ -160,22 +160,33 @@ func columns(brief bool) string {
 }
 
 func query(ctx context.Context, db *gorm.DB, columns, rest string, args ...any) (letters []*Letter, err error) {
+	err = each(ctx, db, func(l *Letter) error { letters = append(letters, l); return nil }, columns, rest, args...)
+	if err != nil {
+		return nil, err
+	}
+	return letters, nil
+}
+
+// each calls do for one letter after the other while they are read.
+func each(ctx context.Context, db *gorm.DB, do func(*Letter) error, columns, rest string, args ...any) (err error) {
 	rows, err := db.WithContext(ctx).Raw("SELECT "+columns+" FROM evenkeel_dead_letters"+rest, args...).Rows()
 	if err != nil {
-		return nil, fmt.Errorf("read letters: %w", err)
+		return fmt.Errorf("read letters: %w", err)
 	}
 	defer func() { err = errors.Join(err, rows.Close()) }()
 	for rows.Next() {
 		l, err := scan(rows)
 		if err != nil {
-			return nil, fmt.Errorf("read letter: %w", err)
+			return fmt.Errorf("read letter: %w", err)
 		}
-		letters = append(letters, l)
+		if err := do(l); err != nil {
+			return err
+		}
 	}
 	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("read letters: %w", err)
+		return fmt.Errorf("read letters: %w", err)
 	}
-	return letters, nil
+	return nil
 }
 
 func scan(rows *sql.Rows) (*Letter, error) {
