@@ -62,6 +62,7 @@ var behaviours = []behaviour{
 	{name: "C08", what: "an event that touches many rows of a model has a verdict for each", semantic: true},
 	{name: "C10", semantic: true, what: "SQL of a handler's own takes effect once: with duplicates, early and superseded events, retries, conflicts and rewinds"},
 	{name: "C10 failures", semantic: true, what: "a handler's own SQL that fails, is refused or breaks COMMIT is undone alone"},
+	{name: "C10 deadlock", semantic: true, what: "a deadlock of handlers' own SQL is nobody's failure", notFor: sqliteHasNoServer},
 	{name: "C10 killed", what: "a member that is killed in the middle leaves nothing of its handlers' own SQL behind"},
 	{name: "C11", what: "deletes and re-creations in any order give one row", semantic: true},
 	{name: "C11 purge", what: "tombstones are purged behind a horizon that holds from then on", semantic: true},

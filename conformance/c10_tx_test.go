@@ -42,6 +42,7 @@ type Entry struct {
 // Unique is a row of the service's own of which there is one per event.
 type Unique struct {
 	EventID string `gorm:"primaryKey"`
+	N       int64
 }
 
 type entryDelivery = handlers.Delivery[body, Purse]
@@ -77,6 +78,10 @@ func entered(before func(n int64)) *handlers.Registry {
 		d.Entity.N++
 		d.Entity.Sum += d.Payload.Amount
 	}), guards.Once(), handlers.Writes("N", "Sum"), handlers.UsesTx())
+	handlers.Set(reg, "purse.closed", func(_ context.Context, d *entryDelivery) error {
+		d.Delete()
+		return nil
+	}, handlers.Writes(), fine)
 	handlers.Set(reg, "purse.plain", func(_ context.Context, d *entryDelivery) error {
 		d.Entity.Last = d.Event.ID
 		return nil
@@ -247,6 +252,7 @@ func TestC10WhatFollowsInAStream(t *testing.T) {
 		w.tell(0, say...)
 		m := w.start(smallBatches(1))
 		w.drain(1)
+		require.Zero(t, w.log.count("is not available"), "the batch asks for a transaction, and is not tried until it has one")
 		w.rewind(m, 1)
 		require.Equal(t, want, w.entries())
 		require.Equal(t, int64(numbers-1), all(w, func(p *Purse) string { return p.ID })["p"].N)
@@ -272,6 +278,63 @@ func TestC10OrphansOfHandlersWithSQL(t *testing.T) {
 	})
 }
 
+// An event that only the horizon of purged rows masks becomes a letter after its handler has
+// run; what that has written is undone, or a replay would write it twice.
+func TestC10BehindThePurgeHorizon(t *testing.T) {
+	each(t, "C10", func(t *testing.T, at combination) {
+		w := newPurseWorld(t, at, 1, func() *handlers.Registry { return entered(nil) })
+		when := func(s int) time.Time { return w.began.Add(-time.Hour).Add(time.Duration(s) * time.Second) }
+		w.tell(0, w.pursed("opened", "p", "opened", 1, when(0)), w.pursed("closed", "p", "closed", 1, when(5)))
+		w.start(func(c *framework.Config) { c.PurgeDeletedAfter = 300 * time.Millisecond })
+		w.drain(1)
+		w.eventually(20*time.Second, func() bool { return len(all(w, func(p *Purse) string { return p.ID })) == 0 }, func() string { return "not purged" })
+		w.tell(0, w.pursed("noted", "p", "newer", 1, when(10)), w.pursed("opened", "p", "older", 1, when(4)))
+		w.drain(1)
+		require.Equal(t, map[string]int{"newer": 1}, w.entries())
+		ls := w.letters()
+		require.Len(t, ls, 1)
+		require.Equal(t, guards.Late, ls[0].Verdict.Reason)
+	})
+}
+
+// Two lanes write the same rows of the service's own in opposite orders. The one that the
+// database ends runs again, and nobody's event has failed.
+func TestC10DeadlocksAreNobodysFault(t *testing.T) {
+	each(t, "C10 deadlock", func(t *testing.T, at combination) {
+		arrived := [2]chan struct{}{make(chan struct{}), make(chan struct{})}
+		var once [2]sync.Once
+		w := newPurseWorld(t, at, 2, func() *handlers.Registry {
+			reg := handlers.NewRegistry()
+			handlers.Modify(reg, "purse.counted", func(_ context.Context, d *entryDelivery) error {
+				d.Entity.N++
+				p := d.Event.Record.Partition
+				names := []string{"left", "right"}
+				touch := func(i int32) error {
+					return d.Tx().Model(&Unique{}).Where("event_id = ?", names[i]).Update("n", gorm.Expr("n + 1")).Error
+				}
+				if err := touch(p); err != nil {
+					return err
+				}
+				once[p].Do(func() { close(arrived[p]) })
+				<-arrived[1-p]
+				return touch(1 - p)
+			}, guards.None(), handlers.Writes("N"), handlers.UsesTx())
+			return reg
+		})
+		require.NoError(t, w.db.Create(&[]Unique{{EventID: "left"}, {EventID: "right"}}).Error)
+		w.tell(0, w.pursed("counted", "p-0", "e-0", 1, w.began))
+		w.tell(1, w.pursed("counted", "p-1", "e-1", 1, w.began))
+		m := w.start()
+		w.drain(2)
+		require.Positive(t, m.consumer.Stats().Conflicts)
+		for id, u := range all(w, func(u *Unique) string { return u.EventID }) {
+			require.Equal(t, int64(2), u.N, id)
+		}
+		require.Empty(t, w.judgements("e-0"))
+		require.Empty(t, w.judgements("e-1"))
+	})
+}
+
 var errEntry = errors.New("the handler fails")
 
 // failingEntries are handlers that fail in each way that there is; all of them enter first.
@@ -279,7 +342,7 @@ func failingEntries(kept *sync.Map) *handlers.Registry {
 	reg := handlers.NewRegistry()
 	fine := handlers.OnMissing(handlers.MissingPlaceholder)
 	on := func(name string, fn func(d *entryDelivery) error, more ...handlers.Option) {
-		handlers.Set(reg, "purse."+name, func(ctx context.Context, d *entryDelivery) error {
+		handlers.Set(reg, "purse."+name, func(_ context.Context, d *entryDelivery) error {
 			d.Entity.Note = d.Event.ID
 			if err := enter(d); err != nil {
 				return err
@@ -315,6 +378,12 @@ func failingEntries(kept *sync.Map) *handlers.Registry {
 		}
 		return nil
 	})
+	on("swallows", func(d *entryDelivery) error { // and goes on
+		for range 2 {
+			_ = d.Tx().Create(&Unique{EventID: d.Event.ID}).Error
+		}
+		return nil
+	})
 	on("nested", func(d *entryDelivery) error { // what may fail, where it may
 		for range 2 {
 			_ = d.Tx().Transaction(func(tx *gorm.DB) error { return tx.Create(&Unique{EventID: d.Event.ID}).Error })
@@ -338,7 +407,7 @@ func failingEntries(kept *sync.Map) *handlers.Registry {
 		return nil
 	})
 	on("leaks", func(d *entryDelivery) error { // rows that nobody closes
-		rows, err := d.Tx().Model(&Entry{}).Rows() //nolint:sqlclosecheck // that is the point
+		rows, err := d.Tx().Model(&Entry{}).Rows()
 		if err == nil {
 			rows.Next()
 		}
@@ -357,14 +426,17 @@ func failingEntries(kept *sync.Map) *handlers.Registry {
 	return reg
 }
 
+// failureEnd is what becomes of an event: how many entries, and the letter.
+type failureEnd struct {
+	entry  int
+	reason guards.Reason
+	text   string
+}
+
 // All of them are in one batch, each between two good ones of the same purse.
 func TestC10FailuresAreUndoneAlone(t *testing.T) {
 	each(t, "C10 failures", func(t *testing.T, at combination) {
-		ends := map[string]struct {
-			entry  int
-			reason guards.Reason
-			text   string
-		}{
+		ends := map[string]failureEnd{
 			"good":       {entry: 1},
 			"once":       {entry: 1},
 			"later":      {entry: 1},
@@ -381,6 +453,11 @@ func TestC10FailuresAreUndoneAlone(t *testing.T) {
 			"tampers":    {reason: guards.Rejected, text: "evenkeel_verdicts"},
 			"defers":     {reason: guards.Exhausted},
 			"undeclared": {reason: guards.Rejected, text: "handlers.UsesTx()"},
+		}
+		if at.store == storePostgres { // its transaction is spoiled
+			ends["swallows"] = failureEnd{reason: guards.Constraint, text: "went on although a statement of its own had failed"}
+		} else {
+			ends["swallows"] = failureEnd{entry: 1}
 		}
 		var kept sync.Map
 		w := newPurseWorld(t, at, 1, func() *handlers.Registry { return failingEntries(&kept) })

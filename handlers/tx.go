@@ -126,6 +126,7 @@ func (noDatabase) Initialize(*gorm.DB) error                      { return nil }
 func (noDatabase) Migrator(*gorm.DB) gorm.Migrator                { return nil }
 func (noDatabase) DataTypeOf(*schema.Field) string                { return "" }
 func (noDatabase) DefaultValueOf(*schema.Field) clause.Expression { return clause.Expr{SQL: "NULL"} }
+
 func (noDatabase) BindVarTo(w clause.Writer, _ *gorm.Statement, _ any) {
 	_ = w.WriteByte('?')
 }

@@ -69,7 +69,7 @@ func TestTxWithoutARun(t *testing.T) {
 		},
 		"raw":         func(tx *gorm.DB) error { return tx.Raw("SELECT 1").Scan(new(int)).Error },
 		"rows":        func(tx *gorm.DB) error { _, err := tx.Raw("SELECT 1").Rows(); return err }, //nolint:rowserrcheck,sqlclosecheck // there are none
-		"transaction": func(tx *gorm.DB) error { return tx.Transaction(func(tx *gorm.DB) error { return nil }) },
+		"transaction": func(tx *gorm.DB) error { return tx.Transaction(func(*gorm.DB) error { return nil }) },
 		"begin":       func(tx *gorm.DB) error { return tx.Begin().Error },
 		"commit":      func(tx *gorm.DB) error { return tx.Commit().Error },
 		"savepoint":   func(tx *gorm.DB) error { return tx.SavePoint("a").Error },

@@ -101,7 +101,7 @@ func (t *ownTx) flush() error {
 	}
 	row.Entity = copyEntity(rw.model, from)
 	if err := project(&rowWork{model: rw.model, row: row}); err != nil {
-		t.failed = w.Judge.failure(w.ctx, err)
+		t.failed = w.failure(w.ctx, err)
 		return err
 	}
 	b := &store.Batch{Group: w.Group, Now: w.now, Insert: []*store.Row{row}}
@@ -113,7 +113,7 @@ func (t *ownTx) flush() error {
 	switch {
 	case errors.As(err, &data):
 		err = fmt.Errorf("the row of %s %s has to be there before the handler's own SQL, and its table refuses it as it stands; fill d.Entity in before d.Tx is called: %w", rw.model.Name, rw.key, err)
-		t.failed = w.Judge.failure(w.ctx, err)
+		t.failed = w.failure(w.ctx, err)
 	case err != nil:
 		t.lost = err
 	default:
@@ -146,7 +146,7 @@ func (t *ownTx) end(f *failure) *failure {
 	case t.failed != nil:
 		f = t.failed
 	case f == nil && ended.Spoiled:
-		f = t.w.Judge.failure(t.w.ctx, fmt.Errorf("handler %s went on although a statement of its own had failed, after which the transaction can't; return the error, or run what may fail inside d.Tx().Transaction: %w", t.u.Handler.Name, ended.Failed))
+		f = t.w.failure(t.w.ctx, fmt.Errorf("handler %s went on although a statement of its own had failed, after which the transaction can't; return the error, or run what may fail inside d.Tx().Transaction: %w", t.u.Handler.Name, ended.Failed))
 	}
 	if f == nil {
 		return nil

@@ -38,12 +38,13 @@ var (
 // enter lets one statement in at a time. Without an error leave must follow.
 func (p *pool) enter(sql string) error {
 	p.mu.Lock()
-	err := error(errOver)
-	if !p.over {
-		err = p.rules.Check(sql)
-		p.refuse(err)
+	if p.over {
+		p.mu.Unlock()
+		return errOver
 	}
+	err := p.rules.Check(sql)
 	if err != nil {
+		p.refuse(err)
 		p.mu.Unlock()
 	}
 	return err
@@ -112,7 +113,7 @@ func (p *pool) QueryRowContext(ctx context.Context, query string, args ...any) *
 // failedRow makes a row of nothing but an error, which only database/sql can.
 func failedRow(ctx context.Context, err error) *sql.Row {
 	none := sql.OpenDB(nowhere{err})
-	defer none.Close()
+	defer none.Close() //nolint:errcheck // it has nothing open
 	return none.QueryRowContext(ctx, "")
 }
 

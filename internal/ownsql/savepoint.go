@@ -42,8 +42,7 @@ func (s *savepoint) DB(ctx context.Context) *gorm.DB {
 	// Config is the session's own copy. A session of the user's that prepares statements
 	// takes its connection from there and would leave the transaction.
 	tx.Config.ConnPool, tx.Statement.ConnPool = s.pool, s.pool //nolint:staticcheck // said in full, as DB has methods of its own
-	tx.Config.PrepareStmt = false
-	tx.Config.DisableNestedTransaction = false
+	tx.PrepareStmt, tx.DisableNestedTransaction = false, false
 	return tx
 }
 
@@ -70,7 +69,7 @@ func (s *savepoint) Undo(ctx context.Context) error {
 }
 
 func (s *savepoint) exec(ctx context.Context, sql string) error {
-	s.pool.close()
+	_, _ = s.pool.close() // for whoever has not asked
 	_, err := s.pool.conn.ExecContext(ctx, sql)
 	return s.how.Classify(err)
 }
