@@ -121,6 +121,8 @@ type Want struct {
 	// Judged are the coordinates of records that are not at first sight: whether their
 	// units have letters or parked rows must be known (R6).
 	Judged []event.Coordinates
+	// Tx: handlers will run SQL of their own (R19), so that Load does not do: Lock.
+	Tx bool
 	// IDs and Memos are asked for by key; none is repeated. Both are seen at one
 	// moment: an id that is not there any more has a horizon which says so (R8), a number
 	// that a stream has taken has its id (R7).
@@ -156,6 +158,9 @@ type Loaded struct {
 	Memos map[MemoKey]*Memo
 	// Streams holds those in which something waits.
 	Streams map[StreamKey]*Stream
+	// Tx is the open transaction of a Locked, where the store can take SQL of handlers' own
+	// (R19); nil for what was read without locks.
+	Tx Tx
 }
 
 // Queue is what waits under one entity key.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/evenkeel-go/evenkeel/internal/ownsql"
 	"github.com/evenkeel-go/evenkeel/internal/store"
 	"github.com/evenkeel-go/evenkeel/internal/store/tables"
 )
@@ -16,6 +17,7 @@ type locked struct {
 	s      *Store
 	conn   *sql.Conn
 	loaded *store.Loaded
+	how    *ownsql.How // once a handler has asked for a savepoint
 }
 
 // Lock is store.Store's.
@@ -39,6 +41,7 @@ func (s *Store) Lock(ctx context.Context, want *store.Want) (store.Locked, error
 		l.Rollback() //nolint:contextcheck // has to happen when ctx has ended, too
 		return nil, classify(err)
 	}
+	l.loaded.Tx = l
 	return l, nil
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/evenkeel-go/evenkeel/dlq"
+	"github.com/evenkeel-go/evenkeel/internal/ownsql"
 	"github.com/evenkeel-go/evenkeel/internal/store"
 	"github.com/evenkeel-go/evenkeel/internal/store/tables"
 )
@@ -173,6 +174,7 @@ type locked struct {
 	s      *Store
 	conn   *sql.Conn
 	loaded *store.Loaded
+	how    *ownsql.How // once a handler has asked for a savepoint
 }
 
 // Lock is store.Store's. It keeps all other writers of the file out.
@@ -191,6 +193,7 @@ func (s *Store) Lock(ctx context.Context, want *store.Want) (store.Locked, error
 		l.Rollback() //nolint:contextcheck // has to happen when ctx has ended, too
 		return nil, classify(err)
 	}
+	l.loaded.Tx = l
 	return l, nil
 }
 
