@@ -5,6 +5,8 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 
+	"gorm.io/gorm"
+
 	"github.com/evenkeel-go/evenkeel/event"
 )
 
@@ -76,6 +78,8 @@ type Call struct {
 	Key     string // canonical, as Model.ParseKey returns it
 	Attempt int
 	DryRun  bool
+	// Tx is what Delivery.Tx returns; nil where no consumer runs the handler.
+	Tx func() (*gorm.DB, error)
 
 	// Siblings are what a Resolve merges; their payloads are what Handler.Decode returned.
 	Siblings []Sibling[any]

@@ -5,6 +5,7 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/evenkeel-go/evenkeel/event"
 	"github.com/evenkeel-go/evenkeel/guards"
@@ -41,8 +42,11 @@ type Handler struct {
 	// Baseline says that the event carries the whole state.
 	Stream   *Stream
 	Baseline bool
+	// UsesTx: the handler runs SQL of its own in the batch's transaction (R19).
+	UsesTx bool
 
-	mayWrite []bool // by Column.Index
+	mayWrite []bool        // by Column.Index
+	memory   time.Duration // of a Set with UsesTx
 	key      *keyFunc
 	decode   func(data []byte, empty bool) (any, error)
 	run      runFunc

@@ -25,6 +25,7 @@ type declaration struct {
 	creates   bool
 	external  bool
 	baseline  bool
+	usesTx    bool
 	onMissing OnMissingPolicy
 	keys      []*keyFunc // one at most, or it is a mistake
 	missing   []string   // what was nil

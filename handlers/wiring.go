@@ -153,7 +153,7 @@ func (w *wirer) projection(d *declaration) {
 	for _, missing := range d.missing {
 		w.mistake("%s: %s is nil", what, missing)
 	}
-	if d.creates || d.external || len(d.keys) > 0 || d.onMissing != missingUnsaid || d.by != nil || len(d.extra) > 0 || d.name != "" || d.baseline {
+	if d.creates || d.external || len(d.keys) > 0 || d.onMissing != missingUnsaid || d.by != nil || len(d.extra) > 0 || d.name != "" || d.baseline || d.usesTx {
 		w.mistake("%s has an option that only handlers take; a projection takes Writes alone", what)
 	}
 	if len(d.writes) == 0 {
@@ -296,6 +296,7 @@ func (w *wirer) checkOptions(what string, d *declaration, h *Handler) {
 	}
 	w.tombstone(what, d, kind)
 	w.checkKeys(what, d, kind)
+	w.checkTx(what, d, h)
 	if kind == guards.KindOnce {
 		w.checkOnce(what, h)
 	} else if h.staleCreates(kind) {

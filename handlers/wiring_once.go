@@ -19,8 +19,11 @@ func unordered(k guards.Kind) string {
 }
 
 // Memory is for how long the ids of a handler's events are remembered, if it is under Once
-// (R8).
+// (R8), or a Set with SQL of its own (R19).
 func (h *Handler) Memory() (d time.Duration, ok bool) {
+	if h.memory > 0 {
+		return h.memory, true
+	}
 	if o, is := h.Stamper.(interface{ Memory() time.Duration }); is && h.Stamper.Kind() == guards.KindOnce {
 		return o.Memory(), true
 	}
