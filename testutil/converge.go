@@ -46,6 +46,9 @@ import (
 // the row after each step, what differs, and what to declare instead. What a test can't
 // show stays hidden: a query that reads the database finds there what the test has put there.
 //
+// Handlers with handlers.UsesTx need a database, and there is none here: events that reach one
+// are refused. Register such a handler without the option and without its SQL for this test.
+//
 // Some of the events should be about one entity, and some at the same time. An event without
 // an ID gets one.
 func Converges(t testing.TB, reg *handlers.Registry, events []*event.Event, opts ...ConvergesOption) {

@@ -30,28 +30,29 @@ func (w *work) call(u *Unit, fresh func() reflect.Value) (*handlers.Call, reflec
 			Event: u.Item.Event, Payload: u.Payload, Entity: entity.Interface(),
 			Group: w.Group, Handler: u.Handler.Name, Key: u.Key, Attempt: u.attempt() + try,
 		}
-		f := w.run(w.ctx, u.Handler, c)
-		if f == nil || try == 1 || f.final || f.discard || f.ended || f.after > 0 {
+		end := w.lendTx(u, c, entity)
+		f := end(w.run(w.ctx, u.Handler, c))
+		if f == nil || try == 1 || f.final || f.discard || f.ended || f.broken != nil || f.after > 0 {
 			return c, entity, f
 		}
 	}
 }
 
-// set runs a blind handler, or takes what it said before, and merges it (R1, R2).
+// set runs a blind handler, or takes what it said before, and merges it (R1, R2). SQL of its
+// own went with the transaction that it ran in, so that it runs again (R19).
 func (w *work) set(u *Unit, rw *rowWork, s guards.State) error {
-	if u.blind == nil {
+	if u.blind == nil || u.Handler.UsesTx {
 		b := w.blind(u)
-		if b.failure != nil && b.failure.ended {
-			return w.ctx.Err()
+		if err := b.failure.stops(w.ctx); err != nil {
+			return err
 		}
 		u.blind = b
 	}
 	if f := u.blind.failure; f != nil {
-		w.failed(u, rw, f)
-		return nil
+		return w.undoTx(u, rw, f)
 	}
 	w.merge(u, rw, &s)
-	return nil
+	return w.endTx()
 }
 
 func (w *work) blind(u *Unit) *blindRun {
@@ -244,11 +245,13 @@ func (w *work) modify(u *Unit, rw *rowWork, s guards.State) error {
 		}
 	}
 	if f != nil {
-		if f.ended {
-			return w.ctx.Err()
+		if err := f.stops(w.ctx); err != nil {
+			return err
 		}
-		w.failed(u, rw, f)
-		return nil
+		return w.undoTx(u, rw, f)
+	}
+	if err := w.keepTx(); err != nil {
+		return err
 	}
 	rw.row, rw.dirty = base, true
 	w.wrote(u, rw)

@@ -27,6 +27,21 @@ type failure struct {
 	discard bool
 	// ended says that the run's context ended: nothing is known of the event.
 	ended bool
+	// broken is an error that is the batch's and not the event's (R19).
+	broken error
+}
+
+// stops returns what ends the batch, if it is not the event that has failed.
+func (f *failure) stops(ctx context.Context) error {
+	switch {
+	case f == nil:
+		return nil
+	case f.broken != nil:
+		return f.broken
+	case f.ended:
+		return ctx.Err()
+	}
+	return nil
 }
 
 // panicError is a panic of the user's code.

@@ -224,6 +224,7 @@ func Gather(group string, items []*Item, layouts Layouts, firstSight func(offset
 			if u.Key == "" || u.Handler == nil {
 				continue
 			}
+			w.Tx = w.Tx || u.Handler.UsesTx
 			if k, ok := versionsKey(u); ok {
 				w.Memos = appendNew(w.Memos, memos, k)
 			}

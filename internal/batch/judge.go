@@ -88,6 +88,7 @@ type work struct {
 	inTurn  []*streamWork
 	taken   map[store.StreamKey]guards.Standing
 	more    bool // Outcome.Incomplete
+	tx      *ownTx
 	first   bool // the record under way is at first sight
 }
 
@@ -106,6 +107,8 @@ type rowWork struct {
 	parked int // as loaded
 
 	writers []*Unit // see wrote
+	// stub is the row as it was made early, for the SQL of a handler (R19).
+	stub *store.Row
 }
 
 // Live judges the records of one partition, in the order of their offsets, and moves the
@@ -179,6 +182,7 @@ func (w *work) finish() (*Outcome, error) {
 			case !rw.shown:
 				continue
 			}
+			w.overStub(rw)
 			w.keepOrigins(rw)
 			if rw.loaded {
 				b.Update = append(b.Update, rw.row)
@@ -259,21 +263,25 @@ func (w *work) row(u *Unit) *rowWork {
 
 // make makes the row of a unit that found none.
 func (w *work) make(rw *rowWork) {
+	rw.row, rw.dirty = w.blank(rw), true
+}
+
+func (w *work) blank(rw *rowWork) *store.Row {
 	key, _, err := rw.model.ParseKey(rw.key)
 	if err != nil {
 		// The key came from ParseKey.
 		panic("evenkeel: " + err.Error())
 	}
 	layout := w.layouts[rw.model]
-	rw.row = &store.Row{
+	row := &store.Row{
 		Model: rw.model, Layout: layout, Key: rw.key, Entity: rw.model.New(key),
 		Clocks: layout.New(), State: guards.Placeholder, Born: w.now,
 	}
-	w.markPurged(rw.row)
+	w.markPurged(row)
 	if rw.model.Existence == nil {
-		rw.row.State = guards.Alive // nobody creates these rows, so none is early
+		row.State = guards.Alive // nobody creates these rows, so none is early
 	}
-	rw.dirty = true
+	return row
 }
 
 // record judges one record.
@@ -428,7 +436,7 @@ func (w *work) ask(gs []guards.Guard, it *Item, s *guards.State) bool {
 // isDuplicate reports whether the unit's row carries the event's own stamp, or its id is
 // known.
 func (w *work) isDuplicate(u *Unit) bool {
-	if k, once := u.onceKey(); once {
+	if k, once := u.onceKey(); once && (w.knows(k) || u.Handler.Verb != handlers.VerbSet) {
 		return w.knows(k)
 	}
 	if u.Err != nil || u.Handler.Stamper.Kind() == guards.KindNone {

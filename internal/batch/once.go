@@ -29,7 +29,7 @@ func (m Memory) ForgetsUpTo(reached int64, now time.Time) int64 {
 }
 
 // Memories are the scopes of ids that a wiring keeps of events on the topics: one for each
-// handler under Once (R8), and one for each stream of numbers (R7), whose ids only tell a
+// handler under Once (R8) or with SQL of its own that no clock tells of (R19), and one for each stream of numbers (R7), whose ids only tell a
 // duplicate from a conflict.
 func Memories(w *handlers.Wiring, topics []string) []Memory {
 	var ms []Memory
@@ -61,7 +61,10 @@ type idWork struct {
 // onceKey names the unit's id in the memory of Once; ok is false for other units, and for
 // those whose entity is not known.
 func (u *Unit) onceKey() (k store.IDKey, ok bool) {
-	if u.Handler == nil || u.Item.Event == nil || u.Handler.Stamper.Kind() != guards.KindOnce || u.Key+u.brokenKey == "" {
+	if u.Handler == nil || u.Item.Event == nil || u.Key+u.brokenKey == "" {
+		return k, false
+	}
+	if _, remembers := u.Handler.Memory(); !remembers {
 		return k, false
 	}
 	if u.idKey == k {
@@ -117,7 +120,7 @@ func (w *work) once(u *Unit, s guards.State) (bool, error) {
 		}
 		s.HasHorizon = true
 	}
-	v := judgeAll([]guards.Guard{u.Handler.Stamper}, u.Item.Event, &s)
+	v := judgeAll([]guards.Guard{u.memory()}, u.Item.Event, &s)
 	switch v.Action {
 	case guards.Apply:
 		w.remember(&idWork{ID: store.ID{IDKey: k, At: u.Item.Event.OccurredAt}})

@@ -162,6 +162,9 @@ func (w *work) judge(u *Unit, rw *rowWork, s guards.State) error {
 		w.failed(u, rw, f)
 		return nil
 	}
+	if h.UsesTx && w.loaded.Tx == nil {
+		return ErrNeedsTx
+	}
 	switch h.Verb {
 	case handlers.VerbSet:
 		return w.set(u, rw, s)

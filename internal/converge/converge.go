@@ -164,6 +164,8 @@ func (c *Checker) take(events []*event.Event) error {
 			for _, u := range it.Units {
 				if u.Err != nil {
 					fault(i, "handler %s: %v", u.Handler.Name, u.Err)
+				} else if u.Handler.UsesTx {
+					fault(i, "handler %s runs SQL of its own (handlers.UsesTx), and the checker has no database to run it on; register it for this test without the option and without its SQL", u.Handler.Name)
 				}
 			}
 			c.units[i] = unitsOf(i, it)

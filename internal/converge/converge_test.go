@@ -91,7 +91,14 @@ func TestEventsThatCantBePlayedAreNamed(t *testing.T) {
 			require.ErrorContains(t, err, c.want)
 		})
 	}
-	_, err := converge.New(handlers.NewRegistry(), six(), converge.Options{})
+	reg := shop()
+	handlers.Set(reg, "billed", func(context.Context, *handlers.Delivery[struct{}, Order]) error { return nil },
+		handlers.Writes(), handlers.OnMissing(handlers.MissingPlaceholder), handlers.UsesTx())
+	_, err := converge.New(reg, []*event.Event{ev("paid", 1, "{}"), ev("billed", 1, "{}")}, converge.Options{})
+	require.ErrorContains(t, err, "event 2: handler billed→Order runs SQL of its own (handlers.UsesTx), and the checker has no database to run it on")
+	_, err = converge.New(reg, []*event.Event{ev("paid", 1, "{}")}, converge.Options{})
+	require.NoError(t, err, "no event comes to it")
+	_, err = converge.New(handlers.NewRegistry(), six(), converge.Options{})
 	var wiring *handlers.WiringError
 	require.ErrorAs(t, err, &wiring)
 }

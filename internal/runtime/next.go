@@ -31,12 +31,13 @@ func next(err error, try int) (s step, wait time.Duration) {
 	var unknown *store.UnknownError
 	var data *store.DataError
 	var projection *batch.ProjectionError
+	var tx *batch.TxError
 	switch {
 	case errors.Is(err, store.ErrFenced), errors.Is(err, errUnsettled), errors.Is(err, errAbandoned):
 		return stepAbandon, 0
 	case errors.As(err, &unknown):
 		return stepSettle, 0
-	case errors.As(err, &data), errors.As(err, &projection):
+	case errors.As(err, &data), errors.As(err, &projection), errors.As(err, &tx):
 		return stepSplit, 0
 	case errors.Is(err, store.ErrConflict):
 		return stepAgain, backoff(time.Millisecond, 200*time.Millisecond, try)

@@ -19,7 +19,7 @@ func (l *lane) process(records []*event.Record) error {
 		r.Cluster, r.TopicID = at.Cluster, at.TopicID
 		items = append(items, l.m.Prepare.Prepare(r))
 	}
-	stack := [][]*batch.Item{items}
+	stack := cut(items)
 	for len(stack) > 0 {
 		segment := stack[len(stack)-1]
 		stack = stack[:len(stack)-1]

@@ -2,14 +2,45 @@ package runtime
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"time"
 
 	"github.com/evenkeel-go/evenkeel/internal/batch"
 	"github.com/evenkeel-go/evenkeel/internal/store"
 )
 
-// transact loads what is wanted, under locks if lock is set, and commits what judge makes of
-// it; a nil batch writes nothing. An error of loading is a *loadError.
+// transact loads what is wanted, under locks if lock is set or a handler has SQL of its own
+// (R19), and commits what judge makes of it; a nil batch writes nothing. An error of loading
+// is a *loadError.
 func (m *Member) transact(ctx context.Context, want *store.Want, lock bool, judge func(*store.Loaded) (*store.Batch, error)) error {
+	lock = lock || want.Tx
+	began := m.Clock.Now()
+	err := m.try(ctx, want, lock, judge)
+	if !lock && errors.Is(err, batch.ErrNeedsTx) {
+		want.Tx = true
+		err = m.try(ctx, want, true, judge)
+	}
+	if want.Tx && ctx.Err() == nil {
+		return overran(err, m.Clock.Now().Sub(began))
+	}
+	return err
+}
+
+// overran puts the loss of a transaction down to handlers that have run inside it for long.
+func overran(err error, took time.Duration) error {
+	var away *store.TransientError
+	if took <= patience || !errors.As(err, &away) {
+		return err
+	}
+	return &batch.TxError{Err: fmt.Errorf("its handlers have run for %s, while the database ends what idles for a minute; do slow work in a handler without handlers.UsesTx: %w", took.Round(time.Second), err)}
+}
+
+// patience is how long handlers may run inside a transaction until its loss is put down to
+// them and no longer to the database. It is below what the stores allow an idle one.
+const patience = 30 * time.Second
+
+func (m *Member) try(ctx context.Context, want *store.Want, lock bool, judge func(*store.Loaded) (*store.Batch, error)) error {
 	commit := m.Store.Commit
 	var loaded *store.Loaded
 	if lock {
