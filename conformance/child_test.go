@@ -53,6 +53,7 @@ type childSpec struct {
 	Store, DSN, Brokers, Topic, DLQ, Group string
 	Protocol                               framework.Protocol
 	BatchSize                              int
+	Entries                                bool // the registry of entries and not of tallies
 	Fault                                  fault
 	Nth                                    int64
 }
@@ -160,6 +161,11 @@ func (spec childSpec) member(ctx context.Context) error {
 		broker: &testutil.KafkaBroker{Brokers: spec.Brokers},
 		topic:  spec.Topic, dlq: spec.DLQ, group: spec.Group,
 		registry: func() *handlers.Registry {
+			if spec.Entries {
+				return entered(func(n int64) {
+					f.strike(dieAtHandler, n)
+				})
+			}
 			return tallied(func(n int64, _ *handlers.Delivery[body, Tally]) {
 				f.strike(dieAtHandler, n)
 				f.strike(freezeAtHandler, n)
