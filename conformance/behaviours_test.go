@@ -54,6 +54,7 @@ var behaviours = []behaviour{
 	{name: "C06", what: "vector clocks: concurrent versions are merged alike in every order, and without a resolver one wins", semantic: true},
 	{name: "C06 letters", what: "a concurrent version becomes a letter when asked", semantic: true},
 	{name: "C08", what: "an event that touches many rows of a model has a verdict for each", semantic: true},
+	{name: "C09", what: "slow handlers run beside the others, in order per key, through kill, revoke and a key that is stuck", semantic: true},
 	{name: "C11", what: "deletes and re-creations in any order give one row", semantic: true},
 	{name: "C11 purge", what: "tombstones are purged behind a horizon that holds from then on", semantic: true},
 	{name: "C11 tombstones", what: "a topic's tombstones are events where they have a handler", semantic: true},

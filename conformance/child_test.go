@@ -53,8 +53,10 @@ type childSpec struct {
 	Store, DSN, Brokers, Topic, DLQ, Group string
 	Protocol                               framework.Protocol
 	BatchSize                              int
-	Fault                                  fault
-	Nth                                    int64
+	// Slow makes it the member with slow handlers.
+	Slow  bool
+	Fault fault
+	Nth   int64
 }
 
 // child runs a child process and returns its exit code.
@@ -165,6 +167,9 @@ func (spec childSpec) member(ctx context.Context) error {
 				f.strike(freezeAtHandler, n)
 			})
 		},
+	}
+	if spec.Slow {
+		w.registry = slowMember(f)
 	}
 	cfg := w.config()
 	quick(cfg)

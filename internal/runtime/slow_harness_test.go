@@ -390,7 +390,7 @@ func (w *slowWorld) lane(change func(*Options)) *lane {
 // until waits for a condition.
 func (w *slowWorld) until(what string, so func() bool) {
 	w.t.Helper()
-	bound := time.Now().Add(20 * time.Second)
+	bound := time.Now().Add(60 * time.Second)
 	for !so() {
 		if time.Now().After(bound) {
 			w.t.Fatalf("it has not come to this: %s", what)
