@@ -312,18 +312,19 @@ func TestSweeperRunsSlowHandlersBesideTheOthers(t *testing.T) {
 	w.until("all are parked", func() bool { return len(w.memory.Content().Parked) == 13 })
 	w.mu.Lock()
 	w.broken, w.waiting, w.finished = false, map[chan struct{}]string{}, map[int64]bool{}
-	conflicts := 2
+	conflicts := 0
 	w.mu.Unlock()
 	w.before = func() error {
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		if conflicts > 0 && len(w.keys) == 0 { // of the others, or after the first at the gate
+		if conflicts > 0 {
 			conflicts--
 			return store.ErrConflict
 		}
 		return nil
 	}
-	runs := w.ran(0, "job s0")
+	ran := func(i int) int { return w.ran(int64(2*i), fmt.Sprint("job s", i)) }
+	runs := ran(0)
 
 	s := &sweeper{m: l.m}
 	ctx := t.Context()
@@ -352,6 +353,9 @@ func TestSweeperRunsSlowHandlersBesideTheOthers(t *testing.T) {
 		}
 		return false
 	})
+	w.mu.Lock()
+	conflicts = 4
+	w.mu.Unlock()
 	w.until("nothing is parked", func() bool {
 		w.open(nil)
 		return len(w.memory.Content().Parked) == 0
@@ -360,6 +364,36 @@ func TestSweeperRunsSlowHandlersBesideTheOthers(t *testing.T) {
 	require.Empty(t, s.claims.marks())
 	require.Empty(t, s.claims.tails)
 	require.Equal(t, 4, w.most)
-	require.Equal(t, runs+1, w.ran(0, "job s0"), "a Set says the same again")
+	for i := range 6 {
+		require.Equal(t, runs+1, ran(i), "a Set says the same again")
+	}
 	require.Equal(t, 1, w.job("s0").N)
+}
+
+// A sweep that finds more of an entity while a slow handler of it runs waits for that.
+func TestSweeperRunsAnEntityOnceAtATime(t *testing.T) {
+	t.Parallel()
+	w := newSlowWorld(t, true)
+	w.add(said{ID: "a", Type: "asked", Key: "a"})
+	w.broken = true
+	l := w.lane(func(o *Options) { o.Judge.Delay = func(int) (time.Duration, bool) { return 0, true } })
+	w.until("it is parked", func() bool { return len(w.memory.Content().Parked) == 1 })
+	w.mu.Lock()
+	w.broken, w.waiting, w.finished = false, map[chan struct{}]string{}, map[int64]bool{}
+	w.mu.Unlock()
+	s := &sweeper{m: l.m}
+	_, err := s.sweep(t.Context(), t.Context())
+	require.NoError(t, err)
+	w.until("it runs", func() bool { return len(w.atGate()) == 1 })
+	s.slowly(t.Context(), t.Context(), [][]*store.Parked{w.memory.Content().Parked}, func(*store.Parked) bool { return true })
+	for range 1000 {
+		pause()
+	}
+	require.Len(t, w.atGate(), 1)
+	w.until("both end", func() bool {
+		w.open(nil)
+		return l.m.Running() == 0 && len(s.claims.marks()) == 0
+	})
+	require.Empty(t, s.claims.tails)
+	require.Equal(t, "a", w.job("a").State)
 }
