@@ -28,8 +28,8 @@ const (
 	// revision and is refused.
 	lease = time.Minute
 	// sweepRows and sweepPerKey bound a portion, and with it the memory that it takes.
-	sweepRows     = 50
-	sweepPerKey   = 50
+	sweepRows   = 50
+	sweepPerKey = 50
 	// sweepTries bounds how often a portion is run that meets others, slowTries that of
 	// slow handlers: two of them hold the rows' locks.
 	sweepTries    = 20
