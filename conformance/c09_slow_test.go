@@ -299,4 +299,3 @@ func TestC09OrderWithinAKey(t *testing.T) {
 		require.Zero(t, clashes.Load(), "two handlers of one key at once")
 	})
 }
-
