@@ -60,6 +60,7 @@ var behaviours = []behaviour{
 	{name: "C07 away", what: "the children's topic is gone for a while: effects go on, offsets wait, then all is sent in order", semantic: true},
 	{name: "C07 letters", what: "an emitted event that its topic does not take is the unit's failure", semantic: true},
 	{name: "C08", what: "an event that touches many rows of a model has a verdict for each", semantic: true},
+	{name: "C09", what: "slow handlers run beside the others, in order per key, through kill, revoke and a key that is stuck", semantic: true},
 	{name: "C10", semantic: true, what: "SQL of a handler's own takes effect once: with duplicates, early and superseded events, retries, conflicts and rewinds"},
 	{name: "C10 failures", semantic: true, what: "a handler's own SQL that fails, is refused or breaks COMMIT is undone alone"},
 	{name: "C10 deadlock", semantic: true, what: "a deadlock of handlers' own SQL is nobody's failure", notFor: sqliteHasNoServer},

@@ -60,6 +60,7 @@ type childSpec struct {
 	Children  string
 	BatchSize int
 	Entries   bool // the registry of entries and not of tallies
+	Slow      bool // the member with slow handlers
 	Fault     fault
 	Nth       int64
 }
@@ -186,6 +187,9 @@ func (spec childSpec) member(ctx context.Context) error {
 	}
 	if spec.Children != "" {
 		w.registry = func() *handlers.Registry { return purses(spec.Children) }
+	}
+	if spec.Slow {
+		w.registry = slowMember(f)
 	}
 	cfg := w.config()
 	quick(cfg)

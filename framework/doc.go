@@ -51,6 +51,10 @@
 // published and the offset committed to Kafka. A member that was frozen, killed or cut
 // off can therefore neither lose an effect nor have it twice: the database refuses it.
 //
+// Events of handlers that are declared handlers.Slow go another way: Config.Parallel of them
+// run at once, each in a transaction of its own, and later events wait only where they share
+// an entity with one of them. The ledger notes what has finished out of order.
+//
 // # What a handler may return
 //
 // nil commits its effect. handlers.DeadLetter, handlers.RetryAfter and handlers.Discard

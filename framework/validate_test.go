@@ -115,6 +115,7 @@ func TestEachFault(t *testing.T) {
 		"shutdown timeout":   {func(c *Config) { c.ShutdownTimeout = -1 }, "ShutdownTimeout", duration},
 		"parked":             {func(c *Config) { c.MaxParkedPerKey = -1 }, "MaxParkedPerKey", number + "1 to 1000000"},
 		"batch":              {func(c *Config) { c.BatchSize = 10_001 }, "BatchSize", number + "1 to 10000"},
+		"parallel":           {func(c *Config) { c.Parallel = -1 }, "Parallel", number + "1 to 10000"},
 		"bytes":              {func(c *Config) { c.MaxBytes = 1<<20 - 1 }, "MaxBytes", number + "1048576 to "},
 		"unpublished":        {func(c *Config) { c.MaxUnpublished = -1 }, "MaxUnpublished", number + "1 to 10000000"},
 		"a hook that is not": {func(c *Config) { c.Hooks = []any{new(observer), 7} }, "Hooks[0]", "a type with one of the methods"},

@@ -271,7 +271,7 @@ func TestOptionMistakes(t *testing.T) {
 	}
 	for name, option := range map[string]Option{
 		"External": External(), "Key": byCustomer, "Keys": byCustomers, "OnMissing": OnMissing(MissingPark), "By": By(guards.Version()),
-		"Guard": Guard(odd{}), "Name": Name("n"),
+		"Guard": Guard(odd{}), "Name": Name("n"), "Slow": Slow(),
 	} {
 		r := NewRegistry()
 		Set(r, "e", onOrder, Writes("Total"))

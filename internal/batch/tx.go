@@ -15,8 +15,9 @@ import (
 	"github.com/evenkeel-go/evenkeel/internal/store"
 )
 
-// errNoTx is a mistake of the runtime's: Gather says which batches need a transaction.
-var errNoTx = errors.New("evenkeel: a handler with SQL of its own was run without an open transaction")
+// ErrNeedsTx says that a unit's handler has SQL of its own (R19) and that what was loaded
+// came without a transaction. Gather says which batches need one.
+var ErrNeedsTx = errors.New("a handler with SQL of its own needs an open transaction")
 
 // TxError says that what handlers did has cost the batch its transaction. It is traced to its
 // event like data that the database refuses (R18).
@@ -70,10 +71,6 @@ func (t *ownTx) open() (*gorm.DB, error) {
 		return nil, t.failed.err
 	case t.db != nil:
 		return t.db, nil
-	}
-	if t.w.loaded.Tx == nil {
-		t.lost = errNoTx
-		return nil, t.lost
 	}
 	if t.point, t.lost = t.w.loaded.Tx.Savepoint(t.w.ctx); t.lost != nil {
 		t.point = nil

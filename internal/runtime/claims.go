@@ -133,7 +133,7 @@ func (s *sweeper) slowly(soft, ctx context.Context, keys [][]*store.Parked, due 
 		}
 		s.m.running.Add(1)
 		defer s.m.running.Add(-1)
-		if err := s.judge(ctx, keys, due, false); err != nil && ctx.Err() == nil {
+		if err := s.judge(ctx, keys, due, false, slowTries); err != nil && ctx.Err() == nil {
 			s.m.log(Debug, "parked events are left to the next sweep", "error", err)
 		}
 	})

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -73,6 +74,27 @@ type standing struct{ seam.Clock }
 
 func (standing) Now() time.Time { return instant{}.Now() }
 
+// ticking is one that handlers move.
+type ticking struct {
+	standing
+	passed atomic.Int64
+}
+
+func (c *ticking) Now() time.Time { return instant{}.Now().Add(time.Duration(c.passed.Load())) }
+
+// hurried is one whose sleeps are over at once, when told.
+type hurried struct {
+	standing
+	now atomic.Bool
+}
+
+func (c *hurried) Sleep(ctx context.Context, d time.Duration) error {
+	if c.now.Load() {
+		return ctx.Err()
+	}
+	return c.standing.Sleep(ctx, d)
+}
+
 // slowWorld is a log, a store, and handlers that wait at a gate.
 type slowWorld struct {
 	t       testing.TB
@@ -92,14 +114,20 @@ type slowWorld struct {
 	keys     []string
 	// waiting are handlers at the gate; nil lets everybody through.
 	waiting map[chan struct{}]string
-	under   map[string]int
+	// broken lets all handlers fail.
+	broken bool
+	// idempotency are the keys that a record's runs were given, renewed the claims.
+	idempotency map[string]bool
+	renewed     chan []store.Mark
+	// tick moves the clock by what a handler takes.
+	tick func()
 }
 
 func newSlowWorld(t testing.TB, slow bool) *slowWorld {
 	t.Helper()
 	w := &slowWorld{
 		t: t, slow: slow, memory: memory.New(instant{}.Now), layouts: batch.Layouts{},
-		finished: map[int64]bool{}, runs: map[string]int{}, under: map[string]int{},
+		finished: map[int64]bool{}, runs: map[string]int{}, idempotency: map[string]bool{}, renewed: make(chan []store.Mark, 1),
 	}
 	reg := handlers.NewRegistry(guards.MaxLateness(time.Hour))
 	opts := func(slowly bool, more ...handlers.Option) []handlers.Option {
@@ -112,6 +140,7 @@ func newSlowWorld(t testing.TB, slow bool) *slowWorld {
 	work := func(ctx context.Context, d *handlers.Delivery[said, job]) error {
 		d.Entity.N++
 		d.Entity.Trace += d.Payload.ID + " "
+		w.given(d.IdempotencyKey())
 		return w.run(ctx, d.Event, "job "+d.Entity.ID, d.Payload.Fail)
 	}
 	handlers.Modify(reg, "work", work, guards.Once(), opts(true, trace)...)
@@ -127,6 +156,7 @@ func newSlowWorld(t testing.TB, slow bool) *slowWorld {
 	}, handlers.Writes("State"))
 	handlers.Set(reg, "asked", func(ctx context.Context, d *handlers.Delivery[said, job]) error {
 		d.Entity.State = d.Payload.ID
+		w.given(d.IdempotencyKey())
 		return w.run(ctx, d.Event, "job "+d.Entity.ID, d.Payload.Fail)
 	}, opts(true, handlers.Writes("State"))...)
 	handlers.Modify(reg, "count", func(ctx context.Context, d *handlers.Delivery[said, tally]) error {
@@ -147,6 +177,9 @@ func newSlowWorld(t testing.TB, slow bool) *slowWorld {
 // run is what every handler does at its end.
 func (w *slowWorld) run(ctx context.Context, e *event.Event, key string, fail bool) error {
 	h := w.wiring.Handlers(e.Type)[0]
+	if w.tick != nil {
+		w.tick()
+	}
 	w.mu.Lock()
 	if w.finished[e.Record.Offset] && h.Stream == nil { // what was parked follows
 		w.t.Errorf("offset %d runs again after it was committed", e.Record.Offset)
@@ -182,10 +215,42 @@ func (w *slowWorld) run(ctx context.Context, e *event.Event, key string, fail bo
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	if w.broken {
+		return errPlain
+	}
 	if fail {
 		return handlers.DeadLetter(errPlain)
 	}
 	return nil
+}
+
+func (w *slowWorld) given(key string) {
+	w.mu.Lock()
+	w.idempotency[key] = true
+	w.mu.Unlock()
+}
+
+// atGate lists who stands there.
+func (w *slowWorld) atGate() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Sorted(maps.Values(w.waiting))
+}
+
+// ran is how often handlers were called about a record and key.
+func (w *slowWorld) ran(offset int64, key string) int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.runs[fmt.Sprint(offset, " ", key)]
+}
+
+func (w *slowWorld) job(id string) job {
+	w.t.Helper()
+	r, ok := w.memory.Row(w.wiring.Models[0], id)
+	if !ok {
+		return job{}
+	}
+	return *r.Entity.Interface().(*job)
 }
 
 // open lets through whoever stands at the gate and is meant; nil means anybody.
@@ -262,6 +327,13 @@ func (s spiedStore) Commit(ctx context.Context, b *store.Batch) error {
 	return nil
 }
 
+func (s spiedStore) Renew(_ context.Context, claims []store.Mark, due time.Time) error {
+	if due.Equal(instant{}.Now().Add(lease)) {
+		s.w.renewed <- claims
+	}
+	return nil
+}
+
 func (w *slowWorld) committed(b *store.Batch) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -318,7 +390,7 @@ func (w *slowWorld) lane(change func(*Options)) *lane {
 // until waits for a condition.
 func (w *slowWorld) until(what string, so func() bool) {
 	w.t.Helper()
-	bound := time.Now().Add(20 * time.Second)
+	bound := time.Now().Add(60 * time.Second)
 	for !so() {
 		if time.Now().After(bound) {
 			w.t.Fatalf("it has not come to this: %s", what)

@@ -28,8 +28,12 @@ const (
 	// revision and is refused.
 	lease = time.Minute
 	// sweepRows and sweepPerKey bound a portion, and with it the memory that it takes.
-	sweepRows     = 50
-	sweepPerKey   = 50
+	sweepRows   = 50
+	sweepPerKey = 50
+	// sweepTries bounds how often a portion is run that meets others, slowTries that of
+	// slow handlers: two of them hold the rows' locks.
+	sweepTries    = 20
+	slowTries     = 5
 	retainEvery   = 10 * time.Minute
 	retainPortion = 1000
 )
@@ -96,7 +100,7 @@ func (s *sweeper) sweep(soft, ctx context.Context) (int, error) {
 		s.slowly(soft, ctx, keys, due)
 	}
 	defer s.claims.drop(s.claims.add(rest, due))
-	return claimed, s.judge(ctx, rest, due, false)
+	return claimed, s.judge(ctx, rest, due, false, sweepTries)
 }
 
 // group splits rows, which come in key order, by their keys.
@@ -113,12 +117,12 @@ func group(rows []*store.Parked) [][]*store.Parked {
 
 // judge runs the keys as one batch, and in halves if the database refuses it (R18); then
 // each event alone, without those that wait for it.
-func (s *sweeper) judge(ctx context.Context, keys [][]*store.Parked, due func(*store.Parked) bool, alone bool) error {
+func (s *sweeper) judge(ctx context.Context, keys [][]*store.Parked, due func(*store.Parked) bool, alone bool, tries int) error {
 	if len(keys) == 0 {
 		return nil
 	}
 	refused, ran := map[string]error{}, map[string]*batch.Unit{}
-	for try := 1; try <= 20; try++ {
+	for try := 1; try <= tries; try++ {
 		err := s.once(ctx, keys, due, refused, ran, alone, locks(try))
 		if err == nil || ctx.Err() != nil {
 			return err
@@ -128,7 +132,7 @@ func (s *sweeper) judge(ctx context.Context, keys [][]*store.Parked, due func(*s
 		case stepSplit:
 			if first, rest := halves(keys); rest != nil {
 				// One bad half must not make the other wait for the lease.
-				return errors.Join(s.judge(ctx, first, due, true), s.judge(ctx, rest, due, true))
+				return errors.Join(s.judge(ctx, first, due, true, tries), s.judge(ctx, rest, due, true, tries))
 			}
 			if !alone {
 				alone = true
