@@ -18,11 +18,12 @@ type difference struct {
 	kind  differenceKind
 	model *handlers.Model // of a row
 	key   string
-	// column is set for a field, outcomes for what a unit came to.
+	// column is set for a field, outcomes for what a unit came to, or was emitted.
 	column   *handlers.Column
 	rows     [2]*memory.Row // nil where there is none
 	outcomes [2]string
 	unit     outcome
+	emission emission
 }
 
 type differenceKind uint8
@@ -32,15 +33,17 @@ const (
 	inExistence
 	inField
 	inOutcome
+	inEmission
 	inClock
 	inMemory
 )
 
-// compare lists what differs between two results: rows, what became of the events, clocks,
-// and what is remembered of keys. Revisions and times of writing are not results.
+// compare lists what differs between two results: rows, what became of the events and what
+// was emitted, clocks, and what is remembered of keys. Revisions and times of writing are not results.
 func compare(a, b *result) []difference {
 	ds := compareRows(a.content.Rows, b.content.Rows)
 	ds = append(ds, compareOutcomes(a.outcomes, b.outcomes)...)
+	ds = append(ds, compareEmissions(a.emitted, b.emitted)...)
 	ds = append(ds, compareClocks(a.content.Rows, b.content.Rows)...)
 	return append(ds, compareMemory(a.content, b.content)...)
 }
