@@ -9,6 +9,7 @@ import (
 	"github.com/evenkeel-go/evenkeel/handlers"
 	"github.com/evenkeel-go/evenkeel/internal/batch"
 	"github.com/evenkeel-go/evenkeel/internal/deep"
+	"github.com/evenkeel-go/evenkeel/internal/sequence"
 	"github.com/evenkeel-go/evenkeel/internal/store"
 	"github.com/evenkeel-go/evenkeel/internal/store/memory"
 )
@@ -189,8 +190,15 @@ func remembered(c *memory.Content) []string {
 		all = append(all, "id "+i.ID+" of "+i.Scope+" "+i.Entity+held)
 	}
 	for _, m := range c.Memos {
+		body := m.Body
+		if s, err := sequence.Parse(body); err == nil && m.Kind == batch.KindSequence && s.Asked != nil {
+			asked := *s.Asked // that a replay was asked for counts, and not when
+			asked.Until = 0
+			s.Asked = &asked
+			body = s.String()
+		}
 		if m.Kind != store.KindHorizon {
-			all = append(all, string(m.Kind)+" of "+m.Scope+" "+m.Entity+": "+m.Body)
+			all = append(all, string(m.Kind)+" of "+m.Scope+" "+m.Entity+": "+body)
 		}
 	}
 	return all
