@@ -42,7 +42,7 @@ var behaviours = []behaviour{
 	{name: "C01 race", what: "a sweep and the completing event can't both win", semantic: true},
 	{name: "C01 swept", what: "old placeholders go by policy, what made them is recorded or becomes letters, and a rewind repeats nothing", semantic: true},
 	{name: "C02", semantic: true, what: "numbered events in any order, twice, on several partitions, apply once each and in order"},
-	{name: "C02 gaps", semantic: true, what: "a gap that stays is passed over, or becomes a letter, as its policy says; a backlog is no gap"},
+	{name: "C02 gaps", semantic: true, what: "a gap that stays is passed over, asked for, or becomes a letter, as its policy says; a backlog is no gap"},
 	{name: "C02 letters", semantic: true, what: "old numbers, conflicts and what fills a skipped number end as designed, and a rewind repeats nothing"},
 	{name: "C02 broken", semantic: true, what: "a row that can't be read holds the numbers of its own entity, and nobody else"},
 	{name: "C03", what: "under Once each id counts once, across batches, partitions and retries, and nothing behind the horizon is guessed", semantic: true},

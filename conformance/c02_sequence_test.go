@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/evenkeel-go/evenkeel/event"
 	"github.com/evenkeel-go/evenkeel/framework"
 	"github.com/evenkeel-go/evenkeel/guards"
 	"github.com/evenkeel-go/evenkeel/handlers"
@@ -207,6 +208,42 @@ func TestC02GapsThatStay(t *testing.T) {
 			w.tell(0, moved("a", 2), moved("b", 1))
 			w.eventually(20*time.Second, func() bool { return w.trail("a") == "1 2" && w.trail("b") == "1" }, func() string { return w.trail("a") })
 			w.copies(1)
+		})
+		t.Run("are asked for", func(t *testing.T) {
+			t.Parallel()
+			w, ear := newWorld(t, at, 1), &gapEar{}
+			replays := w.broker.Topic(t, "replays", 1)
+			w.registry = accounts(guards.GapTimeout(time.Second), guards.RequestReplay(replays))
+			w.tables(&Account{})
+			m := w.start(func(c *framework.Config) { c.Hooks = []any{ear} })
+			w.tell(0, moved("a", 1), moved("a", 4), moved("b", 1), moved("b", 3))
+			var requests map[string]event.ReplayRequest
+			w.eventually(20*time.Second, func() bool {
+				requests = map[string]event.ReplayRequest{}
+				for _, r := range w.broker.Consume(t, replays) {
+					e := event.Event{Record: &r}
+					require.NoError(t, codec().Decode(&r, &e))
+					require.Equal(t, event.ReplayRequestType, e.Type)
+					var asked event.ReplayRequest
+					require.NoError(t, json.Unmarshal(e.Data, &asked))
+					requests[e.Key] = asked
+				}
+				return len(requests) == 2
+			}, func() string { return fmt.Sprint(requests, w.waiting()) })
+			require.Equal(t, event.ReplayRequest{Group: w.group, Stream: w.topic, Key: "a", From: 2, To: 3, Reason: "number 2 has not come within 1s"}, requests["a"])
+			// The source has a's events, and has lost b's.
+			w.tell(0, moved("a", 2), moved("a", 3))
+			w.eventually(20*time.Second, func() bool { return w.trail("a") == "1 2 3 4" && len(w.letters()) == 1 }, func() string { return w.trail("a") })
+			l := w.letters()[0]
+			require.Equal(t, guards.Gap, l.Verdict.Reason)
+			require.Equal(t, "b", l.Entity)
+			require.Contains(t, l.Verdict.Detail, "although a replay was requested")
+			require.Equal(t, "1", w.trail("b"))
+			stats := m.consumer.Stats()
+			require.EqualValues(t, 2, stats.Gaps["replay/time"])
+			require.EqualValues(t, 1, stats.Gaps["dead-letter/time"])
+			require.EqualValues(t, 2, stats.Emitted)
+			require.Equal(t, guards.GapReplay, ear.heard()[0].Policy)
 		})
 		t.Run("too many wait", func(t *testing.T) {
 			t.Parallel()

@@ -58,7 +58,7 @@ func purses(children string) *handlers.Registry {
 	handlers.Modify(reg, "credited", func(_ context.Context, d *onPurse) error {
 		d.Entity.Landed++
 		return nil
-	}, guards.Once(), handlers.Key(func(m move) string { return "all" }), handlers.Writes("Landed"), handlers.Name("count"))
+	}, guards.Once(), handlers.Key(func(move) string { return "all" }), handlers.Writes("Landed"), handlers.Name("count"))
 	return reg
 }
 

@@ -79,10 +79,16 @@ func (l *layout) members(e *Event, write func(s slot, text string, number bool))
 		text   string
 		number bool
 	}{
-		{slotID, e.ID, false}, {slotSource, e.Source, false}, {slotType, e.Type, false}, {slotKey, e.Key, false},
+		{slotID, e.ID, false},
+		{slotSource, e.Source, false},
+		{slotType, e.Type, false},
+		{slotKey, e.Key, false},
 		{slotTime, l.time.format(e.OccurredAt), l.time != TimeRFC3339},
-		{slotVersion, version, true}, {slotLamport, lamport, true}, {slotVector, vector, false},
-		{slotCorrelation, e.CorrelationID, false}, {slotCausation, e.CausationID, false},
+		{slotVersion, version, true},
+		{slotLamport, lamport, true},
+		{slotVector, vector, false},
+		{slotCorrelation, e.CorrelationID, false},
+		{slotCausation, e.CausationID, false},
 	} {
 		if m.text != "" && l.names[m.slot] != "" {
 			write(m.slot, m.text, m.number)
@@ -167,7 +173,9 @@ func (c *envelope) Encode(e *Event, r *Record) error {
 		if len(b) > 1 {
 			b = append(b, ',')
 		}
-		b = append(append(append(b, quoteJSON(name)...), ':'), value...)
+		b = append(b, quoteJSON(name)...)
+		b = append(b, ':')
+		b = append(b, value...)
 	}
 	err := c.members(e, func(s slot, text string, number bool) {
 		if number {
@@ -182,7 +190,8 @@ func (c *envelope) Encode(e *Event, r *Record) error {
 	if e.Data != nil {
 		member(c.names[slotData], bytes.TrimSpace(e.Data))
 	}
-	r.Key, r.Value = keyOf(e), append(b, '}')
+	b = append(b, '}')
+	r.Key, r.Value = keyOf(e), b
 	return nil
 }
 

@@ -1,6 +1,7 @@
 package event
 
 import (
+	"bytes"
 	"errors"
 	"reflect"
 	"strings"
@@ -71,7 +72,7 @@ func TestEncodeKeepsOtherContentTypes(t *testing.T) {
 		if err := c.(Encoder).Encode(&e, &r); err != nil {
 			t.Fatal(err)
 		}
-		if back := decode(t, c, &r); back.ContentType != e.ContentType || string(back.Data) != string(e.Data) {
+		if back := decode(t, c, &r); back.ContentType != e.ContentType || !bytes.Equal(back.Data, e.Data) {
 			t.Errorf("%s: %+v", c.Name(), back)
 		}
 	}

@@ -64,7 +64,7 @@ func Tie(own bool, source, id string, path ...string) string {
 	}
 	writePart(&b, source)
 	writePart(&b, id)
-	b.WriteByte(byte(min(len(path), math.MaxUint8))) //nolint:gosec // bounded
+	b.WriteByte(byte(min(len(path), math.MaxUint8)))
 	for _, p := range path {
 		writePart(&b, tiePart(p))
 	}

@@ -244,6 +244,7 @@ func ExampleMigrationSQL() {
 	// evenkeel_memos
 	// evenkeel_models
 	// evenkeel_origins
+	// evenkeel_outbox
 	// evenkeel_parked
 	// evenkeel_schema
 	// evenkeel_topics

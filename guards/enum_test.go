@@ -98,6 +98,7 @@ func TestEnums(t *testing.T) {
 	words(t, "GapPolicy", map[string][2]string{
 		"GapDeadLetter": {GapDeadLetter.String(), "dead-letter"},
 		"GapSkip":       {GapSkip.String(), "skip"},
+		"GapReplay":     {GapReplay.String(), "replay"},
 		"":              {GapPolicy(9).String(), "GapPolicy(9)"},
 	})
 	words(t, "Phase", map[string][2]string{

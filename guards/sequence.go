@@ -55,6 +55,8 @@ type SequenceSettings struct {
 	GapTimeout time.Duration
 	MaxGap     int
 	OnGap      GapPolicy
+	// ReplayTopic takes the requests of GapReplay.
+	ReplayTopic string
 }
 
 // Stream gives the stream a name of its own, for numbers that run on over several topics.
@@ -87,6 +89,15 @@ func MaxGap(n int) SequenceOption { return func(s *SequenceSettings) { s.MaxGap 
 // OnGap says what becomes of a gap at its bound. Defaults to [GapDeadLetter].
 func OnGap(p GapPolicy) SequenceOption { return func(s *SequenceSettings) { s.OnGap = p } }
 
+// RequestReplay is [OnGap] with [GapReplay]: the source of the numbers is asked to send the
+// missing ones again, by an event of type event.ReplayRequestType on the topic, whose
+// payload is an event.ReplayRequest in JSON. It is sent once for each gap, from the
+// transaction that finds it, at least once and always under the same id. The topic must
+// exist and have a codec that is an event.Encoder.
+func RequestReplay(topic string) SequenceOption {
+	return func(s *SequenceSettings) { s.OnGap, s.ReplayTopic = GapReplay, topic }
+}
+
 // GapPolicy says what becomes of a gap that stayed too long, or that too many wait behind.
 type GapPolicy uint8
 
@@ -99,6 +110,10 @@ const (
 	// GapSkip applies what waits without the missing numbers and marks the stream
 	// incomplete. What comes for them later is a dead letter, since it might be needed.
 	GapSkip
+	// GapReplay asks the source to send the missing numbers again, and gives it another
+	// GapTimeout; then the first waiting event becomes a dead letter, as with
+	// GapDeadLetter. Say it with [RequestReplay].
+	GapReplay
 )
 
 // String returns the policy's word.
@@ -108,6 +123,8 @@ func (p GapPolicy) String() string {
 		return "dead-letter"
 	case GapSkip:
 		return "skip"
+	case GapReplay:
+		return "replay"
 	}
 	return fmt.Sprintf("GapPolicy(%d)", uint8(p))
 }

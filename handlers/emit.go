@@ -69,11 +69,15 @@ func (d *Delivery[P, E]) Emit(draft event.Draft) {
 // MaxEmitted is how many events one run of a handler may emit.
 const MaxEmitted = 1000
 
-// Emits returns the topics that handlers may send to, in order and each once.
+// Emits returns the topics that handlers may send to, and those that replays are requested
+// on, in order and each once.
 func (w *Wiring) Emits() []string {
 	var topics []string
 	for _, h := range w.All() {
 		topics = append(topics, h.Emits...)
+		if h.Stream != nil && h.Stream.ReplayTopic != "" {
+			topics = append(topics, h.Stream.ReplayTopic)
+		}
 	}
 	slices.Sort(topics)
 	return slices.Compact(topics)

@@ -96,8 +96,11 @@ func (w *wirer) checkSequence(what string, s guards.SequenceSettings) {
 	if s.MaxGap < 1 {
 		w.mistake("%s has the MaxGap %d; expected one or more", what, s.MaxGap)
 	}
-	if s.OnGap != guards.GapDeadLetter && s.OnGap != guards.GapSkip {
+	if s.OnGap != guards.GapDeadLetter && s.OnGap != guards.GapSkip && s.OnGap != guards.GapReplay {
 		w.mistake("%s: %s is not a policy; use one of the guards.Gap… constants", what, s.OnGap)
+	}
+	if (s.OnGap == guards.GapReplay) != (s.ReplayTopic != "") {
+		w.mistake("%s has the gap policy %s and the replay topic %q; say guards.RequestReplay with a topic and no guards.OnGap beside it, or another policy and no topic", what, s.OnGap, s.ReplayTopic)
 	}
 }
 

@@ -38,7 +38,15 @@ func show(ctx context.Context, p *play.Play, what string) error {
 
 func main() {
 	const patience = 2 * time.Second // short, for a story
-	play.Main(play.Scene{Models: []any{&Account{}}, Config: config(patience)}, func(ctx context.Context, p *play.Play) error {
+	const replays = "account-replays"
+	scene := play.Scene{Models: []any{&Account{}}, Config: config(patience, replays), Further: []string{replays}}
+	play.Main(scene, func(ctx context.Context, p *play.Play) error {
+		send := func(what string, e play.Event) error {
+			if err := p.Send(ctx, e); err != nil {
+				return err
+			}
+			return show(ctx, p, what)
+		}
 		for _, step := range []struct {
 			what  string
 			event play.Event
@@ -49,22 +57,28 @@ func main() {
 			{"2 once more", move("a-1", 2, 100)},
 			{"5: 7 paid in, but where is 4?", move("a-1", 5, 7)},
 		} {
-			if err := p.Send(ctx, step.event); err != nil {
-				return err
-			}
-			if err := show(ctx, p, step.what); err != nil {
+			if err := send(step.what, step.event); err != nil {
 				return err
 			}
 		}
-		if err := p.Until(ctx, func() bool { return p.Consumer.Stats().Gaps["skip/time"] > 0 }); err != nil {
+		gaps := func(how string, n int64) func() bool {
+			return func() bool { return p.Consumer.Stats().Gaps[how] == n }
+		}
+		if err := p.Until(ctx, gaps("replay/time", 1)); err != nil {
 			return err
 		}
-		if err := show(ctx, p, "after "+patience.String()+" without 4"); err != nil {
+		if err := show(ctx, p, "after "+patience.String()+" the bank is asked for 4"); err != nil {
 			return err
 		}
-		if err := p.Send(ctx, move("a-1", 4, 1000)); err != nil {
+		if err := send("the bank sends 4 again: 1000 paid in", move("a-1", 4, 1000)); err != nil {
 			return err
 		}
-		return show(ctx, p, "4 comes at last: a dead letter, for a person")
+		if err := send("8: 1 paid in, and nobody knows of 6 and 7", move("a-1", 8, 1)); err != nil {
+			return err
+		}
+		if err := p.Until(ctx, gaps("dead-letter/time", 1)); err != nil {
+			return err
+		}
+		return show(ctx, p, "asked for in vain: 8 is a dead letter, for a person")
 	})
 }

@@ -1,7 +1,8 @@
 // Command 02-reorder keeps accounts whose events must be applied in their order: whether a
 // withdrawal is covered depends on what came before. Events are numbered per account. One
-// that comes early waits in the database until the gap is filled; a number that never
-// comes is passed over after a while, and the account goes on, marked as incomplete.
+// that comes early waits in the database until the gap is filled. For a number that does not
+// come the source is asked after a while; one that never comes leaves a dead letter, for a
+// person, and holds up its account and no other.
 //
 //	go run ./examples/02-reorder
 package main
@@ -30,10 +31,11 @@ type Move struct {
 	Cents int64 `json:"cents"`
 }
 
-// registry makes accounts wait so long for a missing number.
-func registry(patience time.Duration) *handlers.Registry {
+// registry makes accounts wait so long for a missing number, ask for it on the topic replays,
+// and wait as long again.
+func registry(patience time.Duration, replays string) *handlers.Registry {
 	reg := handlers.NewRegistry()
-	inOrder := guards.Sequence(guards.GapTimeout(patience), guards.OnGap(guards.GapSkip))
+	inOrder := guards.Sequence(guards.GapTimeout(patience), guards.RequestReplay(replays))
 	handlers.Modify(reg, "account.paid-in", paidIn, inOrder, handlers.Writes("Balance", "LastMove"))
 	handlers.Modify(reg, "account.drawn", drawn, inOrder, handlers.Writes("Balance", "Refused", "LastMove"))
 	return reg
@@ -54,6 +56,6 @@ func drawn(_ context.Context, d *handlers.Delivery[Move, Account]) error {
 	return nil
 }
 
-func config(patience time.Duration) framework.Config {
-	return framework.Config{Handlers: registry(patience), Codec: event.Envelope(event.EnvelopeConfig{}), SweepInterval: 200 * time.Millisecond}
+func config(patience time.Duration, replays string) framework.Config {
+	return framework.Config{Handlers: registry(patience, replays), Codec: event.Envelope(event.EnvelopeConfig{}), SweepInterval: 200 * time.Millisecond}
 }

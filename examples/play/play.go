@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
 
@@ -28,6 +29,8 @@ type Scene struct {
 	// Config is the service's; Start fills in the broker, the group, and the topics where
 	// they are missing.
 	Config framework.Config
+	// Further are topics that the consumer does not read, but writes to.
+	Further []string
 	// DB and Brokers are used instead of the temporary ones if they are set.
 	DB      *gorm.DB
 	Brokers string
@@ -96,7 +99,7 @@ func Start(ctx context.Context, s Scene) (*Play, error) {
 		config.Logger = framework.Logrus(quiet)
 	}
 	p.topics = config.Topics
-	if err := p.makeTopics(ctx, brokers, append([]string{config.DeadLetterTopic}, config.Topics...)); err != nil {
+	if err := p.makeTopics(ctx, brokers, slices.Concat([]string{config.DeadLetterTopic}, config.Topics, s.Further)); err != nil {
 		return p, err
 	}
 	if p.Consumer, err = framework.New(p.DB, &config); err != nil { //nolint:contextcheck // it takes none

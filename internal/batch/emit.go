@@ -60,7 +60,7 @@ func (j *Judge) emitted(u *Unit, c *handlers.Call) ([]*store.Outbound, error) {
 			child.Version, child.HasVersion = *d.Version, true
 		}
 		child.Data, _ = d.Payload.([]byte)
-		o, err := j.Outbox.record(child, d)
+		o, err := j.Outbox.record(child, d.Topic, d.Headers)
 		if err != nil {
 			return nil, fmt.Errorf("handler %s can't emit %q to the topic %q: %w", h.Name, d.Type, d.Topic, err)
 		}
@@ -70,35 +70,37 @@ func (j *Judge) emitted(u *Unit, c *handlers.Call) ([]*store.Outbound, error) {
 	return out, nil
 }
 
-// record encodes a child for its topic.
-func (o *Outbox) record(child *event.Event, d *event.Draft) (*store.Outbound, error) {
+// record encodes an event for its topic.
+func (o *Outbox) record(child *event.Event, topic string, headers []event.Header) (*store.Outbound, error) {
 	child.Record = &event.Record{}
 	if err := event.Finish("draft", child); err != nil {
 		return nil, err
 	}
 	r := &event.Record{}
-	for _, h := range d.Headers {
+	for _, h := range headers {
 		if strings.HasPrefix(h.Key, dlq.HeaderPrefix) {
 			return nil, fmt.Errorf("the header %q begins with %s, which is Evenkeel's own; give it another name", h.Key, dlq.HeaderPrefix)
 		}
 		r.Headers = append(r.Headers, h)
 	}
-	encoder := o.Encoder(d.Topic)
+	encoder := o.Encoder(topic)
 	if encoder == nil {
 		return nil, errors.New("its codec is no event.Encoder; name one that is in Config.Codecs")
 	}
 	if err := caught(func() error { return encoder.Encode(child, r) }); err != nil {
 		return nil, err
 	}
-	r.Headers = append(r.Headers, child.Lineage.Header())
+	if child.Lineage != nil {
+		r.Headers = append(r.Headers, child.Lineage.Header())
+	}
 	if _, err := event.ParseLineage(r); err != nil { // e.g. of an event that has too many entities
 		return nil, err
 	}
 	m := dlq.Message{Key: r.Key, Value: r.Value, Headers: r.Headers}
-	if most := o.MaxBytes(d.Topic); most > 0 && m.Size() > most {
+	if most := o.MaxBytes(topic); most > 0 && m.Size() > most {
 		return nil, fmt.Errorf("it takes up to %d bytes with its headers, and the topic at most %d (max.message.bytes); send less, or raise the topic's limit and restart", m.Size(), most)
 	}
-	return &store.Outbound{ID: child.ID, EventType: child.Type, Topic: d.Topic, Key: r.Key, Value: r.Value, Headers: r.Headers}, nil
+	return &store.Outbound{ID: child.ID, EventType: child.Type, Topic: topic, Key: r.Key, Value: r.Value, Headers: r.Headers}, nil
 }
 
 // own are the entities that an event's handlers find for it, all of them and not only those

@@ -469,3 +469,20 @@ func TestFamiliesInAnyOrder(t *testing.T) {
 		}
 	}
 }
+
+// TestTwinsAreTwo: what a handler emits twice in one run are two events.
+func TestTwinsAreTwo(t *testing.T) {
+	t.Parallel()
+	reg := handlers.NewRegistry()
+	handlers.Set(reg, "paid", func(_ context.Context, d *delivery) error {
+		for range 2 {
+			d.Emit(event.Draft{Topic: children, Type: "credited", Key: "k"})
+		}
+		return nil
+	}, handlers.Writes("Note"), handlers.Emits(children))
+	m := emitting(t, reg)
+	m.run(m.log(ev{"paid", "o1", 1, "p", ""}))
+	es := m.emitted()
+	require.Len(t, es, 2)
+	require.NotEqual(t, es[0].ID, es[1].ID)
+}

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/evenkeel-go/evenkeel/dlq"
 	"github.com/evenkeel-go/evenkeel/guards"
 	"github.com/evenkeel-go/evenkeel/internal/store"
 )
@@ -24,6 +25,9 @@ type Gap struct {
 
 // overfull reports whether more wait for numbers than may, and the first that does.
 func (sw *streamWork) overfull() (head int64, full bool) {
+	if !sw.answerable().IsZero() {
+		return 0, false // it was asked for: the time decides
+	}
 	n := 0
 	for _, x := range sw.waits {
 		if sw.state.Waits(x.Place) {
@@ -52,7 +56,7 @@ func (sw *streamWork) trip(number int64, full bool) bool {
 			head = append(head, x)
 		}
 	}
-	if g.Policy == guards.GapDeadLetter && len(head) > 0 {
+	if g.Policy != guards.GapSkip && len(head) > 0 {
 		if sw.alone { // the rows of others were not read
 			if head = slices.DeleteFunc(head, func(x *wait) bool { return !x.claimed }); len(head) == 0 {
 				return false
@@ -65,6 +69,19 @@ func (sw *streamWork) trip(number int64, full bool) bool {
 		}
 		if slices.ContainsFunc(head, func(x *wait) bool { return x.unit == nil }) {
 			return false // its own due time comes
+		}
+		if g.Policy == guards.GapReplay {
+			if sw.answerable().IsZero() {
+				err := sw.ask(head[0], why)
+				if err == nil {
+					sw.out.Gaps = append(sw.out.Gaps, g)
+					return true
+				}
+				why += "; a replay can't be requested: " + dlq.Text(err.Error(), dlq.MaxErrorBytes/2)
+			} else {
+				why = fmt.Sprintf("number %d has not come, although a replay was requested, within another %s", g.Missing, sw.spec.GapTimeout)
+			}
+			g.Policy = guards.GapDeadLetter
 		}
 		for _, x := range head {
 			if x.fresh != nil {
@@ -117,6 +134,9 @@ func (sw *streamWork) sweep() error {
 // expired returns the highest number that has waited long enough for those before it. Its
 // gap is as old as it is, and those before it are older.
 func (sw *streamWork) expired() (number int64, over bool) {
+	if sw.now.Before(sw.answerable()) {
+		return 0, false
+	}
 	for _, x := range sw.waits {
 		if !x.claimed || x.done || x.Cause != store.CauseGap || !sw.state.Waits(x.Place) {
 			continue
@@ -144,6 +164,9 @@ func (sw *streamWork) waitOn(x *wait) {
 		} else {
 			if cause != store.CauseGap || p.Expires.IsZero() {
 				p.Expires = sw.now.Add(sw.spec.GapTimeout)
+			}
+			if until := sw.answerable(); until.After(p.Expires) {
+				p.Expires = until
 			}
 			cause, again = store.CauseGap, max(p.Expires.Sub(sw.now), time.Second)
 		}

@@ -9,6 +9,7 @@ import (
 	"github.com/evenkeel-go/evenkeel/handlers"
 	"github.com/evenkeel-go/evenkeel/internal/batch"
 	"github.com/evenkeel-go/evenkeel/internal/deep"
+	"github.com/evenkeel-go/evenkeel/internal/sequence"
 	"github.com/evenkeel-go/evenkeel/internal/store"
 	"github.com/evenkeel-go/evenkeel/internal/store/memory"
 )
@@ -18,11 +19,12 @@ type difference struct {
 	kind  differenceKind
 	model *handlers.Model // of a row
 	key   string
-	// column is set for a field, outcomes for what a unit came to.
+	// column is set for a field, outcomes for what a unit came to, or was emitted.
 	column   *handlers.Column
 	rows     [2]*memory.Row // nil where there is none
 	outcomes [2]string
 	unit     outcome
+	emission emission
 }
 
 type differenceKind uint8
@@ -32,15 +34,17 @@ const (
 	inExistence
 	inField
 	inOutcome
+	inEmission
 	inClock
 	inMemory
 )
 
-// compare lists what differs between two results: rows, what became of the events, clocks,
-// and what is remembered of keys. Revisions and times of writing are not results.
+// compare lists what differs between two results: rows, what became of the events and what
+// was emitted, clocks, and what is remembered of keys. Revisions and times of writing are not results.
 func compare(a, b *result) []difference {
 	ds := compareRows(a.content.Rows, b.content.Rows)
 	ds = append(ds, compareOutcomes(a.outcomes, b.outcomes)...)
+	ds = append(ds, compareEmissions(a.emitted, b.emitted)...)
 	ds = append(ds, compareClocks(a.content.Rows, b.content.Rows)...)
 	return append(ds, compareMemory(a.content, b.content)...)
 }
@@ -186,8 +190,15 @@ func remembered(c *memory.Content) []string {
 		all = append(all, "id "+i.ID+" of "+i.Scope+" "+i.Entity+held)
 	}
 	for _, m := range c.Memos {
+		body := m.Body
+		if s, err := sequence.Parse(body); err == nil && m.Kind == batch.KindSequence && s.Asked != nil {
+			asked := *s.Asked // that a replay was asked for counts, and not when
+			asked.Until = 0
+			s.Asked = &asked
+			body = s.String()
+		}
 		if m.Kind != store.KindHorizon {
-			all = append(all, string(m.Kind)+" of "+m.Scope+" "+m.Entity+": "+m.Body)
+			all = append(all, string(m.Kind)+" of "+m.Scope+" "+m.Entity+": "+body)
 		}
 	}
 	return all

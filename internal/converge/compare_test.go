@@ -23,8 +23,9 @@ func TestWhatIsCompared(t *testing.T) {
 	reg := handlers.NewRegistry()
 	handlers.Set(reg, "put", func(_ context.Context, d *handlers.Delivery[int64, account]) error {
 		d.Entity.Total = d.Payload
+		d.Emit(event.Draft{Topic: "sums", Type: "summed", Key: "k", Payload: d.Payload})
 		return nil
-	}, handlers.Creates(), handlers.Writes("Total"))
+	}, handlers.Creates(), handlers.Writes("Total"), handlers.Emits("sums"))
 	for name, x := range map[string]struct {
 		change func(r *result)
 		kinds  []differenceKind
@@ -48,9 +49,13 @@ func TestWhatIsCompared(t *testing.T) {
 		"one outcome more": {func(r *result) {
 			r.outcomes = append(r.outcomes, outcome{0, r.outcomes[0].handler, "a", refused})
 		}, []differenceKind{inOutcome}},
-		"an id":     {func(r *result) { r.content.IDs = []*store.ID{{}} }, []differenceKind{inMemory}},
-		"a memo":    {func(r *result) { r.content.Memos = []*store.Memo{{Body: "x"}} }, []differenceKind{inMemory}},
-		"a horizon": {func(r *result) { r.content.Memos = []*store.Memo{{MemoKey: store.HorizonOf("x"), Body: "1"}} }, nil},
+		"nothing emitted":      {func(r *result) { r.emitted = nil }, []differenceKind{inEmission}},
+		"another emitted":      {func(r *result) { r.emitted[0].id = "x" }, []differenceKind{inEmission, inEmission}},
+		"otherwise emitted":    {func(r *result) { r.emitted[0].payload = "2" }, []differenceKind{inEmission}},
+		"emitted twice, alike": {func(r *result) { r.emitted = emissions(append(r.emitted, r.emitted[0])) }, nil},
+		"an id":                {func(r *result) { r.content.IDs = []*store.ID{{}} }, []differenceKind{inMemory}},
+		"a memo":               {func(r *result) { r.content.Memos = []*store.Memo{{Body: "x"}} }, []differenceKind{inMemory}},
+		"a horizon":            {func(r *result) { r.content.Memos = []*store.Memo{{MemoKey: store.HorizonOf("x"), Body: "1"}} }, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -59,7 +64,7 @@ func TestWhatIsCompared(t *testing.T) {
 			one, err := c.play(t.Context(), c.given(), nil)
 			require.NoError(t, err)
 			rows := slices.Clone(one.content.Rows)
-			other := &result{content: &memory.Content{Rows: rows}, outcomes: slices.Clone(one.outcomes)}
+			other := &result{content: &memory.Content{Rows: rows}, outcomes: slices.Clone(one.outcomes), emitted: slices.Clone(one.emitted)}
 			x.change(other)
 			var kinds []differenceKind
 			for _, d := range compare(one, other) {

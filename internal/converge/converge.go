@@ -97,7 +97,7 @@ func New(reg *handlers.Registry, events []*event.Event, o Options) (*Checker, er
 		return nil
 	})
 	c.prepare = &batch.Preparer{Wiring: w, Codec: func(string) event.Codec { return codec }}
-	c.judge.Prepare = c.prepare
+	c.judge.Prepare, c.judge.Outbox = c.prepare, outbox()
 	if err := c.take(events); err != nil {
 		return nil, err
 	}

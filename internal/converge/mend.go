@@ -16,6 +16,13 @@ func (c *Checker) mend(d difference, ds []difference, o order) []string {
 	if h := c.missing(ds); h != nil {
 		return []string{missingMend(h)}
 	}
+	if d.kind == inEmission {
+		for _, u := range c.units[d.emission.event] {
+			if len(u.handler.Emits) > 0 {
+				return []string{emissionMend(u.handler)}
+			}
+		}
+	}
 	writers := c.writers(d, o)
 	if d.kind == inField && isProjected(d.column) {
 		return []string{pureMend}

@@ -17,6 +17,7 @@ import (
 type result struct {
 	content  *memory.Content
 	outcomes []outcome
+	emitted  []emission
 }
 
 // outcome is what a unit came to. Whether an event was applied or found itself superseded
@@ -57,6 +58,7 @@ type run struct {
 	ctx      context.Context //nolint:containedctx // lives for one call
 	state    ledger.State
 	outcomes []outcome
+	emitted  []emission
 	see      func(*moment)
 }
 
@@ -126,6 +128,7 @@ func (r *run) batch(from int64, kind momentKind) error {
 		r.state = *out.Batch.Ledger
 		r.state.Rev++
 		r.note(out.Verdicts)
+		r.noteEmitted(out.Batch.Outbox)
 	}
 	r.show(kind, out.Verdicts)
 	return nil
@@ -200,6 +203,7 @@ func (r *run) sweepOnce() (settled bool, err error) {
 		return false, err
 	}
 	r.note(out.Verdicts)
+	r.noteEmitted(out.Batch.Outbox)
 	r.show(sweeping, out.Verdicts)
 	for i := range out.Verdicts {
 		settled = settled || out.Verdicts[i].Verdict.Action != guards.Park
@@ -244,7 +248,7 @@ func (r *run) result() *result {
 	slices.SortFunc(r.outcomes, func(a, b outcome) int {
 		return cmp.Or(a.event-b.event, cmp.Compare(a.handler, b.handler), cmp.Compare(a.entity, b.entity), cmp.Compare(a.what, b.what))
 	})
-	return &result{content: content, outcomes: slices.Compact(r.outcomes)}
+	return &result{content: content, outcomes: slices.Compact(r.outcomes), emitted: emissions(r.emitted)}
 }
 
 // eventOf is the number of a verdict's event.

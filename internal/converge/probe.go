@@ -19,6 +19,7 @@ type said struct {
 	view    reflect.Value // valid when end is empty
 	kept    []string
 	deleted bool
+	emits   []string
 	end     string // how it ended, but for success
 }
 
@@ -52,8 +53,11 @@ func (c *Checker) ask(ctx context.Context, u *unit, fill func(entity reflect.Val
 	if err := h.Run(ctx, call); err != nil {
 		return said{end: ending(err)}
 	}
+	if call.Unsendable != nil {
+		return said{end: "emits what can't be sent"}
+	}
 	slices.Sort(call.Kept)
-	return said{view: entity, kept: slices.Compact(call.Kept), deleted: call.Deleted}
+	return said{view: entity, kept: slices.Compact(call.Kept), deleted: call.Deleted, emits: draftTexts(call)}
 }
 
 // ending is what kind of end an error means; its text may hold anything.
@@ -84,6 +88,8 @@ func otherwise(m *handlers.Model, a, b said) (what string, column *handlers.Colu
 		return "whether it deletes", nil
 	case !slices.Equal(a.kept, b.kept):
 		return "what it keeps", nil
+	case !slices.Equal(a.emits, b.emits):
+		return "what it emits", nil
 	}
 	for _, col := range m.Columns {
 		if !deep.Equal(col.Value(a.view), col.Value(b.view)) {
@@ -233,6 +239,8 @@ func endsOtherwise(a, b said) string {
 		return "whether it deletes"
 	case !slices.Equal(a.kept, b.kept):
 		return "what it keeps"
+	case !slices.Equal(a.emits, b.emits):
+		return "what it emits"
 	}
 	return ""
 }

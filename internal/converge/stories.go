@@ -46,6 +46,8 @@ func (d *difference) subject(c *Checker) string {
 		return fmt.Sprintf("%s of %s %s", d.column.GoName(), d.model.Name, d.key)
 	case inOutcome:
 		return fmt.Sprintf("What becomes of event %d, %s,", d.unit.event+1, c.events[d.unit.event].Type)
+	case inEmission:
+		return fmt.Sprintf("What event %d, %s, emits", d.emission.event+1, c.events[d.emission.event].Type)
 	case inClock:
 		return fmt.Sprintf("What %s %s remembers of its events", d.model.Name, d.key)
 	case inMemory:
@@ -114,6 +116,8 @@ func (d *difference) line(c *Checker) []string {
 			what += "  " + d.unit.handler
 		}
 		return []string{what, d.outcomes[0], d.outcomes[1]}
+	case inEmission:
+		return []string{d.emission.line(), d.outcomes[0], d.outcomes[1]}
 	case inMemory:
 	}
 	return []string{"remembered", d.outcomes[0], d.outcomes[1]}
@@ -298,6 +302,7 @@ func (c *Checker) showSaid(col *handlers.Column, s said) string {
 	for _, k := range s.kept {
 		words = append(words, "keeps "+k)
 	}
+	words = append(words, s.emits...)
 	if len(words) == 0 {
 		return "succeeds"
 	}

@@ -265,3 +265,23 @@ func TestUnsentEventsBoundALane(t *testing.T) {
 	require.Equal(t, published{letters: []store.Mark{{ID: "a", Rev: 1}}, events: []string{"e"}}, tr.takeMarks())
 	require.Len(t, tr.emit([]*store.Outbound{outbound("x", "k", "e", 30)}), 1, "removed, and so to be sent again")
 }
+
+// TestLongLineKeepsItsOrder: what failed goes before what was not taken with it.
+func TestLongLineKeepsItsOrder(t *testing.T) {
+	t.Parallel()
+	l, out, _, clock := outboxLane(t)
+	away := true
+	out.refuse = func(broker.Message) bool { return away }
+	var events []*store.Outbound
+	var want []string
+	for i := range publishAtOnce + 100 {
+		events = append(events, outbound("x", "a", fmt.Sprint(i), int64(i)))
+		want = append(want, fmt.Sprintf("x/a=%d", i))
+	}
+	l.m.emitted(l, events)
+	l.publishNow(t)
+	away = false
+	clock.now = clock.now.Add(time.Minute)
+	l.publishNow(t)
+	require.Equal(t, want, out.log)
+}

@@ -27,6 +27,15 @@ type State struct {
 	// incomplete from then on, until an event carries the whole state.
 	Skipped    []Span `json:"skipped,omitempty"`
 	Incomplete bool   `json:"incomplete,omitempty"`
+	// Asked is the gap that the source was asked to fill, while it is the next one.
+	Asked *Asked `json:"asked,omitempty"`
+}
+
+// Asked is a gap for which a replay was requested. Missing is its first number, Until when
+// it counts as answered in vain, in microseconds since 1970.
+type Asked struct {
+	Missing int64 `json:"missing"`
+	Until   int64 `json:"until"`
 }
 
 // From is a stream whose first number is n.
@@ -123,6 +132,9 @@ func (s *State) catchUp() {
 	}
 	if len(s.Ahead) == 0 {
 		s.Ahead = nil
+	}
+	if s.Asked != nil && s.Asked.Missing != s.Next {
+		s.Asked = nil
 	}
 }
 

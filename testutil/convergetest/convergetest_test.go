@@ -41,7 +41,7 @@ func verdictOf(c *check) string {
 // after a change, and read them again.
 func TestDependentHandlersAreFound(t *testing.T) {
 	t.Parallel()
-	all := append(dependent(), dependentByGuard()...)
+	all := append(append(dependent(), dependentByGuard()...), dependentEmitters()...)
 	require.GreaterOrEqual(t, len(all), 20)
 	for _, c := range all {
 		t.Run(c.name, func(t *testing.T) {
@@ -61,7 +61,7 @@ func TestDependentHandlersAreFound(t *testing.T) {
 
 func TestConvergentHandlersPass(t *testing.T) {
 	t.Parallel()
-	all := append(convergent(), convergentByGuard()...)
+	all := append(append(convergent(), convergentByGuard()...), convergentEmitters()...)
 	require.GreaterOrEqual(t, len(all), 20)
 	for _, c := range all {
 		t.Run(c.name, func(t *testing.T) {

@@ -112,6 +112,7 @@ func convergentByGuard() []check {
 		},
 		{name: "a ledger of moves under sequence", wire: ledger(), events: moves(1, 2, 3, 4, 5)},
 		{name: "moves of which one never comes", wire: ledger(), events: moves(1, 3, 4, 6)},
+		{name: "moves whose source is asked for one", wire: ledger(guards.RequestReplay("replays")), events: moves(1, 3, 4, 6)},
 		{name: "moves that go on without one", wire: ledger(guards.OnGap(guards.GapSkip)), events: moves(1, 3, 4, 6)},
 		{name: "more moves than may wait", wire: ledger(guards.MaxGap(1)), events: moves(1, 2, 3, 4, 5)},
 		{

@@ -19,7 +19,6 @@ type Content struct {
 	Letters []*dlq.Letter
 	IDs     []*store.ID
 	Memos   []*store.Memo
-	Outbox  []*store.Outbound
 }
 
 // Row is one stored row.
@@ -75,9 +74,5 @@ func (s *Store) Content() *Content {
 	slices.SortFunc(c.Memos, func(a, b *store.Memo) int {
 		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Scope, b.Scope), cmp.Compare(a.Entity, b.Entity))
 	})
-	for _, o := range s.outbox {
-		c.Outbox = append(c.Outbox, o.Outbound)
-	}
-	slices.SortFunc(c.Outbox, func(a, b *store.Outbound) int { return cmp.Compare(a.ID, b.ID) })
 	return c
 }
