@@ -21,6 +21,9 @@ type Gap struct {
 
 // overfull reports whether more wait for numbers than may, and the first that does.
 func (sw *streamWork) overfull() (head int64, full bool) {
+	if sw.state.Rebuilding { // the numbers that are missing are on their way
+		return 0, false
+	}
 	n := 0
 	for _, x := range sw.waits {
 		if sw.state.Waits(x.Place) {

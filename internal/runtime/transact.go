@@ -10,10 +10,14 @@ import (
 // transact loads what is wanted, under locks if lock is set, and commits what judge makes of
 // it; a nil batch writes nothing. An error of loading is a *loadError.
 func (m *Member) transact(ctx context.Context, want *store.Want, lock bool, judge func(*store.Loaded) (*store.Batch, error)) error {
-	commit := m.Store.Commit
+	return transact(ctx, m.Store, want, lock, judge)
+}
+
+func transact(ctx context.Context, st store.Store, want *store.Want, lock bool, judge func(*store.Loaded) (*store.Batch, error)) error {
+	commit := st.Commit
 	var loaded *store.Loaded
 	if lock {
-		locked, err := m.Store.Lock(ctx, want)
+		locked, err := st.Lock(ctx, want)
 		if err != nil {
 			return &loadError{err}
 		}
@@ -21,7 +25,7 @@ func (m *Member) transact(ctx context.Context, want *store.Want, lock bool, judg
 		loaded, commit = locked.Loaded(), locked.Commit
 	} else {
 		var err error
-		if loaded, err = m.Store.Load(ctx, want); err != nil {
+		if loaded, err = st.Load(ctx, want); err != nil {
 			return &loadError{err}
 		}
 	}

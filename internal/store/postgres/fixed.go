@@ -19,7 +19,7 @@ type fixed struct {
 	repark, release, publish *statement
 	wake                     *statement
 	memory, lockMemos        *statement
-	remember                 *statement
+	remember, unremember     *statement
 	streams, wakeStreams     *statement
 	origins, forget          *statement
 	ledger                   *statement
@@ -62,12 +62,13 @@ WHERE u.n <> (SELECT count(*) FROM evenkeel_parked p WHERE p.grp = $1 AND p.tbl 
 
 		release: newStatement(require("DELETE FROM evenkeel_parked p USING unnest($2::text[], $3::int8[]) AS u(id, rev) WHERE p.id = u.id AND p.rev = u.rev", "$1", stateConflict), []uint32{i8, txts, i8s}, nil),
 		wake: newStatement(`UPDATE evenkeel_parked p SET due = $1, rev = p.rev + 1 FROM unnest($3::text[], $4::text[]) AS u(tbl, entity)
-WHERE p.grp = $2 AND p.tbl = u.tbl AND p.entity = u.entity AND p.cause = 'missing'`, []uint32{i8, txt, txts, txts}, nil),
+WHERE p.grp = $2 AND p.tbl = u.tbl AND p.entity = u.entity AND p.cause IN ('missing', 'behind')`, []uint32{i8, txt, txts, txts}, nil),
 		publish: newStatement("UPDATE evenkeel_dead_letters l SET published_at = $1 FROM unnest($2::text[], $3::int8[]) AS u(id, rev) WHERE l.id = u.id AND l.rev = u.rev", []uint32{i8, txts, i8s}, nil),
 		ledger: newStatement(require(tables.SetLedger, "1", stateFenced),
 			[]uint32{i8, i8, i8, txt, txt, i8, txt, txt, txt, i8, i8, i8, i8}, nil),
 	}
 	f.memories()
+	f.rebuild()
 	f.stream()
 	f.aged()
 	f.letters = newStatement(insertAll("evenkeel_dead_letters", tables.Letters(), []string{"swept"}, []string{"$1"})+tables.LetterConflict(),
