@@ -49,8 +49,8 @@ what stands against it. Nothing is touched before you agree, with y or --yes.
 Ctrl-C interrupts; the same command goes on from there. With --dry-run only the
 plan is shown. --status shows the rebuild that is under way, and --cancel ends
 it: the rows stay half built then.`,
-		Example: `  orders rebuild Order
-  orders rebuild stock --key A-17 --key B-2 --dry-run
+		Example: `  evenkeel rebuild Order
+  evenkeel rebuild stock --key A-17 --key B-2 --dry-run
   evenkeel rebuild --status --group orders`,
 	}
 	flags := c.Flags()

@@ -200,6 +200,12 @@ func (r *Rebuild) step(ctx context.Context, gather func() *store.Want, fn func(l
 		to, done := r.state.clone(), false
 		err := transact(ctx, r.Store, want, locks(try), func(loaded *store.Loaded) (*store.Batch, error) {
 			memo := loaded.Memos[store.RebuildKey()]
+			if memo != nil && memo.Rev == r.rev+1 && memo.Body == "" {
+				// It was closed in one write, which only this process could do: another
+				// one would have taken it over first.
+				to.Phase, done = "", true
+				return nil, nil //nolint:nilnil // it is written
+			}
 			if memo == nil || memo.Rev != r.rev {
 				if s, open, err := ReadRebuild(memo); err == nil && open && s.ID == r.state.ID && s.Epoch == r.state.Epoch && s.Seq == r.state.Seq+1 {
 					// The answer to its COMMIT was lost.
@@ -292,16 +298,21 @@ func (r *Rebuild) portion(ctx context.Context, m *handlers.Model, keys []string,
 
 type portionFunc func(m *handlers.Model, keys []string, loaded *store.Loaded, streams []batch.Numbers, next *RebuildState, now time.Time) (*store.Batch, error)
 
-// walk goes through the rows of all tables, a portion in each step, and then calls last in a
-// step of its own.
-func (r *Rebuild) walk(ctx context.Context, rebuilding bool, portion portionFunc, last func(next *RebuildState) error) error {
+// walk goes through the rows of all tables, a portion in each step, and then makes what last
+// returns a step of its own. last is called outside of any transaction.
+func (r *Rebuild) walk(ctx context.Context, rebuilding bool, portion portionFunc, last func() (func(next *RebuildState), error)) error {
 	models, keys := r.tables()
 	phase := r.state.Phase
 	for r.state.Phase == phase {
 		if r.state.Table >= len(models) {
-			_, err := r.step(ctx, func() *store.Want { return &store.Want{} }, func(_ *store.Loaded, next *RebuildState, now time.Time) (*store.Batch, error) {
+			then, err := last()
+			if err != nil {
+				return err
+			}
+			_, err = r.step(ctx, func() *store.Want { return &store.Want{} }, func(_ *store.Loaded, next *RebuildState, now time.Time) (*store.Batch, error) {
 				next.Table, next.After, next.HasAfter = 0, "", false
-				return &store.Batch{Group: r.Group, Now: now}, last(next)
+				then(next)
+				return &store.Batch{Group: r.Group, Now: now}, nil
 			})
 			if err != nil {
 				return err
@@ -358,10 +369,9 @@ func (r *Rebuild) clear(ctx context.Context) error {
 		b, n, err := r.Judge.Blank(m, keys, r.Layouts, loaded, streams, now)
 		next.Cleared += int64(n)
 		return b, err
-	}, func(next *RebuildState) (err error) {
-		next.Phase = RebuildReplaying
-		next.Partitions, err = r.partitions(ctx)
-		return err
+	}, func() (func(*RebuildState), error) {
+		parts, err := r.partitions(ctx)
+		return func(next *RebuildState) { next.Phase, next.Partitions = RebuildReplaying, parts }, err
 	})
 	var refused *RefusedError
 	if errors.As(err, &refused) && r.state.Cleared == 0 {
@@ -418,8 +428,7 @@ func (r *Rebuild) end(ctx context.Context) error {
 		b, n, err := r.Judge.Whole(m, keys, loaded, streams, now)
 		next.Ended += int64(n)
 		return b, err
-	}, func(next *RebuildState) error {
-		next.Phase = ""
-		return nil
+	}, func() (func(*RebuildState), error) {
+		return func(next *RebuildState) { next.Phase = "" }, nil
 	})
 }
