@@ -378,9 +378,6 @@ func (sw *streamWork) follow() error {
 
 // next is the first that can run now.
 func (sw *streamWork) next() *wait {
-	if sw.state.Rebuilding && !sw.replay {
-		return nil
-	}
 	var before *wait // the first that stays
 	for _, x := range sw.waits {
 		ready := !x.done && x.unit != nil && (x.claimed || !sw.alone && x.waitsForNumbers())
