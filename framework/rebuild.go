@@ -120,7 +120,7 @@ var ErrNoRebuild = runtime.ErrNoRebuild
 // anything was touched, a [*RebuildOpenError], one of those of [New], or Confirm's.
 func Rebuild(ctx context.Context, db *gorm.DB, config *Config, options RebuildOptions) (RebuildStatus, error) {
 	var status RebuildStatus
-	err := withRebuilder(db, config, func(c *Consumer, r *runtime.Rebuild) error {
+	err := withRebuilder(db, config, func(c *Consumer, r *runtime.Rebuild) error { //nolint:contextcheck // New bounds its checks itself
 		plan, err := c.planRebuild(ctx, db, r, &options)
 		if err != nil {
 			return err
@@ -145,7 +145,7 @@ func Rebuild(ctx context.Context, db *gorm.DB, config *Config, options RebuildOp
 // PlanRebuild says what [Rebuild] would touch, and what stands against it. It changes
 // nothing but what [New] does.
 func PlanRebuild(ctx context.Context, db *gorm.DB, config *Config, options RebuildOptions) (plan *RebuildPlan, err error) {
-	err = withRebuilder(db, config, func(c *Consumer, r *runtime.Rebuild) error {
+	err = withRebuilder(db, config, func(c *Consumer, r *runtime.Rebuild) error { //nolint:contextcheck // as above
 		plan, err = c.planRebuild(ctx, db, r, &options)
 		return err
 	})
@@ -157,7 +157,7 @@ func PlanRebuild(ctx context.Context, db *gorm.DB, config *Config, options Rebui
 // rest. Rebuild them again.
 func CancelRebuild(ctx context.Context, db *gorm.DB, config *Config, progress func(RebuildStatus)) (RebuildStatus, error) {
 	var status RebuildStatus
-	err := withRebuilder(db, config, func(c *Consumer, r *runtime.Rebuild) (err error) {
+	err := withRebuilder(db, config, func(c *Consumer, r *runtime.Rebuild) (err error) { //nolint:contextcheck // as above
 		if err = r.Cancel(ctx); err == nil {
 			status, err = c.runRebuild(ctx, r, progress)
 		}

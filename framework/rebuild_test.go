@@ -36,7 +36,7 @@ func TestRebuildObjections(t *testing.T) {
 	nothing := func(context.Context, *handlers.Delivery[struct{}, rebuiltRow]) error { return nil }
 	other := func(context.Context, *handlers.Delivery[struct{}, otherRow]) error { return nil }
 	name := handlers.Writes("Name")
-	for want, declare := range map[RebuildObjectionKind]func(*handlers.Registry){
+	for want, declare := range map[RebuildObjectionKind]func(*handlers.Registry){ //nolint:exhaustive // the others are about the log and the rows
 		"": func(reg *handlers.Registry) { handlers.Set(reg, "e", nothing, handlers.Creates(), name) },
 		RebuildUnordered: func(reg *handlers.Registry) {
 			handlers.Modify(reg, "e", nothing, guards.None(), name)

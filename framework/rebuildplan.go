@@ -109,7 +109,7 @@ func (e *RebuildRefusedError) Error() string {
 }
 
 func (c *Consumer) planRebuild(ctx context.Context, db *gorm.DB, r *runtime.Rebuild, o *RebuildOptions) (*RebuildPlan, error) {
-	scope, err := o.scope(r.Models)
+	scope, err := o.scope(r.Models) //nolint:contextcheck // GORM's accessors do no I/O
 	if err != nil {
 		return nil, err
 	}
@@ -245,7 +245,7 @@ func partitionOf(ctx context.Context, reader broker.Reader, l *ledger.State, end
 func (c *Consumer) foreign(ctx context.Context, db *gorm.DB, scope batch.Scope) (found []RebuildObjection, err error) {
 	for m, keys := range scope {
 		var n int64
-		where, args := keyWhere(m, keys)
+		where, args := keyWhere(m, keys) //nolint:contextcheck // GORM's accessors do no I/O
 		if err := db.WithContext(ctx).Raw(fmt.Sprintf("SELECT count(*) FROM %s WHERE ek_state IN (%d, %d) AND ek_rev > 0%s", tables.Quote(m.Table), guards.Foreign, guards.RebuildingBit, where), args...).Row().Scan(&n); err != nil {
 			return nil, fmt.Errorf("count the rows of %s: %w", m.Table, err)
 		}
@@ -287,7 +287,7 @@ func (c *Consumer) countRebuild(ctx context.Context, db *gorm.DB, r *runtime.Reb
 		}
 	}
 	db = db.WithContext(ctx)
-	where, args := keyWhere(m, keys)
+	where, args := keyWhere(m, keys) //nolint:contextcheck // as above
 	var states []struct {
 		State int16
 		N     int64

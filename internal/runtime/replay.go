@@ -96,7 +96,7 @@ func (r *Rebuild) fetch(m *merge) error {
 			return fmt.Errorf("evenkeel: the Kafka client can't go on: %w", polled.Err)
 		case polled.Err != nil:
 			r.Log(Debug, "Kafka reports an error", "error", polled.Err)
-			return nil
+			return nil //nolint:nilerr // the client tries again
 		default:
 			return nil
 		}
