@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/evenkeel-go/evenkeel/framework"
 )
 
 // environment is what the commands know of the world, so that tests can say what it is.
@@ -21,13 +23,20 @@ type environment struct {
 
 // Command returns the command evenkeel with all its subcommands. Its errors are for
 // people; [ExitCode] says how a process ends with them.
-func Command() *cobra.Command {
+func Command(options ...Option) *cobra.Command {
 	return command(environment{
 		getenv:  os.Getenv,
 		now:     time.Now, //nolint:forbidigo // the commands' one clock; tests give another
 		columns: terminalColumns,
-	})
+	}, options...)
 }
+
+// Option says what a command is mounted in.
+type Option func(*app)
+
+// WithConfig gives the command the configuration of the service that it is mounted in, for
+// what has to run handlers: evenkeel rebuild.
+func WithConfig(config *framework.Config) Option { return func(a *app) { a.config = config } }
 
 // Execute runs root with the process's arguments, writes an error to its error output,
 // and returns the exit code.
@@ -37,8 +46,11 @@ func Execute(ctx context.Context, root *cobra.Command) int {
 	return ExitCode(err)
 }
 
-func command(env environment) *cobra.Command {
+func command(env environment, options ...Option) *cobra.Command {
 	a := &app{environment: env}
+	for _, o := range options {
+		o(a)
+	}
 	root := &cobra.Command{
 		Use:   "evenkeel",
 		Short: "Look after Kafka consumers that keep a database right",
@@ -65,7 +77,7 @@ table evenkeel_dead_letters with its bytes, the reason and the numbers compared.
 	}
 	group(letters)
 	letters.AddCommand(a.listCommand(), a.showCommand(), a.exportCommand(), a.importCommand())
-	root.AddCommand(a.migrateCommand(), letters, a.parkedCommand(), a.placeholdersCommand(), a.streamsCommand(), a.versionCommand())
+	root.AddCommand(a.migrateCommand(), letters, a.parkedCommand(), a.placeholdersCommand(), a.rebuildCommand(), a.streamsCommand(), a.versionCommand())
 	root.CompletionOptions.HiddenDefaultCmd = true
 	// The subcommands inherit these two.
 	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages", ".FlagUsagesWrapped 80"))
@@ -79,6 +91,7 @@ type app struct {
 	environment
 	dsn    string
 	output string
+	config *framework.Config // nil in the stand-alone binary
 }
 
 // silence leaves errors to the caller, also under a root that isn't ours.

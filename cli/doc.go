@@ -2,7 +2,7 @@
 // dead-lettered and why, and whether the database is ready. The binary cmd/evenkeel is
 // nothing but this package; a service can mount it into a command of its own:
 //
-//	root.AddCommand(cli.Command())
+//	root.AddCommand(cli.Command(cli.WithConfig(config)))
 //
 // What is read from letters came from outside: everything that goes to a terminal has its
 // control characters escaped, and passwords of a DSN are never shown.

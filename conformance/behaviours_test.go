@@ -69,5 +69,9 @@ var behaviours = []behaviour{
 	{name: "C11 purge", what: "tombstones are purged behind a horizon that holds from then on", semantic: true},
 	{name: "C11 resolver", what: "a resolver deletes an entity, and a later version brings it back", semantic: true},
 	{name: "C11 tombstones", what: "a topic's tombstones are events where they have a handler", semantic: true},
+	{name: "C12", what: "a rebuild mends what a bug has written, beside the service, and touches nothing else; one at a time", semantic: true},
+	{name: "C12 refused", what: "a rebuild that would give other rows than expected is refused, with its mend, before anything is touched", semantic: true},
+	{name: "C12 killed", what: "a rebuild that is killed in any phase goes on where it was, and nothing counts twice", semantic: true},
+	{name: "C12 waits", what: "what waits, and what lies as a letter, keeps its outcome in a rebuild; what fails in one waits its turn", semantic: true},
 	{name: "C13", what: "the dead-letter topic, or an export, rebuilds the table of letters; a rewind then repeats nothing"},
 }

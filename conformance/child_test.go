@@ -50,9 +50,11 @@ const (
 	freezeAtHandler fault = "freeze"
 )
 
-// childSpec is what a child process is to be: an embedded broker, or a member.
+// childSpec is what a child process is to be: an embedded broker, a rebuild, or a member.
 type childSpec struct {
 	Broker bool
+	// Rebuild makes it a rebuild of the mendable models that dies in this phase.
+	Rebuild string
 
 	Store, DSN, Brokers, Topic, DLQ, Group string
 	Protocol                               framework.Protocol
@@ -80,6 +82,9 @@ func child() int {
 	run := spec.member
 	if spec.Broker {
 		run = spec.broker
+	}
+	if spec.Rebuild != "" {
+		run = spec.rebuild
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()

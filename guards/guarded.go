@@ -29,7 +29,8 @@ type Guarded struct {
 // Existence is what a row's ek_state says.
 type Existence int16
 
-// What can be said of an entity's row. The numbers are stored.
+// What can be said of an entity's row. The numbers are stored, those of rows that are being
+// rebuilt with [RebuildingBit].
 const (
 	// Foreign is a row that the framework did not make: live, without clocks, so that
 	// any event wins against it.
@@ -57,6 +58,9 @@ func (e Existence) String() string {
 		return "deleted"
 	case Missing:
 		return "missing"
+	}
+	if state, yes := e.Rebuilding(); yes {
+		return state.String() + ", being rebuilt"
 	}
 	return "unknown"
 }

@@ -1,6 +1,7 @@
 package batch
 
 import (
+	"math"
 	"time"
 
 	"github.com/evenkeel-go/evenkeel/event"
@@ -33,6 +34,12 @@ func (j *Judge) Admit(it *Item, led *ledger.State, from int64, now time.Time) {
 		a.decode = judgeAll(j.Wiring.Decode, it.Event, &s)
 	}
 	it.Finish(led)
+}
+
+// readmit is Admit for a record that is not at first sight and moves no position.
+func (j *Judge) readmit(it *Item, now time.Time) {
+	past := ledger.State{Next: it.Record.Offset, High: math.MaxInt64}
+	j.Admit(it, &past, it.Record.Offset, now)
 }
 
 // Finish notes in a ledger that an admitted record is finished.

@@ -25,8 +25,11 @@ type Gap struct {
 
 // overfull reports whether more wait for numbers than may, and the first that does.
 func (sw *streamWork) overfull() (head int64, full bool) {
-	if !sw.answerable().IsZero() {
-		return 0, false // it was asked for: the time decides
+	if sw.state.Rebuilding { // the numbers that are missing are on their way
+		return 0, false
+	}
+	if !sw.answerable().IsZero() { // they were asked for, and the time decides
+		return 0, false
 	}
 	n := 0
 	for _, x := range sw.waits {

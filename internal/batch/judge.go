@@ -100,6 +100,7 @@ type work struct {
 	more    bool            // Outcome.Incomplete
 	first   bool            // the record under way is at first sight
 	tx      *ownTx
+	replay  bool // the records are read again for rows that are being rebuilt (R20)
 }
 
 // rowWork is a row as the batch leaves it so far.
@@ -113,6 +114,8 @@ type rowWork struct {
 	dirty, shown bool
 	// absent: a unit was parked or judged on the ground that there is no row.
 	absent bool
+	// early: what parks here is older than what waits already (R20).
+	early  bool
 	queue  *store.Queue
 	parked int // as loaded
 
@@ -300,7 +303,7 @@ func (w *work) row(u *Unit) *rowWork {
 	if rw != nil {
 		return rw
 	}
-	rw = &rowWork{model: m, key: u.Key, queue: &store.Queue{}}
+	rw = &rowWork{model: m, key: u.Key, early: w.replay, queue: &store.Queue{}}
 	if loaded := w.loaded.Rows[m.Table][u.Key]; loaded != nil {
 		rw.row, rw.loaded = loaded, true
 	}
@@ -326,7 +329,7 @@ func (w *work) blank(rw *rowWork) *store.Row {
 	layout := w.layouts[rw.model]
 	row := &store.Row{
 		Model: rw.model, Layout: layout, Key: rw.key, Entity: rw.model.New(key),
-		Clocks: layout.New(), State: guards.Placeholder, Born: w.now,
+		Clocks: layout.New(), State: guards.Placeholder, Born: w.now, Rebuilding: w.replay,
 	}
 	w.markPurged(row)
 	if rw.model.Existence == nil {

@@ -152,6 +152,9 @@ func (w *work) wantsRow(u *Unit) bool {
 
 // place gives out the next place under the key.
 func (rw *rowWork) place() int64 {
+	if rw.early {
+		return rw.earlyPlace()
+	}
 	rw.queue.LastPlace++
 	return rw.queue.LastPlace
 }

@@ -113,7 +113,8 @@ func (w *work) once(u *Unit, s guards.State) (bool, error) {
 		return true, nil
 	}
 	s.Seen = w.knows(k)
-	if memo := w.loaded.Memos[store.HorizonOf(k.Scope)]; memo != nil {
+	// What is read again was judged before: its row has forgotten it on purpose (R20).
+	if memo := w.loaded.Memos[store.HorizonOf(k.Scope)]; memo != nil && !w.replay {
 		var err error
 		if s.Horizon, err = memo.Horizon(); err != nil {
 			return false, err

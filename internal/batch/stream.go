@@ -174,6 +174,8 @@ func (sw *streamWork) standing(it *Item, baseline bool) guards.Standing {
 		came, ok = id.Value, true
 	}
 	switch {
+	case ok && sw.readAgain(n, came, it):
+		// It is the event itself, whose turn comes once more.
 	case ok:
 		st.Known, st.Same = true, came == identity(it.Event)
 	case sw.state.Came(n): // its id is forgotten
@@ -214,13 +216,18 @@ func (w *work) open(it *Item) error {
 func (w *work) take(it *Item) {
 	for _, m := range it.streams {
 		sw, n := w.streams[m.key], it.Event.Version
+		if w.replay && !sw.state.Rebuilding {
+			continue // the number has been taken
+		}
 		st := sw.standing(it, m.baseline)
 		w.taken[m.key] = st
 		if st.Known || st.Skipped || n < st.Next {
 			continue
 		}
 		sw.known[n] = identity(it.Event)
-		w.out.Batch.IDs = append(w.out.Batch.IDs, &store.ID{IDKey: numberKey(sw.key, n), Value: sw.known[n], At: it.Event.OccurredAt})
+		if w.loaded.IDs[numberKey(sw.key, n)] == nil {
+			w.out.Batch.IDs = append(w.out.Batch.IDs, &store.ID{IDKey: numberKey(sw.key, n), Value: sw.known[n], At: it.Event.OccurredAt})
+		}
 		if m.baseline {
 			sw.state.Rebase(n)
 		} else {
@@ -292,6 +299,9 @@ func (sw *streamWork) heldInGap(n int64) (again time.Duration, held bool) {
 }
 
 func (sw *streamWork) heldBelow(parked, letters int64) (again time.Duration, held bool) {
+	if sw.state.Rebuilding && !sw.replay {
+		return wakeAfterRebuild, true
+	}
 	for _, e := range sw.letters {
 		if e.Place < letters && !sw.state.Covered(e.Place) {
 			return wakeAfterLetter, true
@@ -438,6 +448,9 @@ func (sw *streamWork) run(x *wait) error {
 // flush writes what the batch leaves of the stream. Its memo is always among it: what was
 // decided depends on it (R15).
 func (sw *streamWork) flush() {
+	if sw.replay && !sw.state.Rebuilding {
+		return
+	}
 	b := sw.out.Batch
 	b.Memos = append(b.Memos, &store.Memo{
 		MemoKey: memoOf(sw.key), Rev: sw.rev, Body: sw.state.String(),
@@ -456,6 +469,9 @@ func (sw *streamWork) flush() {
 // leavesReady reports whether something could run that did not: what one transaction can't
 // take along is due at once.
 func (sw *streamWork) leavesReady() bool {
+	if sw.state.Rebuilding { // all are woken when that is over
+		return false
+	}
 	for _, x := range sw.waits {
 		if sw.state.Waits(x.Place) {
 			return false

@@ -3,7 +3,6 @@ package batch
 import (
 	"errors"
 	"fmt"
-	"math"
 	"strings"
 	"time"
 
@@ -25,6 +24,10 @@ func (w *work) live(u *Unit, s guards.State) error {
 		w.verdict(u.Item, u, guards.Verdict{Action: guards.Discard, Reason: guards.NoEntity, Detail: "the payload names no entity of " + u.Handler.Model.Name})
 		return nil
 	}
+	if w.replay && w.elsewhere(u) {
+		w.verdict(u.Item, u, guards.Verdict{Action: guards.Discard, Reason: guards.Redelivered})
+		return nil
+	}
 	if u.Handler.Stream != nil {
 		return w.liveNumbered(u, s)
 	}
@@ -39,7 +42,7 @@ func (w *work) live(u *Unit, s guards.State) error {
 	if c := w.causes(u); c != nil {
 		return c.live(u, rw, s)
 	}
-	if again, wait := w.mustWait(u, rw, math.MaxInt64); wait {
+	if again, wait := w.mustWait(u, rw, w.lastPlace()); wait {
 		w.park(u, rw, store.CauseBehind, again, nil)
 		return nil
 	}
@@ -55,7 +58,9 @@ func (w *work) waiting(u *Unit, due bool) error {
 	}
 	rw := w.row(u)
 	if again, wait := w.mustWait(u, rw, u.Parked.Place); wait {
-		if due {
+		if due && w.heldByRebuild(u, rw) {
+			w.repark(u, store.CauseBehind, again)
+		} else if due {
 			w.repark(u, u.Parked.Cause, again)
 		}
 		return nil
@@ -82,6 +87,9 @@ func poison(err error) guards.Verdict {
 // (R9), and when to look again: when that is due, or much later where it is a letter that
 // somebody has to deal with.
 func (w *work) mustWait(u *Unit, rw *rowWork, place int64) (again time.Duration, wait bool) {
+	if w.heldByRebuild(u, rw) {
+		return wakeAfterRebuild, true
+	}
 	if !u.Handler.OrderKept() {
 		return 0, false
 	}

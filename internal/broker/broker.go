@@ -59,6 +59,18 @@ type Message struct {
 	Headers    []event.Header
 }
 
+// Reader reads partitions outside of any group, and commits nothing. Poll, Assign and Close
+// belong to one goroutine.
+type Reader interface {
+	// Assign begins to read the partitions, each from its Next on, and no others.
+	Assign(at []Offset) error
+	Poll(timeout time.Duration) Polled
+	Describe(ctx context.Context, topic string) (Topic, error)
+	Find(ctx context.Context, p Partition) (Position, error)
+	Pause(p Partition) error
+	Resume(p Partition) error
+}
+
 // Rebalance hears of assignments. Its methods must not block for long: the member can't
 // poll meanwhile.
 type Rebalance interface {

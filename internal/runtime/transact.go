@@ -16,7 +16,7 @@ import (
 func (m *Member) transact(ctx context.Context, want *store.Want, lock bool, judge func(*store.Loaded) (*store.Batch, error)) error {
 	lock = lock || want.Tx
 	began := m.Clock.Now()
-	err := m.try(ctx, want, lock, judge)
+	err := transact(ctx, m.Store, want, lock, judge)
 	if want.Tx && ctx.Err() == nil {
 		return overran(err, m.Clock.Now().Sub(began))
 	}
@@ -36,11 +36,11 @@ func overran(err error, took time.Duration) error {
 // them and no longer to the database. It is below what the stores allow an idle one.
 const patience = 30 * time.Second
 
-func (m *Member) try(ctx context.Context, want *store.Want, lock bool, judge func(*store.Loaded) (*store.Batch, error)) error {
-	commit := m.Store.Commit
+func transact(ctx context.Context, st store.Store, want *store.Want, lock bool, judge func(*store.Loaded) (*store.Batch, error)) error {
+	commit := st.Commit
 	var loaded *store.Loaded
 	if lock {
-		locked, err := m.Store.Lock(ctx, want)
+		locked, err := st.Lock(ctx, want)
 		if err != nil {
 			return &loadError{err}
 		}
@@ -48,7 +48,7 @@ func (m *Member) try(ctx context.Context, want *store.Want, lock bool, judge fun
 		loaded, commit = locked.Loaded(), locked.Commit
 	} else {
 		var err error
-		if loaded, err = m.Store.Load(ctx, want); err != nil {
+		if loaded, err = st.Load(ctx, want); err != nil {
 			return &loadError{err}
 		}
 	}

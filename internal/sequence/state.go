@@ -29,6 +29,9 @@ type State struct {
 	Incomplete bool   `json:"incomplete,omitempty"`
 	// Asked is the gap that the source was asked to fill, while it is the next one.
 	Asked *Asked `json:"asked,omitempty"`
+	// Rebuilding: the numbers are being read again from the log, and what comes meanwhile
+	// waits (R20). Skipped then also holds spans above Next, which Next will pass over.
+	Rebuilding bool `json:"rebuilding,omitempty"`
 }
 
 // Asked is a gap for which a replay was requested. Missing is its first number, Until when
@@ -36,6 +39,14 @@ type State struct {
 type Asked struct {
 	Missing int64 `json:"missing"`
 	Until   int64 `json:"until"`
+}
+
+// Again is the stream as it begins anew with number n, to be read again from the log. What
+// it went on without before, it goes on without again: nobody waits for that a second time.
+func (s *State) Again(n int64) State {
+	again := State{Next: n, Begun: true, Skipped: slices.Clone(s.Skipped), Incomplete: s.Incomplete, Rebuilding: true}
+	again.catchUp()
+	return again
 }
 
 // From is a stream whose first number is n.
@@ -100,7 +111,11 @@ func (s *State) Rebase(n int64) {
 	}
 	s.Next, s.Begun = n+1, true
 	s.Base, s.HasBase = n, true
-	s.Skipped, s.Incomplete = nil, false
+	s.Skipped = slices.DeleteFunc(s.Skipped, func(x Span) bool { return x[0] <= n })
+	if len(s.Skipped) == 0 {
+		s.Skipped = nil
+	}
+	s.Incomplete = s.Skipped != nil
 	s.catchUp()
 }
 
@@ -111,7 +126,11 @@ func (s *State) Skip(to int64) {
 		if len(s.Ahead) > 0 {
 			end = min(end, s.Ahead[0][0]-1)
 		}
-		s.Skipped = append(s.Skipped, Span{s.Next, end})
+		at, _ := find(s.Skipped, s.Next)
+		if at < len(s.Skipped) {
+			end = min(end, s.Skipped[at][0]-1)
+		}
+		s.Skipped = slices.Insert(s.Skipped, at, Span{s.Next, end})
 		s.Incomplete = true
 		s.Next = end + 1
 		s.catchUp()
@@ -124,11 +143,19 @@ func (s *State) Skip(to int64) {
 	}
 }
 
-// catchUp moves Next over what came ahead.
+// catchUp moves Next over what came ahead, and over what is skipped.
 func (s *State) catchUp() {
-	for len(s.Ahead) > 0 && s.Ahead[0][0] <= s.Next {
-		s.Next = max(s.Next, s.Ahead[0][1]+1)
-		s.Ahead = s.Ahead[1:]
+	for {
+		if len(s.Ahead) > 0 && s.Ahead[0][0] <= s.Next {
+			s.Next = max(s.Next, s.Ahead[0][1]+1)
+			s.Ahead = s.Ahead[1:]
+			continue
+		}
+		i, _ := find(s.Skipped, s.Next)
+		if i == len(s.Skipped) || s.Skipped[i][0] > s.Next {
+			break
+		}
+		s.Next = s.Skipped[i][1] + 1
 	}
 	if len(s.Ahead) == 0 {
 		s.Ahead = nil

@@ -91,6 +91,7 @@ type Store interface {
 
 	Upkeep
 	Outbox
+	Rebuilds
 
 	// Retain deletes verdicts older than before, in small ordered portions, and
 	// returns how many there were.
@@ -100,7 +101,8 @@ type Store interface {
 	// with a backlog too. ok is false when none has moved.
 	Reached(ctx context.Context, group string, since time.Time) (at int64, ok bool, err error)
 	// Forget drops the scope's ids that are not held, up to and at an event time, oldest
-	// first and in small portions, and returns how many there were. In the transaction of
+	// first and in small portions, and returns how many there were: none while rows of the
+	// group are being rebuilt, since ids that were read again would be forgotten (R20). In the transaction of
 	// each portion the scope's horizon moves to the newest id that it drops, never back
 	// (R8): an id that is not found has a horizon beyond it.
 	Forget(ctx context.Context, group, scope string, upTo int64, portion int) (int64, error)
@@ -199,6 +201,8 @@ type Row struct {
 	Entity reflect.Value // a pointer to the model's struct
 	Clocks clocks.Row
 	State  guards.Existence
+	// Rebuilding marks a row that is being made anew from the log (R20).
+	Rebuilding bool
 	// Rev is the revision that was loaded; 0 for a row that is to be made.
 	Rev  int64
 	Born time.Time // zero for foreign rows
@@ -272,8 +276,8 @@ type Batch struct {
 	Park    []*Parked
 	Repark  []*Parked
 	Release []Mark
-	// Wake are keys whose events with cause missing become due now; their revisions
-	// grow.
+	// Wake are keys whose events with cause missing or behind become due now; their
+	// revisions grow.
 	Wake []QueueKey
 	// WakeStreams makes due now what waits in streams for numbers before it, up to the
 	// next gap; the revisions grow.
@@ -295,6 +299,9 @@ type Batch struct {
 	// Memos with Rev 0 are to be made, the others were loaded; one that is there already,
 	// or has another revision by now, is a conflict (R15).
 	Memos []*Memo
+	// Unremember are entities whose ids of a scope are dropped, but for those that are held.
+	// It comes after the rows and before new ids.
+	Unremember []IDScope
 	// Ledger moves the position, under the epoch and revision in it; nil for a
 	// sweeper's batch. It is the last statement (R16).
 	Ledger *ledger.State

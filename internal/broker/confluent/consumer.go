@@ -39,7 +39,10 @@ type Consumer struct {
 	owned map[broker.Partition]bool
 }
 
-var _ broker.Consumer = (*Consumer)(nil)
+var (
+	_ broker.Consumer = (*Consumer)(nil)
+	_ broker.Reader   = (*Consumer)(nil)
+)
 
 // NewConsumer makes a group member that has not yet joined. spawn owns the goroutine that
 // reads librdkafka's log.
@@ -93,6 +96,16 @@ func (c *Consumer) Subscribe(topics []string, r broker.Rebalance) error {
 		}
 		return nil
 	})
+}
+
+// Assign is broker.Reader's. A consumer that has subscribed must not call it.
+func (c *Consumer) Assign(at []broker.Offset) error {
+	tps := make([]kafka.TopicPartition, len(at))
+	for i := range at {
+		tps[i] = topicPartition(at[i].Partition)
+		tps[i].Offset = kafka.Offset(at[i].Next)
+	}
+	return c.c.Assign(tps)
 }
 
 // assigned takes the partitions at offset 0 and paused, so that nothing is fetched before

@@ -152,6 +152,9 @@ func compareLives(a, b store.OriginKey) int {
 func (s *Store) Forget(ctx context.Context, group, scope string, upTo int64, _ int) (n int64, err error) {
 	err = s.transaction(ctx, func(t *tx) error {
 		var newest int64
+		if s.rebuilding(group) {
+			return nil
+		}
 		for k, i := range s.ids {
 			at := i.At.UnixMicro()
 			if k.group != group || k.Scope != scope || i.Held || at > upTo {

@@ -60,12 +60,13 @@ func (t *table) load(w *store.WantRows, key string) (*store.Row, error) {
 		return nil, nil //nolint:nilnil // no row is an answer
 	}
 	g := have.guarded
-	r := &store.Row{Model: w.Model, Layout: w.Layout, Key: key, Entity: reflect.New(t.model.Type), State: g.EkState, Rev: g.EkRev}
+	r := &store.Row{Model: w.Model, Layout: w.Layout, Key: key, Entity: reflect.New(t.model.Type), Rev: g.EkRev}
+	r.State, r.Rebuilding = g.EkState.Rebuilding()
 	if g.EkBorn != 0 {
 		r.Born = tables.Time(g.EkBorn)
 	}
 	var err error
-	r.Clocks, err = w.Layout.Decode(clocks.Stored{Time: g.EkTime, Tie: g.EkTie, Fields: g.EkFields, Gen: g.EkGen}, g.EkState)
+	r.Clocks, err = w.Layout.Decode(clocks.Stored{Time: g.EkTime, Tie: g.EkTie, Fields: g.EkFields, Gen: g.EkGen}, r.State)
 	if err != nil {
 		return nil, fmt.Errorf("table %s, key %q: %w", t.model.Table, key, err)
 	}
@@ -102,7 +103,7 @@ func (t *table) written(r *store.Row, old *row, now time.Time) (*row, error) {
 		cut(v)
 	}
 	g := &next.guarded
-	g.EkState = r.State
+	g.EkState = guards.Existence(r.StoredState()) //nolint:gosec // a small number
 	if r.Layout != nil {
 		stored := r.Layout.Encode(r.Clocks)
 		g.EkTime, g.EkTie, g.EkFields, g.EkGen = stored.Time, stored.Tie, stored.Fields, stored.Gen

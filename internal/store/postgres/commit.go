@@ -109,6 +109,7 @@ func (s *Store) write(ctx context.Context, p *pipe, b *store.Batch) error {
 	if err := w.aged(); err != nil {
 		return err
 	}
+	w.unremember()
 	w.own()
 	w.wakes()
 	if l := b.Ledger; l != nil {
@@ -315,7 +316,7 @@ func clockArrays(params [][]byte, next func(wire) *array, rows []*store.Row) [][
 		as[0].addInt(c.Time)
 		as[1].addBytes(c.Tie)
 		as[2].addString(c.Fields)
-		as[3].addInt(int64(r.State))
+		as[3].addInt(r.StoredState())
 		as[4].addInt(int64(c.Gen))
 	}
 	for _, a := range as {

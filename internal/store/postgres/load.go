@@ -134,7 +134,8 @@ func (o *model) row(w store.WantRows, cells [][]byte) (_ *store.Row, err error) 
 	r := &store.Row{Model: w.Model, Layout: w.Layout, Key: key, Entity: reflect.New(o.m.Type)}
 	stored := clocks.Stored{Time: readInt(cells[2]), Tie: cells[3], Fields: string(cells[4]), Gen: int32(readInt(cells[7]))} //nolint:gosec // an integer column
 	r.Rev = readInt(cells[1])
-	r.State = guards.Existence(readInt(cells[5])) //nolint:gosec // a smallint column
+	state := guards.Existence(readInt(cells[5])) //nolint:gosec // a smallint column
+	r.State, r.Rebuilding = state.Rebuilding()
 	born := readInt(cells[6])
 	if born != 0 {
 		r.Born = time.UnixMicro(born).UTC()
@@ -147,7 +148,7 @@ func (o *model) row(w store.WantRows, cells [][]byte) (_ *store.Row, err error) 
 	}
 	if o.guarded != nil {
 		g := r.Entity.Elem().FieldByIndex(o.guarded).Addr().Interface().(*guards.Guarded)
-		*g = guards.Guarded{EkRev: r.Rev, EkTime: stored.Time, EkTie: slices.Clone(cells[3]), EkFields: stored.Fields, EkState: r.State, EkBorn: born, EkGen: stored.Gen}
+		*g = guards.Guarded{EkRev: r.Rev, EkTime: stored.Time, EkTie: slices.Clone(cells[3]), EkFields: stored.Fields, EkState: state, EkBorn: born, EkGen: stored.Gen}
 	}
 	for i, c := range o.loads {
 		if cell := cells[1+ekCells+i]; cell != nil {

@@ -245,6 +245,9 @@ func (s *Store) write(ctx context.Context, q tables.Querier, b *store.Batch) err
 	if err := w.aged(s, b); err != nil {
 		return err
 	}
+	if err := w.unremember(b); err != nil {
+		return err
+	}
 	if err := w.memory(b); err != nil {
 		return err
 	}
@@ -266,7 +269,7 @@ func (s *Store) write(ctx context.Context, q tables.Querier, b *store.Batch) err
 		}
 	}
 	for _, k := range b.Wake {
-		if err := w.exec("UPDATE evenkeel_parked SET due = ?1, rev = rev + 1 WHERE grp = ?2 AND tbl = ?3 AND entity = ?4 AND cause = 'missing'", w.now, b.Group, k.Table, k.Entity); err != nil {
+		if err := w.exec("UPDATE evenkeel_parked SET due = ?1, rev = rev + 1 WHERE grp = ?2 AND tbl = ?3 AND entity = ?4 AND cause IN ('missing', 'behind')", w.now, b.Group, k.Table, k.Entity); err != nil {
 			return err
 		}
 	}

@@ -156,11 +156,12 @@ func (o *model) row(w store.WantRows, scan func(...any) error) (_ *store.Row, er
 		return nil, &store.DataError{Table: o.m.Table, Err: fmt.Errorf("table %s: %w", o.m.Table, err)}
 	}
 	key := w.Keys[n]
-	r := &store.Row{Model: w.Model, Layout: w.Layout, Key: key, Entity: reflect.New(o.m.Type), State: g.EkState, Rev: g.EkRev}
+	r := &store.Row{Model: w.Model, Layout: w.Layout, Key: key, Entity: reflect.New(o.m.Type), Rev: g.EkRev}
+	r.State, r.Rebuilding = g.EkState.Rebuilding()
 	if g.EkBorn != 0 {
 		r.Born = tables.Time(g.EkBorn)
 	}
-	r.Clocks, err = w.Layout.Decode(clocks.Stored{Time: g.EkTime, Tie: g.EkTie, Fields: g.EkFields, Gen: g.EkGen}, g.EkState)
+	r.Clocks, err = w.Layout.Decode(clocks.Stored{Time: g.EkTime, Tie: g.EkTie, Fields: g.EkFields, Gen: g.EkGen}, r.State)
 	if errors.Is(err, clocks.ErrNewerGeneration) {
 		return nil, err
 	}
@@ -218,7 +219,7 @@ func (o *model) args(r *store.Row, insert bool, now any) (_ []any, err error) {
 	if c.Tie == nil {
 		c.Tie = []byte{}
 	}
-	args = append(args, c.Time, c.Tie, c.Fields, int64(r.State), int64(c.Gen))
+	args = append(args, c.Time, c.Tie, c.Fields, r.StoredState(), int64(c.Gen))
 	if !insert {
 		key, _ := o.m.Key.Field.ValueOf(background, r.Entity)
 		args = append(args, key, r.Rev)

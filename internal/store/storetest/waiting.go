@@ -56,7 +56,7 @@ func parkedCases() []testCase {
 		{"units of judged coordinates are known", units},
 		{"absent keys are looked at again", absent},
 		{"parking and making a row exclude each other", parkOrMake},
-		{"waking makes what misses its row due", wake},
+		{"waking makes what misses its row, or stands behind, due", wake},
 		{"counts", counts},
 	}
 }
@@ -390,15 +390,17 @@ func verdicts(b *bench) {
 
 func wake(b *bench) {
 	t := b.t
-	missing, retry, other := b.parked("missing", "a", 1), b.parked("retry", "a", 2), b.parked("other", "b", 1)
-	missing.Cause, other.Cause = store.CauseMissing, store.CauseMissing
-	require.NoError(t, b.commit(t, &store.Batch{Park: []*store.Parked{missing, retry, other}}))
+	missing, retry, behind, other := b.parked("missing", "a", 1), b.parked("retry", "a", 2), b.parked("zbehind", "a", 3), b.parked("other", "b", 1)
+	missing.Cause, behind.Cause, other.Cause = store.CauseMissing, store.CauseBehind, store.CauseMissing
+	require.NoError(t, b.commit(t, &store.Batch{Park: []*store.Parked{missing, retry, behind, other}}))
 	require.NoError(t, b.commit(t, &store.Batch{Wake: []store.QueueKey{{Table: "orders", Entity: "a"}}}))
 	got, err := b.s.Due(t.Context(), group, start, time.Minute, 10, 10)
 	require.NoError(t, err)
-	require.Len(t, got, 2, "the key's other row comes along")
-	require.Equal(t, []string{"missing", "retry"}, []string{got[0].ID, got[1].ID})
+	require.Len(t, got, 3, "the key's other row comes along")
+	require.Equal(t, []string{"missing", "retry", "zbehind"}, []string{got[0].ID, got[1].ID, got[2].ID})
 	require.Equal(t, start, got[0].Due)
+	require.Equal(t, retry.Due, got[1].Due)
+	require.Equal(t, start, got[2].Due)
 	require.EqualValues(t, 3, got[0].Rev)
 	err = b.commit(t, &store.Batch{Release: []store.Mark{{ID: missing.ID, Rev: 1}}})
 	require.ErrorIs(t, err, store.ErrConflict, "whoever saw it asleep must look again")

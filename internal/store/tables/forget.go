@@ -26,7 +26,7 @@ func (p *Plain) Reached(ctx context.Context, group string, since time.Time) (at 
 // read the whole table for each portion.
 func (d *Dialect) forget() string {
 	return "DELETE FROM evenkeel_ids WHERE " + d.RowID + " IN (SELECT " + d.RowID + " FROM evenkeel_ids " +
-		"WHERE grp = $1 AND scope = $2 AND at <= $3 AND NOT held ORDER BY at, entity, id LIMIT $4" + d.SkipLocked + ") RETURNING at"
+		"WHERE grp = $1 AND scope = $2 AND at <= $3 AND NOT held AND NOT EXISTS (" + openRebuild + ") ORDER BY at, entity, id LIMIT $4" + d.SkipLocked + ") RETURNING at"
 }
 
 // moveHorizon compares inside the statement, since two sweepers may forget at once.

@@ -93,7 +93,7 @@ func (p *Plain) Settle(ctx context.Context, key ledger.Key) (state ledger.State,
 	return state, err
 }
 
-func scanLedger(row *sql.Row, key ledger.Key) (ledger.State, error) {
+func scanLedger(row interface{ Scan(dest ...any) error }, key ledger.Key) (ledger.State, error) {
 	s := ledger.State{Key: key}
 	var watermark sql.NullInt64
 	var gaps, done string

@@ -1,0 +1,52 @@
+package store
+
+import (
+	"context"
+
+	"github.com/evenkeel-go/evenkeel/guards"
+	"github.com/evenkeel-go/evenkeel/handlers"
+	"github.com/evenkeel-go/evenkeel/internal/ledger"
+)
+
+// Rebuilds is what making rows anew from the log asks for beside batches (R20).
+type Rebuilds interface {
+	// Ledgers returns the group's ledger rows, in the order of topics and partitions, each
+	// as it stood when the call began or later.
+	Ledgers(ctx context.Context, group string) ([]ledger.State, error)
+	// Keys returns the keys of a claimed table's rows, in the order of the database.
+	Keys(ctx context.Context, q KeysQuery) ([]string, error)
+}
+
+// KeysQuery asks for keys of rows.
+type KeysQuery struct {
+	Model *handlers.Model
+	// Rebuilding asks for rows that are being rebuilt; otherwise it is those that events
+	// have written at least once, rebuilt or not.
+	Rebuilding bool
+	// After is the last key of the page before, HasAfter false for the first page.
+	After    string
+	HasAfter bool
+	Limit    int
+}
+
+// IDScope names an entity's ids.
+type IDScope struct{ Scope, Entity string }
+
+// KindRebuild is the kind of memo that says what is being rebuilt.
+const KindRebuild MemoKind = "rebuild"
+
+// RebuildKey names the memo of the group's rebuild. Its body is empty while there is none.
+func RebuildKey() MemoKey { return MemoKey{Kind: KindRebuild} }
+
+// RebuildKeysOf names the memo that lists which keys of a table are being rebuilt.
+func RebuildKeysOf(table string) MemoKey {
+	return MemoKey{Kind: KindRebuild, Scope: "keys", Entity: table}
+}
+
+// StoredState is what ek_state holds.
+func (r *Row) StoredState() int64 {
+	if r.Rebuilding {
+		return int64(r.State) + guards.RebuildingBit
+	}
+	return int64(r.State)
+}
