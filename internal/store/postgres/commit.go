@@ -189,17 +189,19 @@ func (w *writer) absent() error {
 	keys := sorted(w.b.Absent, func(x, y store.AbsentKey) int {
 		return cmp.Or(strings.Compare(x.Model.Table, y.Model.Table), strings.Compare(x.Key, y.Key))
 	})
-	var locks, ta, ea, counts array
+	var locks, ta, ea, counts, letters array
 	locks.reset(wireInt)
 	ta.reset(wireText)
 	ea.reset(wireText)
 	counts.reset(wireInt)
+	letters.reset(wireInt)
 	hashes := make([]int64, len(keys))
 	for i, k := range keys {
 		hashes[i] = tables.LockKey(k.Model.Table, k.Key)
 		ta.addString(k.Model.Table)
 		ea.addString(k.Key)
 		counts.addInt(int64(k.Parked))
+		letters.addInt(int64(k.Letters))
 	}
 	slices.Sort(hashes)
 	for _, h := range slices.Compact(hashes) {
@@ -225,7 +227,7 @@ func (w *writer) absent() error {
 		w.p.add(w.ctx, o.absent, nil, a.bytes())
 		from = to
 	}
-	w.p.add(w.ctx, w.s.fixed.waiting, nil, []byte(w.b.Group), ta.bytes(), ea.bytes(), counts.bytes())
+	w.p.add(w.ctx, w.s.fixed.waiting, nil, []byte(w.b.Group), ta.bytes(), ea.bytes(), counts.bytes(), letters.bytes())
 	return nil
 }
 

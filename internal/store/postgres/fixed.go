@@ -44,7 +44,7 @@ FROM unnest($2::text[], $3::text[]) WITH ORDINALITY AS u(tbl, entity, n) CROSS J
     SELECT u.n, 0::int8 AS kind, p.id, p.handler, p.cause, p.place, p.due, p.stream
     FROM evenkeel_parked p WHERE p.grp = $1 AND p.tbl = u.tbl AND p.entity = u.entity
     UNION ALL SELECT u.n, 1, l.id, l.handler, '', l.place, 0, ''
-    FROM evenkeel_dead_letters l WHERE l.grp = $1 AND l.tbl = u.tbl AND l.entity = u.entity AND l.blocking AND l.state = 'open' AND l.stream = ''
+    FROM evenkeel_dead_letters l WHERE l.grp = $1 AND l.tbl = u.tbl AND l.entity = u.entity AND `+tables.Blocks("l.")+` AND l.stream = ''
     UNION ALL SELECT u.n, 2, '', '', '', max(l.place), 0, ''
     FROM evenkeel_dead_letters l WHERE l.grp = $1 AND l.tbl = u.tbl AND l.entity = u.entity AND l.stream = '' HAVING max(l.place) IS NOT NULL
 ) q ORDER BY q.n, q.place, q.id`, []uint32{txt, txts, txts}, nil),
@@ -56,9 +56,10 @@ JOIN evenkeel_parked p ON p.topic_id = c.topic_id AND p.partition = c.part AND p
 
 		// The locks come in the order of the array, so that lanes can't wait in circles.
 		locks: newStatement("SELECT pg_advisory_xact_lock(u.k) FROM unnest($1::int8[]) AS u(k)", []uint32{i8s}, nil),
-		waiting: newStatement(`SELECT evenkeel_require(NOT EXISTS (SELECT 1 FROM unnest($2::text[], $3::text[], $4::int8[]) AS u(tbl, entity, n)
-WHERE u.n <> (SELECT count(*) FROM evenkeel_parked p WHERE p.grp = $1 AND p.tbl = u.tbl AND p.entity = u.entity)), '`+stateConflict+`')`,
-			[]uint32{txt, txts, txts, i8s}, nil),
+		waiting: newStatement(`SELECT evenkeel_require(NOT EXISTS (SELECT 1 FROM unnest($2::text[], $3::text[], $4::int8[], $5::int8[]) AS u(tbl, entity, n, letters)
+WHERE u.n <> (SELECT count(*) FROM evenkeel_parked p WHERE p.grp = $1 AND p.tbl = u.tbl AND p.entity = u.entity)
+OR u.letters <> (SELECT count(*) FROM evenkeel_dead_letters l WHERE l.grp = $1 AND l.tbl = u.tbl AND l.entity = u.entity AND l.stream = '' AND `+tables.Blocks("l.")+`)), '`+stateConflict+`')`,
+			[]uint32{txt, txts, txts, i8s, i8s}, nil),
 
 		release: newStatement(require("DELETE FROM evenkeel_parked p USING unnest($2::text[], $3::int8[]) AS u(id, rev) WHERE p.id = u.id AND p.rev = u.rev", "$1", stateConflict), []uint32{i8, txts, i8s}, nil),
 		wake: newStatement(`UPDATE evenkeel_parked p SET due = $1, rev = p.rev + 1 FROM unnest($3::text[], $4::text[]) AS u(tbl, entity)
