@@ -57,4 +57,7 @@ var behaviours = []behaviour{
 	{name: "C11", what: "deletes and re-creations in any order give one row", semantic: true},
 	{name: "C11 purge", what: "tombstones are purged behind a horizon that holds from then on", semantic: true},
 	{name: "C11 tombstones", what: "a topic's tombstones are events where they have a handler", semantic: true},
+	{name: "D01", what: "a discarded letter lets its entity go on at once, a restored one holds it up again", semantic: true},
+	{name: "D01 known", what: "what was discarded stays without effect, and the topic hears of it", semantic: true},
+	{name: "D01 race", what: "operators and lanes meet at a letter: each event once, in order, and none left behind", semantic: true},
 }
