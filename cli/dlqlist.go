@@ -2,7 +2,6 @@ package cli
 
 import (
 	"fmt"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -14,8 +13,8 @@ import (
 const shortID = 12
 
 func (a *app) listCommand() *cobra.Command {
-	var f dlq.Filter
-	var since, until string
+	var chosen letterFlags
+	f := &chosen.filter
 	c := &cobra.Command{
 		Use:   "list",
 		Short: "List dead letters, newest first",
@@ -31,40 +30,18 @@ exit code is 4.`,
 		Args: noArguments,
 	}
 	flags := c.Flags()
-	flags.StringVar(&f.Group, "group", "", "only of this consumer `group`")
-	flags.StringVar((*string)(&f.Reason), "reason", "", "only with this `reason`, e.g. late, poison, exhausted")
-	flags.StringVar((*string)(&f.State), "state", "", "only in this `state`, e.g. open")
-	flags.StringVar(&f.EventType, "type", "", "only of this event `type`")
-	flags.StringVar(&f.EventID, "event-id", "", "only of the event with this `id`")
-	flags.StringVar(&f.Handler, "handler", "", "only of this handler `name`")
-	flags.StringVar(&f.Table, "table", "", "only for entities of this `table`")
-	flags.StringVar(&f.Entity, "entity", "", "only for the entity with this `key`")
-	flags.StringVar(&f.Topic, "topic", "", "only of events that came from this `topic`")
-	flags.StringVar(&f.Fingerprint, "fingerprint", "", "only with this `cause`, as dlq show tells it")
-	flags.StringVar(&since, "since", "", "only letters made at or after this `time`")
-	flags.StringVar(&until, "until", "", "only letters made before this `time`")
+	chosen.flags(c, true)
 	flags.IntVarP(&f.Limit, "limit", "n", 50, "show at most this many")
 	full := flags.Bool("full", false, "with -o json or jsonl: with stack and record")
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		now := a.now()
-		for _, bound := range []struct {
-			flag, text string
-			at         *time.Time
-		}{{"since", since, &f.Since}, {"until", until, &f.Until}} {
-			if bound.text == "" {
-				continue
-			}
-			t, err := parseTime(now, bound.text)
-			if err != nil {
-				return usage(c, "--%s: %v", bound.flag, err)
-			}
-			*bound.at = t
+		if err := chosen.read(c, a.now()); err != nil {
+			return err
 		}
 		if f.Limit < 1 {
 			return usage(c, "--limit is 1 or more, found %d", f.Limit)
 		}
 		f.Brief = !*full
-		return a.list(c, f)
+		return a.list(c, *f)
 	}
 	return c
 }

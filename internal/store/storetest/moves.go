@@ -99,8 +99,7 @@ func moves(b *bench) {
 	want := b.letter("l")
 	want.Source, want.Verdict.Detail = "src\uFFFD", "too \uFFFD late"
 	require.Equal(t, want, l, "nothing else has changed")
-	var none *dlq.NotFoundError
-	require.ErrorAs(t, b.move("none", 0, dlq.MoveDiscard), &none)
+	require.Equal(t, &dlq.NotFoundError{ID: "none"}, b.move("none", 0, dlq.MoveDiscard))
 }
 
 func moveTaken(b *bench) {
@@ -109,7 +108,9 @@ func moveTaken(b *bench) {
 	require.NoError(t, b.move("l", 0, dlq.MoveDiscard))
 	for _, rev := range []int64{0, 1, 2} {
 		var taken *dlq.TakenError
-		require.ErrorAs(t, b.move("l", rev, dlq.MoveDiscard), &taken)
+		err := b.move("l", rev, dlq.MoveDiscard)
+		require.ErrorAs(t, err, &taken)
+		require.Equal(t, error(taken), err, "it is no failure of the database")
 		require.Equal(t, dlq.Discarded, taken.State)
 		require.ErrorContains(t, taken, `letter l: can't discard it: it was discarded by ann at `)
 		require.ErrorContains(t, taken, `("because")`)
@@ -315,6 +316,12 @@ func moveOverGap(b *bench) {
 	passed := b.letter("passed")
 	passed.Stream, passed.Place, passed.Verdict.Reason, passed.Blocking = "s", 30, guards.Gap, false
 	require.NoError(t, b.commit(t, &store.Batch{Letters: []*dlq.Letter{l, passed}}))
+	broken := b.letter("broken")
+	broken.Stream, broken.Entity, broken.Verdict.Reason = "s", "b", guards.Gap
+	require.NoError(t, b.commit(t, &store.Batch{Letters: []*dlq.Letter{broken}, Memos: []*store.Memo{{MemoKey: store.SequenceOf(store.StreamKey{Stream: "s", Entity: "b"}), Body: "?"}}}))
+	err := b.move("broken", 0, dlq.MoveDiscard)
+	require.ErrorContains(t, err, "the memo of a stream, \"?\", can't be read")
+	require.NotErrorAs(t, err, new(*store.TransientError))
 	state := sequence.From(4)
 	state.Consume(7)
 	state.Consume(8)
@@ -476,8 +483,7 @@ func notes(b *bench) {
 	} {
 		require.NoError(t, b.s.AddNote(t.Context(), &n))
 	}
-	var none *dlq.NotFoundError
-	require.ErrorAs(t, b.s.AddNote(t.Context(), &dlq.Note{By: ann, Letter: "none", Body: "x"}), &none)
+	require.Equal(t, &dlq.NotFoundError{ID: "none"}, b.s.AddNote(t.Context(), &dlq.Note{By: ann, Letter: "none", Body: "x"}))
 	require.NoError(t, b.move("l", 1, dlq.MoveDiscard), "a note does not stand in anybody's way")
 	require.NoError(t, b.s.AddNote(t.Context(), &dlq.Note{By: ann, Letter: "l", Body: "five"}))
 	require.ErrorContains(t, b.move("l", 0, dlq.MoveDiscard), "it was discarded by ann")

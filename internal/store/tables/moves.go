@@ -30,6 +30,18 @@ type rowError struct {
 func (e *rowError) Error() string { return fmt.Sprintf("table %s: %v", e.table, e.err) }
 func (e *rowError) Unwrap() error { return e.err }
 
+// ownError is what we have to say ourselves, and not the driver.
+type ownError struct{ error }
+
+// ours returns what we have said, else err.
+func ours(err error) error {
+	var own *ownError
+	if errors.As(err, &own) {
+		return own.error
+	}
+	return err
+}
+
 // MoveLetter is store.LetterKeeper's.
 func (p *Plain) MoveLetter(ctx context.Context, m *store.LetterMove) error {
 	const tries = 10
@@ -49,7 +61,7 @@ func (p *Plain) MoveLetter(ctx context.Context, m *store.LetterMove) error {
 				return err
 			}
 		default:
-			return err
+			return ours(err)
 		}
 	}
 }
@@ -126,7 +138,7 @@ func (p *Plain) head(ctx context.Context, q Querier, id string) (*dlq.Letter, er
 	err := q.QueryRowContext(ctx, p.Dialect.Rebind("SELECT rev, state, blocking, place, stream, grp, handler, tbl, entity, reason, source, event_id, cluster, topic_id, partition, log_offset FROM evenkeel_dead_letters WHERE id = $1"), id).
 		Scan(&l.Rev, &l.State, &l.Blocking, &l.Place, &l.Stream, &l.Group, &l.Handler, &l.Table, &l.Entity, &l.Verdict.Reason, &l.Source, &l.EventID, &r.Cluster, &r.TopicID, &r.Partition, &r.Offset)
 	if errors.Is(err, sql.ErrNoRows) {
-		return nil, &dlq.NotFoundError{ID: id}
+		return nil, &ownError{&dlq.NotFoundError{ID: id}}
 	}
 	return l, err
 }
@@ -180,7 +192,7 @@ func (p *Plain) throughStream(ctx context.Context, q Querier, m *store.LetterMov
 		return err
 	}
 	if body, err = SkipGap(m, l, body); err != nil {
-		return err
+		return &ownError{err}
 	}
 	n, err := p.exec(ctx, q, "UPDATE evenkeel_memos SET rev = rev + 1, body = $6, updated_at = "+p.Dialect.Now+" WHERE grp = $1 AND kind = $2 AND scope = $3 AND entity = $4 AND rev = $5",
 		l.Group, string(k.Kind), k.Scope, k.Entity, rev, body)
@@ -227,7 +239,7 @@ func (p *Plain) taken(ctx context.Context, q Querier, l *dlq.Letter, move dlq.Mo
 	if last != nil && last.Rev == l.Rev {
 		e.First = last
 	}
-	return e
+	return &ownError{e}
 }
 
 // LastMove is store.LetterKeeper's.
@@ -261,7 +273,7 @@ func (p *Plain) audit(ctx context.Context, q Querier, e *dlq.AuditEntry) error {
 
 // AddNote is store.LetterKeeper's.
 func (p *Plain) AddNote(ctx context.Context, n *dlq.Note) error {
-	return p.Tx(ctx, func(q Querier) error {
+	err := p.Tx(ctx, func(q Querier) error {
 		e := &dlq.AuditEntry{By: n.By, Verb: dlq.VerbNote, Reason: n.Body, Letter: n.Letter, Subject: n.Fingerprint}
 		if n.Letter != "" {
 			l, err := p.head(ctx, q, n.Letter)
@@ -276,6 +288,7 @@ func (p *Plain) AddNote(ctx context.Context, n *dlq.Note) error {
 		}
 		return p.audit(ctx, q, e)
 	})
+	return ours(err)
 }
 
 // PurgeLetters is store.LetterKeeper's.
