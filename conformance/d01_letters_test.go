@@ -192,7 +192,7 @@ func TestD01DiscardedLettersStayKnown(t *testing.T) {
 		m.stop()
 		fail.Store(false)
 		w.broker.ResetOffset(t, w.group, w.topic, 0, 0)
-		w.start()
+		m = w.start()
 		w.tell(0, w.counted("a", "e1", 5, at0), w.counted("a", "e2", 7, at0))
 		w.drain(1)
 		require.Equal(t, map[string][2]int64{"a": {1, 7}}, w.counts())
@@ -208,6 +208,18 @@ func TestD01DiscardedLettersStayKnown(t *testing.T) {
 		}
 		require.Equal(t, map[dlq.State]int64{dlq.Open: 1, dlq.Discarded: 2}, states)
 		require.Equal(t, ls[0].ID, ls[1].ID)
+
+		// Long after that its bytes go, and it stays known all the same.
+		m.stop()
+		w.broker.ResetOffset(t, w.group, w.topic, 0, 0)
+		w.start(func(c *framework.Config) { c.KeepLetters = time.Microsecond })
+		w.eventually(30*time.Second, func() bool {
+			purged, err := dlq.Count(context.Background(), w.db, dlq.Filter{Group: w.group, State: dlq.Purged})
+			return err == nil && purged == 1
+		}, func() string { return "the letter is not purged" })
+		w.drain(1)
+		require.Equal(t, map[string][2]int64{"a": {1, 7}}, w.counts())
+		require.Empty(t, w.letters(), "what was purged is no letter for people")
 	})
 }
 

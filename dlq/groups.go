@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"gorm.io/gorm"
@@ -116,14 +118,22 @@ func Groups(ctx context.Context, db *gorm.DB, f Filter, now time.Time) (groups [
 	return groups, nil
 }
 
-// example reads the newest letter of the group.
+// example reads the newest letter of the group: by state and time the index finds it among
+// any number.
 func (g *Group) example(ctx context.Context, db *gorm.DB, f Filter) error {
 	f.Fingerprint, f.Brief = g.Fingerprint, true
 	where, args := f.where()
 	if g.Fingerprint == "" { // which the filter takes for any
 		where += " AND fingerprint = ''"
 	}
-	found, err := query(ctx, db, columns(true), where+" ORDER BY created_at DESC, id LIMIT 1", args...)
+	where += " AND state IN ?"
+	args = append(args, slices.Sorted(maps.Keys(g.Count)))
+	if g.Last.IsZero() {
+		where += " AND created_at IS NULL"
+	} else {
+		where, args = where+" AND created_at = ?", append(args, g.Last.UnixMicro())
+	}
+	found, err := query(ctx, db, columns(true), where+" ORDER BY id LIMIT 1", args...)
 	if err != nil || len(found) == 0 {
 		return err
 	}
