@@ -60,7 +60,7 @@ func Groups(ctx context.Context, db *gorm.DB, f Filter, now time.Time) (groups [
 	// The index evenkeel_dead_letters_causes has all that is counted.
 	const order = "sum(CASE WHEN state IN ('open', 'replaying') THEN 1 ELSE 0 END) DESC, max(created_at) DESC, fingerprint"
 	err = each(ctx, db, "SELECT fingerprint, min(created_at), max(created_at) FROM evenkeel_dead_letters"+where+" GROUP BY fingerprint ORDER BY "+order+" LIMIT ?", append(args, limit), func(rows *sql.Rows) error {
-		g := &Group{Count: map[State]int64{}}
+		g := &Group{Count: make(map[State]int64)}
 		var first, last sql.NullInt64
 		err := rows.Scan(&g.Fingerprint, &first, &last)
 		g.First, g.Last = fromMicros(first), fromMicros(last)

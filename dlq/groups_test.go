@@ -1,7 +1,6 @@
 package dlq_test
 
 import (
-	"context"
 	"fmt"
 	"reflect"
 	"testing"
@@ -57,20 +56,19 @@ func TestGroups(t *testing.T) {
 				t.Fatal(err)
 			}
 			type line struct {
-				fingerprint, example string
-				count                map[dlq.State]int64
-				trend, notes, total  int64
-				recent               [dlq.GroupHours]int64
+				fingerprint, example, count string
+				trend, notes, total         int64
+				recent                      [dlq.GroupHours]int64
 			}
 			want := []line{
-				{"f1", "f1-open-0", map[dlq.State]int64{dlq.Open: 6, dlq.Discarded: 1}, 0, 0, 7, [dlq.GroupHours]int64{0: 1, 10: 2, 11: 2}},
-				{"f3", "f3-replaying-0", map[dlq.State]int64{dlq.Replaying: 2}, 0, 2, 2, [dlq.GroupHours]int64{7: 1, 8: 1}},
-				{"", "-open-0", map[dlq.State]int64{dlq.Open: 1}, 0, 0, 1, [dlq.GroupHours]int64{2: 1}},
-				{"f2", "f2-resolved-0", map[dlq.State]int64{dlq.Resolved: 8}, 8, 0, 8, [dlq.GroupHours]int64{11: 8}},
+				{"f1", "f1-open-0", "map[discarded:1 open:6]", 0, 0, 7, [dlq.GroupHours]int64{0: 1, 10: 2, 11: 2}},
+				{"f3", "f3-replaying-0", "map[replaying:2]", 0, 2, 2, [dlq.GroupHours]int64{7: 1, 8: 1}},
+				{"", "-open-0", "map[open:1]", 0, 0, 1, [dlq.GroupHours]int64{2: 1}},
+				{"f2", "f2-resolved-0", "map[resolved:8]", 8, 0, 8, [dlq.GroupHours]int64{11: 8}},
 			}
 			var got []line
 			for _, g := range groups {
-				got = append(got, line{g.Fingerprint, g.Example.ID, g.Count, g.Trend(), g.Notes, g.Total(), g.Recent})
+				got = append(got, line{g.Fingerprint, g.Example.ID, fmt.Sprint(g.Count), g.Trend(), g.Notes, g.Total(), g.Recent})
 				if g.Reason != g.Example.Verdict.Reason || g.Handler != "handler of "+g.Fingerprint || g.EventType != "type of "+g.Fingerprint || g.ErrorType == "" {
 					t.Errorf("%+v", g)
 				}
@@ -109,14 +107,18 @@ func TestStats(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			want := &dlq.Stats{
-				Total: 7, ByState: map[dlq.State]int64{dlq.Open: 3, dlq.Discarded: 1, dlq.Replaying: 1, dlq.Resolved: 2},
-				ByReason:  map[guards.Reason]int64{"reason of f1": 3, "reason of f2": 1},
-				ByType:    map[string]int64{"type of f1": 3, "type of f2": 1},
-				ByHandler: map[string]int64{"handler of f1": 3, "handler of f2": 1}, Oldest: now.Add(-4 * time.Hour),
+			for what, counts := range map[string]any{
+				"map[discarded:1 open:3 replaying:1 resolved:2]": got.ByState,
+				"map[reason of f1:3 reason of f2:1]":             got.ByReason,
+				"map[type of f1:3 type of f2:1]":                 got.ByType,
+				"map[handler of f1:3 handler of f2:1]":           got.ByHandler,
+			} {
+				if fmt.Sprint(counts) != what {
+					t.Errorf("got %v, want %s", counts, what)
+				}
 			}
-			if !reflect.DeepEqual(got, want) {
-				t.Errorf("got\n%+v\nwant\n%+v", got, want)
+			if got.Total != 7 || !got.Oldest.Equal(now.Add(-4*time.Hour)) {
+				t.Errorf("got %+v", got)
 			}
 			if got, err = dlq.ReadStats(t.Context(), db, dlq.Filter{Fingerprint: "f3"}); err != nil || got.Total != 2 || !got.Oldest.IsZero() {
 				t.Errorf("%v %+v", err, got)
@@ -140,7 +142,7 @@ func TestTextAndRefs(t *testing.T) {
 			for text, want := range map[string][]int{
 				"declined": {0}, "100% OF": {1}, "100": {2, 1}, "e_1!": {3}, "_": {3}, "Ärger": {4}, "order-17": {4, 3, 2, 1, 0}, "'; DROP": nil,
 			} {
-				refs, err := dlq.Refs(context.Background(), db, dlq.Filter{Text: text, Limit: 1})
+				refs, err := dlq.Refs(t.Context(), db, dlq.Filter{Text: text, Limit: 1})
 				if err != nil {
 					t.Fatal(err)
 				}

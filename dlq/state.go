@@ -63,26 +63,33 @@ const (
 	MovePurge Move = "purge"
 )
 
-// moves is the whole of a letter's life: what each move makes of each state that it starts
-// from. From all others it is refused.
-func moves() map[Move]map[State]State {
-	return map[Move]map[State]State{
-		MoveDiscard: {Open: Discarded},
-		MoveRestore: {Discarded: Open},
-		MoveReplay:  {Open: Replaying},
-		MoveFail:    {Replaying: Open},
-		MoveResolve: {Replaying: Resolved},
-		MovePurge:   {Resolved: Purged, Discarded: Purged},
+// step is one way from a state to another.
+type step struct {
+	move     Move
+	from, to State
+}
+
+// steps are the whole of a letter's life: any other is refused.
+func steps() []step {
+	return []step{
+		{MoveDiscard, Open, Discarded},
+		{MoveRestore, Discarded, Open},
+		{MoveReplay, Open, Replaying},
+		{MoveFail, Replaying, Open},
+		{MoveResolve, Replaying, Resolved},
+		{MovePurge, Resolved, Purged},
+		{MovePurge, Discarded, Purged},
 	}
 }
 
 // After returns the state that the move makes of s, or a [*MoveError].
 func (s State) After(m Move) (State, error) {
-	to, ok := moves()[m][s]
-	if !ok {
-		return s, &MoveError{From: s, Move: m}
+	for _, st := range steps() {
+		if st.move == m && st.from == s {
+			return st.to, nil
+		}
 	}
-	return to, nil
+	return s, &MoveError{From: s, Move: m}
 }
 
 // Past is the move as people tell it afterwards: discarded, restored.
@@ -113,9 +120,9 @@ type MoveError struct {
 // Error names the states that the move starts from.
 func (e *MoveError) Error() string {
 	var from []string
-	for _, s := range States() {
-		if _, ok := moves()[e.Move][s]; ok {
-			from = append(from, string(s))
+	for _, st := range steps() {
+		if st.move == e.Move {
+			from = append(from, string(st.from))
 		}
 	}
 	if len(from) == 0 {

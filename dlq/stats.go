@@ -24,7 +24,7 @@ type Stats struct {
 
 // ReadStats counts the letters that f chooses, whatever its limit. Errors are the driver's.
 func ReadStats(ctx context.Context, db *gorm.DB, f Filter) (*Stats, error) {
-	s := &Stats{ByState: map[State]int64{}, ByReason: map[guards.Reason]int64{}, ByType: map[string]int64{}, ByHandler: map[string]int64{}}
+	s := &Stats{ByState: make(map[State]int64), ByReason: make(map[guards.Reason]int64), ByType: make(map[string]int64), ByHandler: make(map[string]int64)}
 	where, args := f.where()
 	// Counted in the index evenkeel_dead_letters_causes; a fingerprint stands for reason, type
 	// and handler, so that one letter of each tells them.
