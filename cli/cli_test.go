@@ -32,7 +32,7 @@ type result struct {
 type world struct {
 	env     map[string]string
 	columns int
-	stdin   []byte
+	in      string // what is typed
 }
 
 // run runs a command line three hours after lettertest.At(0).
@@ -43,10 +43,11 @@ func (w world) run(t *testing.T, args ...string) result {
 		getenv:  func(name string) string { return w.env[name] },
 		now:     func() time.Time { return lettertest.At(0).Add(3 * time.Hour) },
 		columns: func(io.Writer) int { return w.columns },
+		user:    func() string { return "ann" },
 	})
+	root.SetIn(strings.NewReader(w.in))
 	root.SetOut(&out)
 	root.SetErr(&errOut)
-	root.SetIn(bytes.NewReader(w.stdin))
 	root.SetArgs(args)
 	err := root.ExecuteContext(t.Context())
 	report(&errOut, err)

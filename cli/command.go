@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/user"
 	"strings"
 	"time"
 
@@ -19,6 +20,8 @@ type environment struct {
 	now    func() time.Time
 	// columns is the width of the terminal that w is, and 0 when it is none.
 	columns func(w io.Writer) int
+	// user is who runs the command.
+	user func() string
 }
 
 // Command returns the command evenkeel with all its subcommands. Its errors are for
@@ -28,7 +31,16 @@ func Command(options ...Option) *cobra.Command {
 		getenv:  os.Getenv,
 		now:     time.Now, //nolint:forbidigo // the commands' one clock; tests give another
 		columns: terminalColumns,
+		user:    osUser,
 	}, options...)
+}
+
+// osUser is the name of the user at the operating system, "" where it has none.
+func osUser() string {
+	if u, err := user.Current(); err == nil && u.Username != "" {
+		return u.Username
+	}
+	return os.Getenv("USER")
 }
 
 // Option says what a command is mounted in.
@@ -56,10 +68,11 @@ func command(env environment, options ...Option) *cobra.Command {
 		Short: "Look after Kafka consumers that keep a database right",
 		Long: `Evenkeel keeps a database right although Kafka's events arrive duplicated, late,
 early and out of order. This command shows what could not be applied and why,
-and makes the tables that Evenkeel needs.
+decides what becomes of it, and makes the tables that Evenkeel needs.
 
 Every command takes the database from --dsn or from the environment variable
-` + dsnVariable + `. Exit codes: 0 done, 1 error, 2 wrong usage, 4 nothing found.`,
+` + dsnVariable + `. Exit codes: 0 done, 1 error, 2 wrong usage, 3 partly done,
+4 nothing found.`,
 		Example: `  export ` + dsnVariable + `=postgres://orders@db.internal/orders
   evenkeel dlq list --since 1h
   evenkeel dlq show 5598dac7`,
@@ -70,14 +83,19 @@ Every command takes the database from --dsn or from the environment variable
 	flags.StringVarP(&a.output, "output", "o", "table", "`format`: table, json or jsonl")
 	letters := &cobra.Command{
 		Use:   "dlq",
-		Short: "Look at dead letters",
+		Short: "Look at dead letters, and decide what becomes of them",
 		Long: `A dead letter is an event that Evenkeel could not or must not apply, kept in the
-table evenkeel_dead_letters with its bytes, the reason and the numbers compared.`,
-		Example: `  evenkeel dlq list --reason exhausted`,
+table evenkeel_dead_letters with its bytes, the reason and the numbers compared.
+
+It is open until somebody decides: discard ends it without effect, restore opens
+it again. ` + "`evenkeel audit`" + ` tells who did what.`,
+		Example: `  evenkeel dlq groups --since 1d
+  evenkeel dlq discard --fingerprint 8f1d --why "test data" --dry-run`,
 	}
 	group(letters)
-	letters.AddCommand(a.listCommand(), a.showCommand(), a.exportCommand(), a.importCommand())
-	root.AddCommand(a.migrateCommand(), letters, a.parkedCommand(), a.placeholdersCommand(), a.rebuildCommand(), a.streamsCommand(), a.versionCommand())
+	letters.AddCommand(a.listCommand(), a.showCommand(), a.searchCommand(), a.groupsCommand(), a.statsCommand(),
+		a.moveCommand(discarding()), a.moveCommand(restoring()), a.noteCommand(), a.exportCommand(), a.importCommand())
+	root.AddCommand(a.auditCommand(), a.migrateCommand(), letters, a.parkedCommand(), a.placeholdersCommand(), a.rebuildCommand(), a.streamsCommand(), a.versionCommand())
 	root.CompletionOptions.HiddenDefaultCmd = true
 	// The subcommands inherit these two.
 	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages", ".FlagUsagesWrapped 80"))

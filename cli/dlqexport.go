@@ -16,7 +16,6 @@ import (
 const standard = "-"
 
 func (a *app) exportCommand() *cobra.Command {
-	var f dlq.Filter
 	var file string
 	c := &cobra.Command{
 		Use:   "export",
@@ -33,10 +32,11 @@ chosen no file is made and the exit code is 4.`,
   evenkeel dlq export --group orders --since 7d | gzip > letters.jsonl.gz`,
 		Args: noArguments,
 	}
-	resolve := a.filterFlags(c, &f)
+	var chosen letterFlags
+	chosen.flags(c, true)
 	c.Flags().StringVarP(&file, "file", "f", standard, "write to this `file`; - is standard output")
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		if err := resolve(); err != nil {
+		if err := chosen.read(c, a.now()); err != nil {
 			return err
 		}
 		db, closeDB, err := a.migrated(c.Context())
@@ -45,7 +45,7 @@ chosen no file is made and the exit code is 4.`,
 		}
 		defer closeDB()
 		export := func(w io.Writer) error {
-			n, err := dlq.Export(c.Context(), db, w, f)
+			n, err := dlq.Export(c.Context(), db, w, chosen.filter)
 			if err == nil && n == 0 {
 				return &problem{code: codeNothing, what: "no letters match"}
 			}

@@ -48,7 +48,7 @@ func TestExportAndImport(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			dsn, db := migrated(t)
-			w := world{stdin: from.stdin}
+			w := world{in: string(from.stdin)}
 			if r := w.run(t, "dlq", "import", "--dsn", dsn, "--file", from.file); r.code != 0 || r.out != "imported 2 letters\n" || r.errOut != "" {
 				t.Fatalf("%+v", r)
 			}
@@ -108,7 +108,7 @@ func TestImportNamesWhatIsNoLetter(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			dsn, db := migrated(t)
-			w := world{stdin: append([]byte(text), good.Bytes()...)}
+			w := world{in: text + good.String()}
 			r := w.run(t, append([]string{"dlq", "import", "--dsn", dsn, "--file", "-"}, c.args...)...)
 			if r.code != codeError || r.out != c.out || !strings.Contains(r.errOut, c.errOut) {
 				t.Errorf("%+v", r)

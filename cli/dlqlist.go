@@ -13,7 +13,8 @@ import (
 const shortID = 12
 
 func (a *app) listCommand() *cobra.Command {
-	var f dlq.Filter
+	var chosen letterFlags
+	f := &chosen.filter
 	c := &cobra.Command{
 		Use:   "list",
 		Short: "List dead letters, newest first",
@@ -28,19 +29,19 @@ exit code is 4.`,
   evenkeel dlq list --entity order-17 -o jsonl --full | jq .record.value`,
 		Args: noArguments,
 	}
-	resolve := a.filterFlags(c, &f)
 	flags := c.Flags()
+	chosen.flags(c, true)
 	flags.IntVarP(&f.Limit, "limit", "n", 50, "show at most this many")
 	full := flags.Bool("full", false, "with -o json or jsonl: with stack and record")
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		if err := resolve(); err != nil {
+		if err := chosen.read(c, a.now()); err != nil {
 			return err
 		}
 		if f.Limit < 1 {
 			return usage(c, "--limit is 1 or more, found %d", f.Limit)
 		}
 		f.Brief = !*full
-		return a.list(c, f)
+		return a.list(c, *f)
 	}
 	return c
 }

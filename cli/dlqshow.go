@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -44,12 +45,42 @@ are shown in hexadecimal. When there is no such letter the exit code is 4.`,
 			if err != nil {
 				return explain(c, err)
 			}
-			if format != formatTable {
-				return writeJSON(c.OutOrStdout(), format, newLetterJSON(l, true))
+			told := &story{letter: l}
+			if told.notes, err = dlq.Notes(c.Context(), db, l.ID, l.Fingerprint); err != nil {
+				return err
 			}
-			return a.show(c, l)
+			if told.history, err = dlq.Audit(c.Context(), db, dlq.AuditFilter{Letter: l.ID, Limit: maxHistory}); err != nil {
+				return err
+			}
+			if format != formatTable {
+				return writeJSON(c.OutOrStdout(), format, told.json())
+			}
+			return a.show(c, told)
 		},
 	}
+}
+
+// maxHistory bounds the lines of the audit that go with a letter.
+const maxHistory = 1000
+
+// story is a letter with what people did and found out.
+type story struct {
+	letter  *dlq.Letter
+	notes   []dlq.Note
+	history []dlq.AuditEntry // newest first
+}
+
+func (s *story) json() *letterJSON {
+	j := newLetterJSON(s.letter, true)
+	j.Notes, j.History = []noteJSON{}, []auditJSON{}
+	for i := range s.notes {
+		n := &s.notes[i]
+		j.Notes = append(j.Notes, noteJSON{At: instant(n.At), By: n.By.Name, Fingerprint: n.Fingerprint, Body: n.Body})
+	}
+	for _, e := range s.history {
+		j.History = append(j.History, newAuditJSON(e))
+	}
+	return j
 }
 
 func explain(c *cobra.Command, err error) error {
@@ -74,10 +105,11 @@ type page struct {
 	emphasis func(string) string
 }
 
-func (a *app) show(c *cobra.Command, l *dlq.Letter) error {
-	w := c.OutOrStdout()
+func (a *app) show(c *cobra.Command, s *story) error {
+	w, l := c.OutOrStdout(), s.letter
 	p := &page{now: a.now(), emphasis: a.emphasis(w)}
 	p.facts(l)
+	p.people(s)
 	p.failure(l)
 	p.foreign(l.Foreign())
 	p.record(l)
@@ -91,8 +123,8 @@ func (p *page) facts(l *dlq.Letter) {
 	p.fact("verdict", l.Verdict.Action.String()+" ("+string(l.Verdict.Reason)+")")
 	p.fact("compared", l.Verdict.Numbers.String())
 	p.fact("detail", l.Verdict.Detail)
-	p.fact("state", string(l.State))
-	if l.Blocking {
+	p.fact("state", strings.TrimSpace(string(l.State)+" "+string(l.Outcome)))
+	if l.Blocking && l.State.Unresolved() {
 		p.fact("blocking", "yes: later events of this entity wait for it (place "+strconv.FormatInt(l.Place, 10)+")")
 	}
 	p.time("made", l.CreatedAt)
@@ -117,6 +149,40 @@ func (p *page) facts(l *dlq.Letter) {
 	p.fact("from", fmt.Sprintf("topic %s, partition %s, offset %s", told(r.Topic), number(int64(r.Partition)), number(r.Offset)))
 	p.fact("topic id", r.TopicID)
 	p.fact("cluster", r.Cluster)
+}
+
+// people tells what they found out and did, the first of it first.
+func (p *page) people(s *story) {
+	if len(s.notes) > 0 {
+		p.heading("Notes")
+	}
+	for i := range s.notes {
+		n := &s.notes[i]
+		about := ""
+		if n.Fingerprint != "" {
+			about = ", on all with this cause"
+		}
+		p.block(n.By.Name, n.Body)
+		p.fact("", p.when(n.At)+about)
+	}
+	heading := false
+	for _, e := range slices.Backward(s.history) {
+		if e.Verb == dlq.VerbNote {
+			continue
+		}
+		if !heading {
+			p.heading("History")
+			heading = true
+		}
+		text := dlq.Move(e.Verb).Past() + " by " + e.By.Name
+		if e.Reason != "" {
+			text += ": " + e.Reason
+		}
+		p.fact(ago(p.now, e.At), text)
+		if e.Selection != "" {
+			p.fact("", "chosen by "+e.Selection)
+		}
+	}
 }
 
 func (p *page) failure(l *dlq.Letter) {
@@ -232,7 +298,7 @@ const factWidth = 14
 
 func (p *page) fact(name, value string) {
 	if value != "" {
-		fmt.Fprintf(p, "  %-*s%s\n", factWidth, name, safe(value))
+		fmt.Fprintf(p, "  %-*s%s\n", factWidth, safe(name), safe(value))
 	}
 }
 
@@ -250,7 +316,7 @@ func (p *page) block(name, value string) {
 		p.fact(name, value)
 		return
 	}
-	fmt.Fprintf(p, "  %s\n", name)
+	fmt.Fprintf(p, "  %s\n", safe(name))
 	for line := range strings.Lines(value) {
 		p.WriteString("    " + safeLines(strings.TrimSuffix(line, "\n")) + "\n")
 	}

@@ -1,5 +1,5 @@
 // Package cli is the command line of Evenkeel, for the people on call: what was
-// dead-lettered and why, and whether the database is ready. The binary cmd/evenkeel is
+// dead-lettered and why, what is to become of it, and whether the database is ready. The binary cmd/evenkeel is
 // nothing but this package; a service can mount it into a command of its own:
 //
 //	root.AddCommand(cli.Command(cli.WithConfig(config)))

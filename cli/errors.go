@@ -13,6 +13,7 @@ import (
 const (
 	codeError   = 1
 	codeUsage   = 2
+	codePartly  = 3
 	codeNothing = 4
 )
 
@@ -43,7 +44,8 @@ func usage(c *cobra.Command, format string, args ...any) error {
 }
 
 // ExitCode says how a process ends that got err from a command of this package: 0 for
-// none, 2 for wrong usage, 4 when nothing was found, 1 for everything else.
+// none, 2 for wrong usage, 3 when only a part was done, 4 when nothing was found, 1 for
+// everything else.
 func ExitCode(err error) int {
 	var p *problem
 	switch {

@@ -15,6 +15,7 @@ import (
 type letterJSON struct {
 	ID      string `json:"id"`
 	State   string `json:"state"`
+	Outcome string `json:"outcome"` // of a resolved letter
 	Action  string `json:"action"`
 	Reason  string `json:"reason"`
 	Verdict string `json:"verdict"` // one line for people
@@ -59,6 +60,17 @@ type letterJSON struct {
 	Record *recordJSON `json:"record"` // null in lists
 	// Foreign is what a letter of another library tells; else null, as in lists.
 	Foreign *dlq.Reading `json:"foreign"`
+
+	Notes   []noteJSON  `json:"notes"`   // null in lists
+	History []auditJSON `json:"history"` // null in lists; newest first
+}
+
+// noteJSON is a note; with a fingerprint it is about all letters that have it.
+type noteJSON struct {
+	At          string `json:"at"`
+	By          string `json:"by"`
+	Fingerprint string `json:"fingerprint"`
+	Body        string `json:"body"`
 }
 
 // comparedJSON has the numbers as they are stored: times and bounds in microseconds.
@@ -114,7 +126,7 @@ func newBytesJSON(b []byte) *bytesJSON {
 func newLetterJSON(l *dlq.Letter, whole bool) *letterJSON {
 	r, v := l.Record, l.Verdict
 	j := &letterJSON{
-		ID: l.ID, State: string(l.State), Action: v.Action.String(), Reason: string(v.Reason),
+		ID: l.ID, State: string(l.State), Outcome: string(l.Outcome), Action: v.Action.String(), Reason: string(v.Reason),
 		Verdict: v.String(), Detail: v.Detail,
 		Group: l.Group, Handler: l.Handler, Table: l.Table, Entity: l.Entity,
 		EventType: l.EventType, EventID: l.EventID, EventSource: l.Source, OccurredAt: timeJSON(l.OccurredAt),

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"io"
-	"slices"
 	"strings"
 )
 
@@ -15,13 +14,18 @@ const (
 // table writes rows under a heading, as wide as they are or as limit allows; 0 is no
 // limit. The cells must be safe for a terminal.
 func table(w io.Writer, limit int, emphasis func(string) string, heading []string, rows [][]string) error {
+	return tableKeeping(w, -1, limit, emphasis, heading, rows)
+}
+
+// tableKeeping is table with one column that is never cut, since it is to be typed again.
+func tableKeeping(w io.Writer, whole, limit int, emphasis func(string) string, heading []string, rows [][]string) error {
 	widths := make([]int, len(heading))
 	for _, row := range append([][]string{heading}, rows...) {
 		for i, cell := range row {
 			widths[i] = max(widths[i], cells(cell))
 		}
 	}
-	shrink(widths, limit)
+	shrink(widths, whole, limit)
 	var b strings.Builder
 	line := func(row []string, show func(string) string) {
 		var l strings.Builder
@@ -41,8 +45,8 @@ func table(w io.Writer, limit int, emphasis func(string) string, heading []strin
 	return err
 }
 
-// shrink takes columns away from the widest until the line fits.
-func shrink(widths []int, limit int) {
+// shrink takes columns away from the widest, but for the whole one, until the line fits.
+func shrink(widths []int, whole, limit int) {
 	if limit <= 0 {
 		return
 	}
@@ -51,8 +55,13 @@ func shrink(widths []int, limit int) {
 		total += n
 	}
 	for ; total > limit; total-- {
-		widest := slices.Index(widths, slices.Max(widths))
-		if widths[widest] <= minColumn {
+		widest := -1
+		for i, n := range widths {
+			if i != whole && (widest < 0 || n > widths[widest]) {
+				widest = i
+			}
+		}
+		if widest < 0 || widths[widest] <= minColumn {
 			return
 		}
 		widths[widest]--

@@ -80,8 +80,13 @@ func inLogOrder(ls []*dlq.Letter) {
 // there, and the letters that they decode to, in the order of the log that they came from.
 func (w *world) copies(letters int) ([]event.Record, []*dlq.Letter) {
 	w.t.Helper()
+	return w.copiesWithin(20*time.Second, letters)
+}
+
+func (w *world) copiesWithin(bound time.Duration, letters int) ([]event.Record, []*dlq.Letter) {
+	w.t.Helper()
 	var records []event.Record
-	w.eventually(20*time.Second, func() bool {
+	w.eventually(bound, func() bool {
 		records = w.broker.Consume(w.t, w.dlq)
 		return len(records) >= letters
 	}, func() string { return fmt.Sprintf("%d of %d letters on the dead-letter topic", len(records), letters) })

@@ -7,7 +7,13 @@
 // KIP-1191 (__dlq.errors.…). [Decode] reads it back. [Publisher] brings copies to the
 // topic through a [Producer] and says for each letter whether it is there.
 //
-// [List], [Count] and [Get] read the table; [Fingerprint] groups letters with one cause.
+// A letter that changes its state ([State]) is published again with the same id, the next
+// revision (evenkeel-rev) and its state (evenkeel-state): of several copies the one with the
+// highest revision counts, and only one that is open asks for somebody's attention.
+//
+// [List], [Count] and [Get] read the table; [Fingerprint] groups letters with one cause,
+// [Groups] and [ReadStats] count them. [Audit] and [Notes] tell what people did and found out.
+// What changes letters is in package framework, since it changes the entities' rows, too.
 // [Export] writes letters to a file and [Import] reads them into a table, byte for byte.
 //
 // [ReadRecord] reads the dead letters of other libraries as well, each in its [Dialect];

@@ -198,6 +198,14 @@ func standardHeaders(l *Letter, top tier) []event.Header {
 	} else if l.Error != "" {
 		message += ": " + l.Error
 	}
+	// Whoever counts messages must not take a change of state for a new letter.
+	if l.State != Open && l.State != "" {
+		state := string(l.State)
+		if l.Outcome != "" {
+			state += " (" + string(l.Outcome) + ")"
+		}
+		message = state + "; it was: " + message
+	}
 	h := func(name, value string) event.Header {
 		return event.Header{Key: StandardPrefix + name, Value: []byte(value)}
 	}

@@ -18,6 +18,7 @@ import (
 func TestEveryFieldTravels(t *testing.T) {
 	t.Parallel()
 	want := lettertest.Full()
+	want.State, want.Outcome = dlq.Resolved, dlq.OutcomeApplied
 	// A field that is added to Letter and not to the copy must not go unnoticed.
 	notCarried := map[string]bool{"PublishedAt": true, "Masked": true}
 	noZero(t, "Letter", reflect.ValueOf(*want), notCarried)
@@ -33,6 +34,16 @@ func TestEveryFieldTravels(t *testing.T) {
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\n     %+v\nwant %+v\n     %+v", got, got.Record, want, want.Record)
 	}
+	if got, _ := record(&m).Header(dlq.StandardPrefix + "message"); !strings.HasPrefix(string(got), "resolved (applied); it was: dead-letter (exhausted)") {
+		t.Errorf("whoever counts messages takes it for a new letter: %s", got)
+	}
+	small := lettertest.Full()
+	small.State, small.Record.Key = dlq.Discarded, bytes.Repeat([]byte("k"), dlq.MinMessageBytes)
+	m, fit = dlq.Encode(small, 1)
+	if got, _, _ := dlq.Decode(record(&m)); fit != dlq.FitNoKey || got.State != dlq.Discarded {
+		t.Errorf("%v: the state is lost on the way: %+v", fit, got)
+	}
+	m, _ = dlq.Encode(want, 0)
 	if !m.Timestamp.Equal(want.Record.Timestamp) {
 		t.Errorf("timestamp %v", m.Timestamp)
 	}

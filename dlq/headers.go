@@ -109,7 +109,8 @@ var fields = [...]field{
 	text("error-type", tierFacts, maxName, func(l *Letter) *string { return &l.ErrorType }),
 	text("fingerprint", tierFacts, maxName, func(l *Letter) *string { return &l.Fingerprint }),
 	text("service-version", tierFacts, maxName, func(l *Letter) *string { return &l.ServiceVersion }),
-	text("state", tierFacts, maxName, func(l *Letter) *string { return (*string)(&l.State) }),
+	text("state", tierCore, maxName, func(l *Letter) *string { return (*string)(&l.State) }),
+	text("outcome", tierFacts, maxName, func(l *Letter) *string { return (*string)(&l.Outcome) }),
 	number("rev", func(l *Letter) *int64 { return &l.Rev }),
 	{
 		"blocking", tierFacts,

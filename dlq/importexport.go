@@ -26,7 +26,7 @@ func Export(ctx context.Context, db *gorm.DB, w io.Writer, f Filter) (n int64, e
 		rest, args = rest+" LIMIT ?", append(args, f.Limit)
 	}
 	lines := NewLineWriter(w)
-	err = each(ctx, db, func(l *Letter) error {
+	err = eachLetter(ctx, db, func(l *Letter) error {
 		if err := lines.Write(l); err != nil {
 			return fmt.Errorf("write letter %s: %w", l.ID, err)
 		}

@@ -10,15 +10,6 @@ import (
 	"github.com/evenkeel-go/evenkeel/guards"
 )
 
-// State is where a letter stands.
-type State string
-
-// The states of a letter. The words are stored.
-const (
-	// Open: nobody has dealt with it.
-	Open State = "open"
-)
-
 // Letter is a dead-lettered unit with everything needed to understand it.
 type Letter struct {
 	// ID is stable over redelivery: see [UnitID].
@@ -26,6 +17,8 @@ type Letter struct {
 	// Rev grows with each change of the row.
 	Rev   int64
 	State State
+	// Outcome is how a resolved letter ended, empty in all other states.
+	Outcome Outcome
 	// Blocking reports that the entity's later events wait for this letter under
 	// handlers that keep order (R9). Place is its place among them.
 	Blocking bool

@@ -25,6 +25,7 @@ func everything(t testing.TB) *dlq.Letter {
 	l := lettertest.Full()
 	l.PublishedAt = lettertest.At(7_300_000_000)
 	l.Verdict.Masked = []string{"status", "total"}
+	l.State, l.Outcome = dlq.Resolved, dlq.OutcomeApplied
 	return l
 }
 
@@ -167,7 +168,7 @@ func TestMalformedLines(t *testing.T) {
 		"a field is missing":  {with(`"blocking":true,`, ``), "line 2: field blocking: expected it in every line"},
 		"a field too many":    {with(`"v":1,`, `"v":1,"colour":"red",`), `line 2: field colour: expected no field of this name; a newer Evenkeel may have written it, found "red"`},
 		"no id":               {with(`"id":"5598`, `"id":"xyz`), "line 2: field id: expected a letter's id"},
-		"unknown state":       {with(`"state":"open"`, `"state":"opne"`), `line 2: field state: expected a state of a letter: open; a newer Evenkeel may have others, found "opne"`},
+		"unknown state":       {with(`"state":"resolved"`, `"state":"opne"`), `line 2: field state: expected a state of a letter, one of open, replaying, resolved, discarded, purged; a newer Evenkeel may have others, found "opne"`},
 		"number as text":      {with(`"rev":2`, `"rev":"2"`), `line 2: field rev: expected a whole number that fits into int64, found "2"`},
 		"a fraction":          {with(`"rev":2`, `"rev":2.5`), "line 2: field rev: expected a whole number"},
 		"number too large":    {with(`"partition":7`, `"partition":2147483648`), "line 2: field partition: expected a whole number that fits into int32, found 2147483648"},

@@ -35,6 +35,7 @@ var lineFields = [...]lineField{
 	checked(lineText("id", func(l *Letter) *string { return &l.ID }), func(l *Letter) error { return wrong(!isID(l.ID), idForm) }),
 	lineInt("rev", func(l *Letter) *int64 { return &l.Rev }),
 	checked(lineText("state", func(l *Letter) *State { return &l.State }), func(l *Letter) error { return wrong(!isState(l.State), stateForm) }),
+	lineText("outcome", func(l *Letter) *Outcome { return &l.Outcome }),
 	lineBool("blocking", func(l *Letter) *bool { return &l.Blocking }),
 	lineInt("place", func(l *Letter) *int64 { return &l.Place }),
 	lineText("stream", func(l *Letter) *string { return &l.Stream }),
@@ -83,14 +84,14 @@ var lineFields = [...]lineField{
 
 const (
 	idForm    = "a letter's id, 1 to 64 lower-case hexadecimal digits"
-	stateForm = "a state of a letter: open; a newer Evenkeel may have others"
+	stateForm = "a state of a letter, one of open, replaying, resolved, discarded, purged; a newer Evenkeel may have others"
 )
 
 func isID(s string) bool {
 	return s != "" && len(s) <= 64 && strings.Trim(s, "0123456789abcdef") == ""
 }
 
-func isState(s State) bool { return slices.Contains([]State{Open}, s) }
+func isState(s State) bool { return slices.Contains(States(), s) }
 
 func wrong(is bool, expected string) error {
 	if is {

@@ -15,7 +15,8 @@ import (
 	"github.com/evenkeel-go/evenkeel/guards"
 )
 
-// Filter chooses letters. Zero fields choose all; the others must all hold.
+// Filter chooses letters. Zero fields choose all that are not [Purged]; the others must all
+// hold.
 type Filter struct {
 	Group     string
 	State     State
@@ -28,6 +29,10 @@ type Filter struct {
 	Topic     string
 	// Fingerprint is that of [Letter].
 	Fingerprint string
+	// Text is looked for in the error, the verdict's detail, the entity, and the event's id
+	// and source, also in other case. It reads all letters that the other
+	// fields choose.
+	Text string
 	// Since and Until bound when the letter was made: at or after Since, before Until.
 	Since, Until time.Time
 	// Limit is the most that [List] returns. Defaults to 100.
@@ -137,17 +142,28 @@ func (f *Filter) where() (text string, args []any) {
 	} {
 		add(c.value != "", c.column+" = ?", c.value)
 	}
+	if f.State == "" {
+		add(true, "state <> ?", string(Purged))
+	}
+	if f.Text != "" {
+		const in = "(error || ' ' || detail || ' ' || entity || ' ' || event_id || ' ' || source)"
+		// As it is, and without its case: databases differ in what they know of that.
+		conditions = append(conditions, "("+in+" LIKE ? ESCAPE '!' OR lower("+in+") LIKE ? ESCAPE '!')")
+		args = append(args, "%"+likeLiteral(f.Text)+"%", "%"+likeLiteral(strings.ToLower(f.Text))+"%")
+	}
 	add(!f.Since.IsZero(), "created_at >= ?", f.Since.UnixMicro())
 	add(!f.Until.IsZero(), "created_at < ?", f.Until.UnixMicro())
-	if len(conditions) == 0 {
-		return "", nil
-	}
 	return " WHERE " + strings.Join(conditions, " AND "), args
+}
+
+// likeLiteral is a text that LIKE takes as it is, with ! as the escape.
+func likeLiteral(s string) string {
+	return strings.NewReplacer("!", "!!", "%", "!%", "_", "!_").Replace(s)
 }
 
 // columns are those that scan expects, in its order.
 func columns(brief bool) string {
-	const facts = `id, rev, state, blocking, place, stream, grp, handler, tbl, entity,
+	const facts = `id, rev, state, outcome, blocking, place, stream, grp, handler, tbl, entity,
 		action, reason, compared, cmp_event, cmp_against, cmp_bound, cmp_event_tie, cmp_against_tie,
 		detail, masked, event_type, source, event_id, occurred_at, stamp_time, stamp_tie,
 		attempts, first_failed, last_failed, error_type, error, fingerprint, service_version,
@@ -160,26 +176,33 @@ func columns(brief bool) string {
 }
 
 func query(ctx context.Context, db *gorm.DB, columns, rest string, args ...any) (letters []*Letter, err error) {
-	err = each(ctx, db, func(l *Letter) error { letters = append(letters, l); return nil }, columns, rest, args...)
+	err = eachLetter(ctx, db, func(l *Letter) error { letters = append(letters, l); return nil }, columns, rest, args...)
 	if err != nil {
 		return nil, err
 	}
 	return letters, nil
 }
 
-// each calls do for one letter after the other while they are read.
-func each(ctx context.Context, db *gorm.DB, do func(*Letter) error, columns, rest string, args ...any) (err error) {
-	rows, err := db.WithContext(ctx).Raw("SELECT "+columns+" FROM evenkeel_dead_letters"+rest, args...).Rows()
+// eachLetter calls do for one letter after the other while they are read.
+func eachLetter(ctx context.Context, db *gorm.DB, do func(*Letter) error, columns, rest string, args ...any) error {
+	return each(ctx, db, "SELECT "+columns+" FROM evenkeel_dead_letters"+rest, args, func(rows *sql.Rows) error {
+		l, err := scan(rows)
+		if err != nil {
+			return fmt.Errorf("read letter: %w", err)
+		}
+		return do(l)
+	})
+}
+
+// each calls row for each row of an answer while it is read.
+func each(ctx context.Context, db *gorm.DB, text string, args []any, row func(*sql.Rows) error) (err error) {
+	rows, err := db.WithContext(ctx).Raw(text, args...).Rows()
 	if err != nil {
 		return fmt.Errorf("read letters: %w", err)
 	}
 	defer func() { err = errors.Join(err, rows.Close()) }()
 	for rows.Next() {
-		l, err := scan(rows)
-		if err != nil {
-			return fmt.Errorf("read letter: %w", err)
-		}
-		if err := do(l); err != nil {
+		if err := row(rows); err != nil {
 			return err
 		}
 	}
@@ -196,7 +219,7 @@ func scan(rows *sql.Rows) (*Letter, error) {
 	var eventTie, againstTie, stampTie, headers []byte
 	var masked string
 	err := rows.Scan(
-		&l.ID, &l.Rev, &l.State, &l.Blocking, &l.Place, &l.Stream, &l.Group, &l.Handler, &l.Table, &l.Entity,
+		&l.ID, &l.Rev, &l.State, &l.Outcome, &l.Blocking, &l.Place, &l.Stream, &l.Group, &l.Handler, &l.Table, &l.Entity,
 		&v.Action, &v.Reason, &n.What, &n.Event, &n.Against, &n.Bound, &eventTie, &againstTie,
 		&v.Detail, &masked, &l.EventType, &l.Source, &l.EventID, &occurred, &l.Stamp.Time, &stampTie,
 		&l.Attempts, &first, &last, &l.ErrorType, &l.Error, &l.Fingerprint, &l.ServiceVersion,

@@ -16,6 +16,7 @@ var importColumns = [...]struct {
 	{"id", func(l *Letter) any { return l.ID }},
 	{"rev", func(l *Letter) any { return l.Rev }},
 	{"state", func(l *Letter) any { return string(l.State) }},
+	{"outcome", func(l *Letter) any { return string(l.Outcome) }},
 	{"blocking", func(l *Letter) any { return l.Blocking }},
 	{"place", func(l *Letter) any { return l.Place }},
 	{"stream", func(l *Letter) any { return cell(l.Stream) }},

@@ -82,6 +82,11 @@ type Config struct {
 	PurgeDeletedAfter time.Duration
 	// KeepVerdicts is how long the verdict journal goes back. Defaults to 7 days.
 	KeepVerdicts time.Duration
+	// KeepLetters is how long dead letters are kept whole after they were resolved or
+	// discarded. Then their bytes and errors go; what stays is a row without them, by which
+	// a record is known when it is delivered again. Open letters never go. Defaults to 90
+	// days.
+	KeepLetters time.Duration
 	// RevokeTimeout bounds how long a rebalance waits for a batch under way. Defaults
 	// to 3 seconds.
 	RevokeTimeout time.Duration

@@ -129,7 +129,7 @@ func assemble(ctx context.Context, db *gorm.DB, cfg Config, wiring *handlers.Wir
 		Prepare: prepare,
 		Models:  wiring.Models, Layouts: byModel,
 		StartLatest: cfg.Start == StartLatest, BatchSize: cfg.BatchSize, Parallel: cfg.Parallel, MaxBytes: cfg.MaxBytes,
-		MaxUnpublished: cfg.MaxUnpublished, SweepInterval: cfg.SweepInterval, KeepVerdicts: cfg.KeepVerdicts,
+		MaxUnpublished: cfg.MaxUnpublished, SweepInterval: cfg.SweepInterval, KeepVerdicts: cfg.KeepVerdicts, KeepLetters: cfg.KeepLetters,
 		PlaceholderAge: cfg.PlaceholderAge, PlaceholderPolicy: placeholderPolicies[cfg.PlaceholderPolicy], PurgeAfter: cfg.PurgeDeletedAfter,
 		RevokeTimeout: cfg.RevokeTimeout, ShutdownTimeout: cfg.ShutdownTimeout, HardStop: HardStop - closing,
 		Log: c.log, Observe: c.observer,

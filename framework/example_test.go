@@ -238,11 +238,13 @@ func ExampleMigrationSQL() {
 	_, err = framework.MigrationSQL("oracle")
 	fmt.Println(err)
 	// Output:
+	// evenkeel_audit
 	// evenkeel_dead_letters
 	// evenkeel_ids
 	// evenkeel_ledger
 	// evenkeel_memos
 	// evenkeel_models
+	// evenkeel_notes
 	// evenkeel_origins
 	// evenkeel_outbox
 	// evenkeel_parked

@@ -50,6 +50,7 @@ func (c Config) WithDefaults() Config {
 	set(&c.PlaceholderAge, time.Hour)
 	set(&c.PlaceholderPolicy, PlaceholderKeep)
 	set(&c.KeepVerdicts, 7*24*time.Hour)
+	set(&c.KeepLetters, 90*24*time.Hour)
 	set(&c.RevokeTimeout, 3*time.Second)
 	set(&c.ShutdownTimeout, 20*time.Second)
 	if c.Codec == nil {
@@ -164,6 +165,7 @@ func (c *Config) validate() error {
 		{"PlaceholderAge", c.PlaceholderAge},
 		{"PurgeDeletedAfter", c.PurgeDeletedAfter},
 		{"KeepVerdicts", c.KeepVerdicts},
+		{"KeepLetters", c.KeepLetters},
 		{"RevokeTimeout", c.RevokeTimeout},
 		{"ShutdownTimeout", c.ShutdownTimeout},
 	} {

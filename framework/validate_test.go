@@ -110,6 +110,7 @@ func TestEachFault(t *testing.T) {
 		"placeholder age":    {func(c *Config) { c.PlaceholderAge = -1 }, "PlaceholderAge", duration},
 		"placeholder policy": {func(c *Config) { c.PlaceholderPolicy = "drop" }, "PlaceholderPolicy", "PlaceholderKeep, PlaceholderDelete or PlaceholderDeadLetter"},
 		"purge":              {func(c *Config) { c.PurgeDeletedAfter = -1 }, "PurgeDeletedAfter", duration},
+		"keep letters":       {func(c *Config) { c.KeepLetters = -1 }, "KeepLetters", duration},
 		"keep verdicts":      {func(c *Config) { c.KeepVerdicts = -1 }, "KeepVerdicts", duration},
 		"revoke timeout":     {func(c *Config) { c.RevokeTimeout = -1 }, "RevokeTimeout", duration},
 		"shutdown timeout":   {func(c *Config) { c.ShutdownTimeout = -1 }, "ShutdownTimeout", duration},

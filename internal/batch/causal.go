@@ -15,7 +15,7 @@ import (
 )
 
 // KindCausal is the kind of the memo that says what an entity has seen.
-const KindCausal store.MemoKind = "causal"
+const KindCausal = store.KindCausal
 
 // causes is what an entity has seen under guards.Causal, and what waits there for the
 // events that it has not (R14). It is the model's: whatever handler got an event, its
@@ -46,7 +46,7 @@ func causesKey(h *handlers.Handler, entity string) store.StreamKey {
 }
 
 func causalMemo(k store.StreamKey) store.MemoKey {
-	return store.MemoKey{Kind: KindCausal, Scope: k.Stream, Entity: k.Entity}
+	return store.MemoOf(k)
 }
 
 // ranked reports whether the unit's place is a sum, and no place among what waits for the

@@ -233,6 +233,7 @@ func gather(group string, items []*Item, layouts Layouts, judged func(*Item) boo
 	}
 	gatherStreams(w, items, row)
 	for _, it := range items {
+		w.Tx = w.Tx || it.UsesTx()
 		if judged(it) {
 			w.Judged = append(w.Judged, it.Record.Coordinates)
 		}

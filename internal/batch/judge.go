@@ -115,9 +115,10 @@ type rowWork struct {
 	// absent: a unit was parked or judged on the ground that there is no row.
 	absent bool
 	// early: what parks here is older than what waits already (R20).
-	early  bool
-	queue  *store.Queue
-	parked int // as loaded
+	early bool
+	queue *store.Queue
+	// How many are parked, and letters that block, as loaded.
+	parked, letters int
 
 	writers []*Unit // see wrote
 	// stub is the row as it was made early, for the SQL of a handler (R19).
@@ -221,7 +222,7 @@ func (w *work) finish() (*Outcome, error) {
 			switch {
 			case rw.row == nil:
 				if rw.absent {
-					b.Absent = append(b.Absent, store.AbsentKey{Model: rw.model, Key: rw.key, Parked: rw.parked})
+					b.Absent = append(b.Absent, store.AbsentKey{Model: rw.model, Key: rw.key, Parked: rw.parked, Letters: rw.letters})
 				}
 				continue
 			case rw.dirty:
@@ -238,10 +239,11 @@ func (w *work) finish() (*Outcome, error) {
 				continue
 			}
 			b.Insert = append(b.Insert, rw.row)
-			if rw.model.Awaited {
-				// Who parks because this row is missing holds the key's lock; whoever
-				// makes the row takes it too, so that neither overlooks the other.
-				b.Absent = append(b.Absent, store.AbsentKey{Model: rw.model, Key: rw.key, Parked: rw.parked})
+			if rw.model.Awaited || rw.letters > 0 {
+				// Who parks because this row is missing holds the key's lock, and who
+				// deals with a letter of it; whoever makes the row takes it too, so
+				// that neither overlooks the other.
+				b.Absent = append(b.Absent, store.AbsentKey{Model: rw.model, Key: rw.key, Parked: rw.parked, Letters: rw.letters})
 			}
 		}
 	}
@@ -309,7 +311,7 @@ func (w *work) row(u *Unit) *rowWork {
 	}
 	if q := w.loaded.Queues[m.Table][u.Key]; q != nil {
 		rw.queue = &store.Queue{Parked: slices.Clone(q.Parked), Letters: slices.Clone(q.Letters), LastPlace: q.LastPlace}
-		rw.parked = len(q.Parked)
+		rw.parked, rw.letters = len(q.Parked), len(q.Letters)
 	}
 	byKey[u.Key] = rw
 	return rw

@@ -2,9 +2,6 @@ package batch
 
 import (
 	"cmp"
-	"crypto/sha256"
-	"encoding/binary"
-	"encoding/hex"
 	"slices"
 	"strings"
 	"time"
@@ -50,7 +47,7 @@ func Memories(w *handlers.Wiring, topics []string) []Memory {
 	return ms
 }
 
-func onceScope(h *handlers.Handler) string { return "once:" + h.Name }
+func onceScope(h *handlers.Handler) string { return store.OnceScope(h.Name) }
 
 // idWork is an id as the batch leaves it so far.
 type idWork struct {
@@ -73,16 +70,10 @@ func (u *Unit) onceKey() (k store.IDKey, ok bool) {
 	return u.idKey, true
 }
 
-// identity tells whether an event is the same again: 32 hexadecimal digits of its source
-// and id, so that it takes one size whatever producers send.
+// identity tells whether an event is the same again.
 func identity(e *event.Event) string {
 	source, id := e.Identity()
-	b := make([]byte, 0, 128)
-	b = binary.AppendUvarint(b, uint64(len(source))) // so that source does not run into id
-	b = append(b, source...)
-	b = append(b, id...)
-	sum := sha256.Sum256(b)
-	return hex.EncodeToString(sum[:16])
+	return store.EventID(source, id)
 }
 
 // wantIDs asks for the ids of the units under Once, and for how far back each memory goes.

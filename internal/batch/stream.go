@@ -13,7 +13,7 @@ import (
 )
 
 // KindSequence is the kind of a stream's memo, whose body is a sequence.State.
-const KindSequence store.MemoKind = "sequence"
+const KindSequence = store.KindSequence
 
 // membership is a stream that an item's number belongs to.
 type membership struct {
@@ -187,9 +187,7 @@ func (sw *streamWork) standing(it *Item, baseline bool) guards.Standing {
 }
 
 // memoOf names the memo with the stream's state.
-func memoOf(k store.StreamKey) store.MemoKey {
-	return store.MemoKey{Kind: KindSequence, Scope: k.Stream, Entity: k.Entity}
-}
+func memoOf(k store.StreamKey) store.MemoKey { return store.SequenceOf(k) }
 
 // numberKey names the id that a number of the stream came with.
 func numberKey(k store.StreamKey, n int64) store.IDKey {

@@ -102,8 +102,8 @@ func (t *ownTx) flush() error {
 		return err
 	}
 	b := &store.Batch{Group: w.Group, Now: w.now, Insert: []*store.Row{row}}
-	if rw.model.Awaited { // as in work.finish
-		b.Absent = []store.AbsentKey{{Model: rw.model, Key: rw.key, Parked: rw.parked}}
+	if rw.model.Awaited || rw.letters > 0 { // as in work.finish
+		b.Absent = []store.AbsentKey{{Model: rw.model, Key: rw.key, Parked: rw.parked, Letters: rw.letters}}
 	}
 	err := w.loaded.Tx.Flush(w.ctx, b)
 	var data *store.DataError

@@ -86,7 +86,7 @@ func Insert(ctx context.Context, db *gorm.DB, l *dlq.Letter) error {
 	}
 	r, v, n := l.Record, l.Verdict, l.Verdict.Numbers
 	row := map[string]any{
-		"id": l.ID, "rev": l.Rev, "state": l.State, "blocking": l.Blocking, "place": l.Place,
+		"id": l.ID, "rev": l.Rev, "state": l.State, "outcome": l.Outcome, "blocking": l.Blocking, "place": l.Place,
 		"grp": l.Group, "handler": l.Handler, "tbl": l.Table, "entity": l.Entity, "stream": l.Stream,
 		"action": v.Action, "reason": v.Reason, "compared": n.What, "cmp_event": n.Event,
 		"cmp_against": n.Against, "cmp_bound": n.Bound,

@@ -39,6 +39,7 @@ type Options struct {
 	MaxUnpublished int
 	SweepInterval  time.Duration
 	KeepVerdicts   time.Duration
+	KeepLetters    time.Duration // resolved and discarded ones
 	// PlaceholderAge is when a placeholder counts as old, PlaceholderPolicy what becomes
 	// of it then.
 	PlaceholderAge    time.Duration

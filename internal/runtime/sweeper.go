@@ -208,7 +208,8 @@ func (s *sweeper) once(ctx context.Context, keys [][]*store.Parked, due func(*st
 	return err
 }
 
-// retain lets the verdict journal and the memories of ids forget what is too old.
+// retain lets the verdict journal, the letters and the memories of ids forget what is too
+// old.
 func (s *sweeper) retain(ctx context.Context) {
 	now := s.m.Clock.Now()
 	if now.Before(s.retention) {
@@ -220,6 +221,11 @@ func (s *sweeper) retain(ctx context.Context) {
 		if err != nil || n < retainPortion {
 			break
 		}
+	}
+	if n, err := s.m.Store.PurgeLetters(ctx, s.m.Group, now.Add(-s.m.KeepLetters), retainPortion); err != nil {
+		s.m.log(Debug, "letters that ended are left to the next round", "error", err)
+	} else if n > 0 {
+		s.m.log(Debug, "purged letters that ended long ago", "letters", n)
 	}
 	for _, memory := range batch.Memories(s.m.Judge.Wiring, s.m.Topics) {
 		n, err := s.forget(ctx, memory, now)

@@ -92,6 +92,7 @@ type Store interface {
 	Upkeep
 	Outbox
 	Rebuilds
+	LetterKeeper
 
 	// Retain deletes verdicts older than before, in small ordered portions, and
 	// returns how many there were.
@@ -262,7 +263,7 @@ type Batch struct {
 	Origins []*Origin
 	Forget  []OriginKey
 	// Absent are keys whose rows were seen to be missing and whose queues were seen to
-	// hold so many parked rows, where a unit was parked or judged on that ground
+	// hold so many parked rows and blocking letters, where a unit was parked or judged on that ground
 	// without making a row (R9); anything else is a conflict. The check comes before the
 	// rows are made. Name a key of Insert here as well when its queue was looked at:
 	// whoever parks an event and whoever makes the row take the same lock, so that one of
@@ -310,9 +311,9 @@ type Batch struct {
 
 // AbsentKey is a key that was seen without a row.
 type AbsentKey struct {
-	Model  *handlers.Model
-	Key    string
-	Parked int
+	Model           *handlers.Model
+	Key             string
+	Parked, Letters int
 }
 
 // QueueKey names the queue under one entity key.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"slices"
 
-	"github.com/evenkeel-go/evenkeel/dlq"
 	"github.com/evenkeel-go/evenkeel/internal/store"
 	"github.com/evenkeel-go/evenkeel/internal/store/tables"
 )
@@ -75,7 +74,7 @@ func (s *Store) loadQueues(group string, w *store.WantRows, l *store.Loaded) {
 			}
 		}
 		for _, x := range letters {
-			if x.Blocking && x.State == dlq.Open {
+			if x.Blocking && x.State.Unresolved() {
 				q.Letters = append(q.Letters, store.QueueEntry{ID: x.ID, Handler: x.Handler, Place: x.Place})
 			}
 			q.LastPlace = max(q.LastPlace, x.Place)
@@ -110,7 +109,7 @@ func (s *Store) loadStreams(want *store.Want, l *store.Loaded) {
 			}
 		}
 		for _, x := range s.lettersOf[k] {
-			if x.Blocking && x.State == dlq.Open {
+			if x.Blocking && x.State.Unresolved() {
 				st.Letters = append(st.Letters, store.QueueEntry{ID: x.ID, Handler: x.Handler, Place: x.Place, Stream: x.Stream})
 			}
 		}

@@ -43,6 +43,8 @@ type Store struct {
 	letters   map[string]*letter
 	lettersOf map[queueKey][]*letter
 	verdicts  []verdict
+	audit     []*dlq.AuditEntry
+	notes     []dlq.Note
 	ids       map[idKey]*store.ID
 	memos     map[memoKey]*store.Memo
 	outbox    []*outbound // in order
@@ -107,6 +109,7 @@ func (s *Store) Reset() {
 	clear(s.letters)
 	clear(s.lettersOf)
 	s.verdicts = s.verdicts[:0]
+	s.audit, s.notes = nil, nil
 	clear(s.ids)
 	clear(s.memos)
 	clear(s.origins)

@@ -161,7 +161,8 @@ func (s *Store) absent(b *store.Batch) error {
 		if err != nil {
 			return err
 		}
-		if t.rows[a.Key] != nil || len(s.queues[queueKey{group: b.Group, table: a.Model.Table, entity: a.Key}]) != a.Parked {
+		k := queueKey{group: b.Group, table: a.Model.Table, entity: a.Key}
+		if t.rows[a.Key] != nil || len(s.queues[k]) != a.Parked || len(blocking(s.lettersOf[k])) != a.Letters {
 			return store.ErrConflict
 		}
 	}

@@ -19,6 +19,7 @@ type letter struct {
 	*dlq.Letter
 	swept        bool
 	claimedUntil int64
+	changed      time.Time // when its state changed last
 }
 
 // replaceParked puts next where old was; either may be nil.

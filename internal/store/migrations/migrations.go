@@ -7,6 +7,7 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"embed"
+	"errors"
 	"fmt"
 	"io/fs"
 	"strconv"
@@ -21,7 +22,7 @@ import (
 var files embed.FS
 
 // Version is the schema version that this code needs.
-const Version = 3
+const Version = 4
 
 // lockKey is the advisory lock that processes starting at once wait for: "evenkeel" in
 // ASCII.
@@ -88,6 +89,9 @@ func Up(ctx context.Context, db *gorm.DB) error {
 		}
 		for v := have + 1; v <= Version; v++ {
 			text, err := read(name, v)
+			if errors.Is(err, fs.ErrNotExist) {
+				continue // no release had this version
+			}
 			if err != nil {
 				return err
 			}
@@ -111,6 +115,9 @@ func Print(name string) (string, error) {
 	b.WriteString("BEGIN;\n\n")
 	for v := 1; v <= Version; v++ {
 		text, err := read(name, v)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
 		if err != nil {
 			return "", err
 		}

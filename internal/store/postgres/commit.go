@@ -158,13 +158,15 @@ func (w *writer) absent() error {
 	for len(keys) > 0 {
 		m := keys[0].Model
 		var texts []string
-		var ka, ea, counts array
+		var ka, ea, counts, letters array
 		ea.reset(wireText)
 		counts.reset(wireInt)
+		letters.reset(wireInt)
 		for len(keys) > 0 && keys[0].Model.Table == m.Table {
 			texts = append(texts, keys[0].Key)
 			ea.addString(keys[0].Key)
 			counts.addInt(int64(keys[0].Parked))
+			letters.addInt(int64(keys[0].Letters))
 			keys = keys[1:]
 		}
 		o, err := w.s.modelOf(m)
@@ -174,7 +176,7 @@ func (w *writer) absent() error {
 		if err := o.keys(&ka, texts); err != nil {
 			return err
 		}
-		w.p.add(w.ctx, o.absent, nil, ka.bytes(), []byte(w.b.Group), []byte(m.Table), ea.bytes(), counts.bytes())
+		w.p.add(w.ctx, o.absent, nil, ka.bytes(), []byte(w.b.Group), []byte(m.Table), ea.bytes(), counts.bytes(), letters.bytes())
 	}
 	return nil
 }

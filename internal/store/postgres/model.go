@@ -86,11 +86,13 @@ func (o *model) statements() {
 	params := []uint32{wires[keyWire].array}
 	o.load = newStatement(load+byKey(table, fmt.Sprintf("r.%s = u.k::%s", key, o.key.cast), "t"), params, formats)
 	o.lock = newStatement(load+fmt.Sprintf(" JOIN %s AS t ON t.%s = u.k::%s", table, key, o.key.cast)+" ORDER BY u.n FOR UPDATE OF t", params, formats)
-	// There is still no row, and as many wait under the keys as were seen.
+	// There is still no row, and as many wait under the keys as were seen, and letters block.
 	o.absent = newStatement(fmt.Sprintf("SELECT evenkeel_require((SELECT count(*) FROM %s JOIN %s AS t ON t.%s = u.k::%s) = 0 "+
-		"AND NOT EXISTS (SELECT 1 FROM unnest($4::text[], $5::int8[]) AS w(entity, n) "+
-		"WHERE w.n <> (SELECT count(*) FROM evenkeel_parked p WHERE p.grp = $2 AND p.tbl = $3 AND p.entity = w.entity)), '%s')", asked, table, key, o.key.cast, stateConflict),
-		append(params, pgtype.TextOID, pgtype.TextOID, pgtype.TextArrayOID, pgtype.Int8ArrayOID), nil)
+		"AND NOT EXISTS (SELECT 1 FROM unnest($4::text[], $5::int8[], $6::int8[]) AS w(entity, n, letters) "+
+		"WHERE w.n <> (SELECT count(*) FROM evenkeel_parked p WHERE p.grp = $2 AND p.tbl = $3 AND p.entity = w.entity) "+
+		"OR w.letters <> (SELECT count(*) FROM evenkeel_dead_letters l WHERE l.grp = $2 AND l.tbl = $3 AND l.entity = w.entity AND l.stream = '' AND %s)), '%s')",
+		asked, table, key, o.key.cast, tables.Blocks("l."), stateConflict),
+		append(params, pgtype.TextOID, pgtype.TextOID, pgtype.TextArrayOID, pgtype.Int8ArrayOID, pgtype.Int8ArrayOID), nil)
 	o.insertStatement(table, key)
 	o.updateStatement(table, key)
 	o.deleteStatement(table, key)

@@ -39,9 +39,9 @@ func (f *fixed) stream() {
     UNION ALL SELECT u.n, 1, %s FROM evenkeel_parked p
     WHERE p.grp = $1 AND p.stream <> '' AND p.stream = u.stream AND p.entity = u.entity
     UNION ALL SELECT u.n, 2, %s FROM evenkeel_dead_letters l
-    WHERE l.grp = $1 AND l.stream <> '' AND l.stream = u.stream AND l.entity = u.entity AND l.blocking AND l.state = 'open'
+    WHERE l.grp = $1 AND l.stream <> '' AND l.stream = u.stream AND l.entity = u.entity AND %s
 ) q ORDER BY q.n, q.kind, q.place, q.id`,
-		columns("p"), store.StreamRows, columns("p", "id", "handler", "cause", "place", "due"), columns("l", "id", "handler", "place")),
+		columns("p"), store.StreamRows, columns("p", "id", "handler", "cause", "place", "due"), columns("l", "id", "handler", "place"), tables.Blocks("l.")),
 		[]uint32{txt, txts, txts}, nil)
 }
 

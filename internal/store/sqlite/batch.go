@@ -100,7 +100,7 @@ func (s *Store) queues(ctx context.Context, q tables.Querier, want *store.Want, 
 		}
 		err = each(ctx, q, `SELECT u.value, 0 AS kind, p.id, p.handler, p.cause, p.place AS place, p.due, p.stream
 			FROM json_each(?3) AS u CROSS JOIN evenkeel_parked p ON p.grp = ?1 AND p.tbl = ?2 AND p.entity = u.value
-			UNION ALL SELECT u.value, CASE WHEN l.blocking AND l.state = 'open' THEN 1 ELSE 2 END, l.id, l.handler, '', l.place, 0, ''
+			UNION ALL SELECT u.value, CASE WHEN `+tables.Blocks("l.")+` THEN 1 ELSE 2 END, l.id, l.handler, '', l.place, 0, ''
 			FROM json_each(?3) AS u CROSS JOIN evenkeel_dead_letters l ON l.grp = ?1 AND l.tbl = ?2 AND l.entity = u.value AND l.stream = ''
 			ORDER BY place, 3`, []any{want.Group, w.Model.Table, keys}, func(rows *sql.Rows) error {
 			var key string
@@ -322,14 +322,17 @@ func (s *Store) absent(ctx context.Context, q tables.Querier, b *store.Batch) er
 		if err != nil {
 			return err
 		}
-		var rows, parked int
+		var rows, parked, letters int
 		if err := q.QueryRowContext(ctx, o.absent, key).Scan(&rows); err != nil {
 			return err
 		}
 		if err := q.QueryRowContext(ctx, "SELECT count(*) FROM evenkeel_parked WHERE grp = ?1 AND tbl = ?2 AND entity = ?3", b.Group, a.Model.Table, a.Key).Scan(&parked); err != nil {
 			return err
 		}
-		if rows != 0 || parked != a.Parked {
+		if err := q.QueryRowContext(ctx, "SELECT count(*) FROM evenkeel_dead_letters WHERE grp = ?1 AND tbl = ?2 AND entity = ?3 AND stream = '' AND "+tables.Blocks(""), b.Group, a.Model.Table, a.Key).Scan(&letters); err != nil {
+			return err
+		}
+		if rows != 0 || parked != a.Parked || letters != a.Letters {
 			return store.ErrConflict
 		}
 	}

@@ -42,7 +42,7 @@ func (s *Store) streams(ctx context.Context, q tables.Querier, want *store.Want,
 		if err != nil {
 			return err
 		}
-		err = each(ctx, q, "SELECT id, handler, place FROM evenkeel_dead_letters"+which+" AND blocking AND state = 'open'"+order, args, func(rows *sql.Rows) error {
+		err = each(ctx, q, "SELECT id, handler, place FROM evenkeel_dead_letters"+which+" AND "+tables.Blocks("")+order, args, func(rows *sql.Rows) error {
 			e := store.QueueEntry{Stream: k.Stream}
 			err := rows.Scan(&e.ID, &e.Handler, &e.Place)
 			st.Letters = append(st.Letters, e)

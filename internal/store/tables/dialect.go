@@ -15,6 +15,12 @@ import (
 // Dialect is what differs between databases in statements that are otherwise shared.
 type Dialect struct {
 	Begin string
+	// Bounds limits, in the transaction that it is run in, how long that waits for a lock
+	// and stands idle; empty where nobody else can be held up for long.
+	Bounds string
+	// LockKey holds the lock in $1, see LockKey, until the transaction ends; empty where one
+	// writer has the whole database to itself.
+	LockKey string
 	// ForUpdate and SkipLocked end a SELECT; empty where one writer has the whole
 	// database to itself.
 	ForUpdate, SkipLocked string

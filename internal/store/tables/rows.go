@@ -18,6 +18,7 @@ func Letters() []Field[dlq.Letter] {
 			text("id", func(t *l) *string { return &t.ID }),
 			number("rev", func(t *l) *int64 { return &t.Rev }),
 			text("state", func(t *l) *dlq.State { return &t.State }),
+			text("outcome", func(t *l) *dlq.Outcome { return &t.Outcome }),
 			flag("blocking", func(t *l) *bool { return &t.Blocking }),
 			number("place", func(t *l) *int64 { return &t.Place }),
 			text("grp", func(t *l) *string { return &t.Group }),
@@ -53,7 +54,7 @@ func Letters() []Field[dlq.Letter] {
 // The old letter takes the new failure, opens again and must be published again.
 func LetterConflict() string {
 	return " ON CONFLICT (id) DO UPDATE SET rev = evenkeel_dead_letters.rev + 1, published_at = NULL, claimed_until = 0" +
-		excluded(Letters(), "id", "rev", "published_at") + ", swept = excluded.swept"
+		excluded(Letters(), "id", "rev", "published_at") + ", swept = excluded.swept, changed_at = NULL"
 }
 
 // Parkeds are the columns of evenkeel_parked.

@@ -1,0 +1,256 @@
+package cli
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"gorm.io/gorm"
+
+	"github.com/evenkeel-go/evenkeel/dlq"
+	"github.com/evenkeel-go/evenkeel/framework"
+)
+
+// moving is a command that changes the state of letters.
+type moving struct {
+	verb, past    string
+	from          dlq.State
+	why           bool // must be said
+	short         string
+	long, example string
+	act           func(context.Context, *gorm.DB, []dlq.Ref, framework.LetterAct) (framework.LetterReport, error)
+}
+
+func discarding() moving {
+	return moving{
+		verb: "discard", past: "discarded", from: dlq.Open, why: true, act: framework.Discard,
+		short: "Decide that letters are not to be applied",
+		long: `Decide that the events of open letters are not to be applied. What waits behind
+a letter goes on at once; behind a gap, without the numbers that are missing.
+Nothing is lost: restore opens a discarded letter again, with its bytes.`,
+		example: `  evenkeel dlq discard 5598dac7 --why "the order was a test"
+  evenkeel dlq discard --type order.paid --since 1d --why "sent twice" --dry-run`,
+	}
+}
+
+func restoring() moving {
+	return moving{
+		verb: "restore", past: "restored", from: dlq.Discarded, act: framework.Restore,
+		short: "Open discarded letters again",
+		long: `Open discarded letters again. A letter that held up its entity does so again;
+what has gone on meanwhile stays so.`,
+		example: `  evenkeel dlq restore 5598dac7
+  evenkeel dlq restore --fingerprint 0123456789abcdef --yes`,
+	}
+}
+
+// moveFlags are those of a changing command.
+type moveFlags struct {
+	chosen           letterFlags
+	all, yes, dryRun bool
+	as, why          string
+}
+
+func (a *app) moveCommand(m moving) *cobra.Command {
+	var f moveFlags
+	c := &cobra.Command{
+		Use:   m.verb + " [ID…]",
+		Short: m.short,
+		Long: m.long + `
+
+Letters are named by their ids, or the beginnings of these, or chosen by flags
+that must all hold; then only letters that are ` + string(m.from) + ` are taken. The
+choice is made once, before you are asked: what fails meanwhile is not in it,
+and a letter that somebody else changes meanwhile is left alone, and told.
+
+Exit codes: 0 done, 1 error or refused, 3 partly done, 4 no letter matches.`,
+		Example: m.example,
+	}
+	f.chosen.flags(c, false)
+	flags := c.Flags()
+	flags.BoolVar(&f.all, "all", false, "all that are "+string(m.from))
+	flags.BoolVarP(&f.yes, "yes", "y", false, "don't ask")
+	flags.BoolVar(&f.dryRun, "dry-run", false, "only show what would be done")
+	flags.StringVar(&f.as, "as", "", "`name` for the audit (default your user name)")
+	why := "`text` for the audit that says why"
+	if m.why {
+		why += " (required)"
+	}
+	flags.StringVar(&f.why, "why", "", why)
+	c.RunE = func(c *cobra.Command, args []string) error {
+		if err := f.chosen.read(c, a.now()); err != nil {
+			return err
+		}
+		words := f.chosen.words(c)
+		switch {
+		case len(args) > 0 && (words != "" || f.all):
+			return usage(c, "letters are named by ids or chosen by flags, found both")
+		case len(args) == 0 && words == "" && !f.all:
+			return usage(c, "no letters are named: give ids, or flags that choose letters, or --all")
+		case m.why && strings.TrimSpace(f.why) == "" && !f.dryRun:
+			return usage(c, "--why is required: it is kept in the audit")
+		}
+		if f.all {
+			words = strings.TrimSuffix("all "+string(m.from)+", "+words, ", ")
+		}
+		return a.moveLetters(c, m, &f, args, words)
+	}
+	return c
+}
+
+// movedJSON is what a change came to, for programs.
+type movedJSON struct {
+	Chosen  int           `json:"chosen"`
+	Done    int           `json:"done"`
+	DryRun  bool          `json:"dry_run"`
+	Refused []refusalJSON `json:"refused"`
+}
+
+type refusalJSON struct {
+	ID    string `json:"id"`
+	Error string `json:"error"`
+}
+
+func (a *app) moveLetters(c *cobra.Command, m moving, f *moveFlags, ids []string, words string) error {
+	by := dlq.Actor{Name: strings.TrimSpace(f.as), Via: "cli"}
+	if by.Name == "" {
+		by.Name = a.user()
+	}
+	if by.Name == "" {
+		return usage(c, "your user has no name; give one with --as, for the audit")
+	}
+	format, db, closeDB, err := a.open(c)
+	if err != nil {
+		return err
+	}
+	defer closeDB()
+	refs, example, err := f.choose(c, db, m.from, ids)
+	if err != nil {
+		return err
+	}
+	if len(refs) == 0 {
+		return &problem{code: codeNothing, what: "no letter that is " + string(m.from) + " matches"}
+	}
+	errOut := c.ErrOrStderr()
+	fmt.Fprintf(errOut, "%s to %s, e.g.\n  %s\n", letters(len(refs)), m.verb, a.line(example))
+	result := movedJSON{Chosen: len(refs), DryRun: f.dryRun, Refused: []refusalJSON{}}
+	if f.dryRun {
+		return a.writeMoved(c, format, m, result)
+	}
+	if !f.yes && !confirmed(c.InOrStdin(), errOut, m.verb) {
+		return &problem{code: codeError, what: "nothing was changed", next: "answer y, or give --yes"}
+	}
+	report, err := m.act(c.Context(), db, refs, framework.LetterAct{By: by, Reason: f.why, Selection: words})
+	result.Done = report.Done
+	for _, refused := range report.Refused {
+		result.Refused = append(result.Refused, refusalJSON{ID: refusedID(refused), Error: refused.Error()})
+	}
+	if failed := a.writeMoved(c, format, m, result); failed != nil {
+		return failed
+	}
+	code := codePartly
+	if result.Done == 0 {
+		code = codeError
+	}
+	switch {
+	case err != nil:
+		return &problem{code: code, what: fmt.Sprintf("after %s of %d: %v", letters(result.Done), len(refs), err), next: "run it again; what is done is done", err: err}
+	case len(result.Refused) > 0:
+		return &problem{code: code, what: fmt.Sprintf("%s of %d left alone", letters(len(result.Refused)), len(refs)), next: "look at them again with `evenkeel dlq show`"}
+	}
+	return nil
+}
+
+// choose freezes what is to be changed, with one of them as it is.
+func (f *moveFlags) choose(c *cobra.Command, db *gorm.DB, from dlq.State, ids []string) (refs []dlq.Ref, example *dlq.Letter, err error) {
+	seen := map[string]bool{}
+	for _, id := range ids {
+		l, err := dlq.Get(c.Context(), db, strings.ToLower(id))
+		if err != nil {
+			return nil, nil, explain(c, err)
+		}
+		if !seen[l.ID] {
+			seen[l.ID] = true
+			refs = append(refs, l.Ref())
+			example = l
+		}
+	}
+	if len(ids) > 0 {
+		return refs, example, nil
+	}
+	f.chosen.filter.State = from
+	if refs, err = dlq.Refs(c.Context(), db, f.chosen.filter); err != nil || len(refs) == 0 {
+		return nil, nil, err
+	}
+	example, err = dlq.Get(c.Context(), db, refs[0].ID)
+	return refs, example, err
+}
+
+// line tells one letter in a line.
+func (a *app) line(l *dlq.Letter) string {
+	made := "unknown"
+	if !l.CreatedAt.IsZero() {
+		made = ago(a.now(), l.CreatedAt)
+	}
+	return fit(strings.Join([]string{safe(l.ID[:min(shortID, len(l.ID))]), made, safe(string(l.Verdict.Reason)), orNone(l.EventType), orNone(l.Entity), orNone(why(l))}, "  "), 78)
+}
+
+// confirmed asks. Whoever closes the input, or pipes none, has not said yes.
+func confirmed(in io.Reader, out io.Writer, verb string) bool {
+	fmt.Fprintf(out, "%s? [y/N] ", verb)
+	answer, err := bufio.NewReader(in).ReadString('\n')
+	if err != nil {
+		fmt.Fprintln(out)
+	}
+	switch strings.ToLower(strings.TrimSpace(answer)) {
+	case "y", "yes":
+		return true
+	}
+	return false
+}
+
+// maxRefusals bounds how many refusals people are shown; programs get all.
+const maxRefusals = 10
+
+func (a *app) writeMoved(c *cobra.Command, f format, m moving, r movedJSON) error {
+	w := c.OutOrStdout()
+	if f != formatTable {
+		return writeJSON(w, f, r)
+	}
+	if r.DryRun {
+		fmt.Fprintln(w, "dry run: nothing was changed")
+		return nil
+	}
+	fmt.Fprintf(w, "%s %s\n", letters(r.Done), m.past)
+	for i, refused := range r.Refused {
+		if i == maxRefusals {
+			fmt.Fprintf(w, "… and %d more; -o json has all\n", len(r.Refused)-i)
+			break
+		}
+		fmt.Fprintln(w, safe(refused.Error))
+	}
+	return nil
+}
+
+func letters(n int) string {
+	if n == 1 {
+		return "1 letter"
+	}
+	return fmt.Sprintf("%d letters", n)
+}
+
+func refusedID(err error) string {
+	var taken *dlq.TakenError
+	var none *dlq.NotFoundError
+	switch {
+	case errors.As(err, &taken):
+		return taken.ID
+	case errors.As(err, &none):
+		return none.ID
+	}
+	return ""
+}

@@ -1,0 +1,70 @@
+package cli
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/evenkeel-go/evenkeel/dlq"
+	"github.com/evenkeel-go/evenkeel/framework"
+)
+
+func (a *app) noteCommand() *cobra.Command {
+	var as, fingerprint string
+	c := &cobra.Command{
+		Use:   "note [ID] TEXT",
+		Short: "Note what you have found out about a letter, or about a group",
+		Long: `Keep a note about one letter, or with --fingerprint about all letters with one
+cause, also those to come. ` + "`evenkeel dlq show`" + ` tells both. It changes nothing
+about the letters.`,
+		Example: `  evenkeel dlq note 5598dac7 "the bank says it is their fault, ticket 4711"
+  evenkeel dlq note --fingerprint 0123456789abcdef "mended in v1.4.3"`,
+	}
+	c.Flags().StringVar(&as, "as", "", "`name` for the audit (default your user name)")
+	c.Flags().StringVar(&fingerprint, "fingerprint", "", "about all letters with this `cause`")
+	c.RunE = func(c *cobra.Command, args []string) error {
+		n := dlq.Note{By: dlq.Actor{Name: strings.TrimSpace(as), Via: "cli"}, Fingerprint: fingerprint}
+		if n.By.Name == "" {
+			n.By.Name = a.user()
+		}
+		want := 2
+		if fingerprint != "" {
+			want = 1
+		}
+		if len(args) != want {
+			return usage(c, "note takes a letter's id and a text in quotes, or --fingerprint and a text, found %d arguments", len(args))
+		}
+		n.Body = args[want-1]
+		return a.note(c, n, args[:want-1])
+	}
+	return c
+}
+
+func (a *app) note(c *cobra.Command, n dlq.Note, id []string) error {
+	_, db, closeDB, err := a.open(c)
+	if err != nil {
+		return err
+	}
+	defer closeDB()
+	if len(id) > 0 {
+		l, err := dlq.Get(c.Context(), db, strings.ToLower(id[0]))
+		if err != nil {
+			return explain(c, err)
+		}
+		n.Letter = l.ID
+	} else {
+		some, err := dlq.Count(c.Context(), db, dlq.Filter{Fingerprint: n.Fingerprint})
+		if err != nil {
+			return err
+		}
+		if some == 0 {
+			return &problem{code: codeNothing, what: fmt.Sprintf("no letter has the cause %q", n.Fingerprint), next: "`evenkeel dlq groups` lists them"}
+		}
+	}
+	if err := framework.AddNote(c.Context(), db, n); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(c.OutOrStdout(), "noted")
+	return err
+}

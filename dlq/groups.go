@@ -1,0 +1,141 @@
+package dlq
+
+import (
+	"context"
+	"database/sql"
+	"maps"
+	"slices"
+	"time"
+
+	"gorm.io/gorm"
+
+	"github.com/evenkeel-go/evenkeel/guards"
+)
+
+// Group is all letters with one fingerprint, and so, most often, with one cause.
+type Group struct {
+	Fingerprint string
+	// Reason, EventType, Handler and ErrorType are the same for all of them.
+	Reason                        guards.Reason
+	EventType, Handler, ErrorType string
+	// Count is how many there are in each state.
+	Count map[State]int64
+	// First and Last are when the first and the last of them was made; zero if unknown.
+	First, Last time.Time
+	// Recent are how many were made in each of the last hours, the one that is not over
+	// last.
+	Recent [GroupHours]int64
+	// Example is the newest of them, read as [Filter.Brief] says.
+	Example *Letter
+	// Notes is how many notes there are on the fingerprint.
+	Notes int64
+}
+
+// GroupHours is how many hours [Group.Recent] goes back.
+const GroupHours = 12
+
+// Total is how many letters there are in all states.
+func (g *Group) Total() (n int64) {
+	for _, c := range g.Count {
+		n += c
+	}
+	return n
+}
+
+// Trend compares the last hour with the hour before it: above 0 is more, below less.
+func (g *Group) Trend() int64 { return g.Recent[GroupHours-1] - g.Recent[GroupHours-2] }
+
+// Groups returns the groups of the letters that f chooses, those with most unresolved ones
+// first, at most f.Limit of them. now ends the last hour of [Group.Recent]. Errors are the
+// driver's.
+func Groups(ctx context.Context, db *gorm.DB, f Filter, now time.Time) (groups []*Group, err error) {
+	limit := f.Limit
+	if limit <= 0 {
+		limit = DefaultLimit
+	}
+	where, args := f.where()
+	by := map[string]*Group{}
+	// The index evenkeel_dead_letters_causes has all that is counted.
+	const order = "sum(CASE WHEN state IN ('open', 'replaying') THEN 1 ELSE 0 END) DESC, max(created_at) DESC, fingerprint"
+	err = each(ctx, db, "SELECT fingerprint, min(created_at), max(created_at) FROM evenkeel_dead_letters"+where+" GROUP BY fingerprint ORDER BY "+order+" LIMIT ?", append(args, limit), func(rows *sql.Rows) error {
+		g := &Group{Count: make(map[State]int64)}
+		var first, last sql.NullInt64
+		err := rows.Scan(&g.Fingerprint, &first, &last)
+		g.First, g.Last = fromMicros(first), fromMicros(last)
+		groups, by[g.Fingerprint] = append(groups, g), g
+		return err
+	})
+	if err != nil || len(groups) == 0 {
+		return nil, err
+	}
+	prints := make([]string, len(groups))
+	for i, g := range groups {
+		prints[i] = g.Fingerprint
+	}
+	const hour = int64(time.Hour / time.Microsecond)
+	end := now.UnixMicro()
+	one := where + " AND fingerprint IN ?"
+	// Hours back from now; those further back are one.
+	const back = "CASE WHEN created_at IS NULL OR (? - created_at) / ? >= ? THEN -1 WHEN created_at > ? THEN 0 ELSE (? - created_at) / ? END"
+	all := append(append([]any{end, hour, GroupHours, end, end, hour}, args...), prints)
+	err = each(ctx, db, "SELECT fingerprint, state, back, count(*) FROM (SELECT fingerprint, state, "+back+" AS back FROM evenkeel_dead_letters"+one+") AS l GROUP BY fingerprint, state, back", all, func(rows *sql.Rows) error {
+		var fingerprint string
+		var state State
+		var back, n int64
+		if err := rows.Scan(&fingerprint, &state, &back, &n); err != nil {
+			return err
+		}
+		g := by[fingerprint]
+		if g == nil {
+			return nil // made since
+		}
+		g.Count[state] += n
+		if back >= 0 && back < GroupHours {
+			g.Recent[GroupHours-1-back] += n
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	err = each(ctx, db, "SELECT fingerprint, count(*) FROM evenkeel_notes WHERE letter = '' AND fingerprint IN ? GROUP BY fingerprint", []any{prints}, func(rows *sql.Rows) error {
+		var fingerprint string
+		var n int64
+		err := rows.Scan(&fingerprint, &n)
+		by[fingerprint].Notes = n
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, g := range groups {
+		if err := g.example(ctx, db, f); err != nil {
+			return nil, err
+		}
+	}
+	return groups, nil
+}
+
+// example reads the newest letter of the group: by state and time the index finds it among
+// any number.
+func (g *Group) example(ctx context.Context, db *gorm.DB, f Filter) error {
+	f.Fingerprint, f.Brief = g.Fingerprint, true
+	where, args := f.where()
+	if g.Fingerprint == "" { // which the filter takes for any
+		where += " AND fingerprint = ''"
+	}
+	where += " AND state IN ?"
+	args = append(args, slices.Sorted(maps.Keys(g.Count)))
+	if g.Last.IsZero() {
+		where += " AND created_at IS NULL"
+	} else {
+		where, args = where+" AND created_at = ?", append(args, g.Last.UnixMicro())
+	}
+	found, err := query(ctx, db, columns(true), where+" ORDER BY id LIMIT 1", args...)
+	if err != nil || len(found) == 0 {
+		return err
+	}
+	l := found[0]
+	g.Example, g.Reason, g.EventType, g.Handler, g.ErrorType = l, l.Verdict.Reason, l.EventType, l.Handler, l.ErrorType
+	return nil
+}

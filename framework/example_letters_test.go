@@ -1,0 +1,46 @@
+package framework_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/evenkeel-go/evenkeel/dlq"
+	"github.com/evenkeel-go/evenkeel/framework"
+	"github.com/evenkeel-go/evenkeel/internal/lettertest"
+)
+
+// Two people look at the same letter, and both want to discard it.
+func ExampleDiscard() {
+	ctx := context.Background()
+	db, remove := openDatabase()
+	defer remove()
+	check(framework.Migrate(ctx, db))
+	check(lettertest.Insert(ctx, db, lettertest.Full()))
+
+	seen, err := dlq.Refs(ctx, db, dlq.Filter{Group: "billing", State: dlq.Open})
+	check(err)
+	for _, name := range []string{"ann", "bob"} {
+		report, err := framework.Discard(ctx, db, seen, framework.LetterAct{
+			By: dlq.Actor{Name: name}, Reason: "the order was a test",
+		})
+		check(err)
+		fmt.Println(name, "discarded", report.Done)
+		for _, refused := range report.Refused {
+			var taken *dlq.TakenError
+			if errors.As(refused, &taken) {
+				fmt.Println("first was", taken.First.By.Name+":", taken.First.Reason)
+			}
+		}
+	}
+	// Output:
+	// ann discarded 1
+	// bob discarded 0
+	// first was ann: the order was a test
+}
+
+func check(err error) {
+	if err != nil {
+		panic(err)
+	}
+}

@@ -1,0 +1,116 @@
+package framework
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"gorm.io/gorm"
+
+	"github.com/evenkeel-go/evenkeel/dlq"
+	"github.com/evenkeel-go/evenkeel/internal/store"
+	"github.com/evenkeel-go/evenkeel/internal/store/open"
+)
+
+// LetterAct says who changes dead letters, and why. It is kept in the audit ([dlq.Audit]).
+type LetterAct struct {
+	By dlq.Actor
+	// Reason is required where the act ends something: [Discard].
+	Reason string
+	// Selection tells in words how the letters were chosen, e.g. "reason late since 1h";
+	// it may be empty.
+	Selection string
+}
+
+// LetterReport says what became of letters that were to be changed.
+type LetterReport struct {
+	// Done is how many were changed.
+	Done int
+	// Refused has a [*dlq.TakenError] for each that somebody else had changed before, and
+	// a [*dlq.NotFoundError] for each that is none.
+	Refused []error
+}
+
+// ActError says that an act can't be recorded as it is.
+type ActError struct{ Field, Expected string }
+
+// Error names the field.
+func (e *ActError) Error() string {
+	return fmt.Sprintf("LetterAct.%s is empty, expected %s; it is kept in the audit", e.Field, e.Expected)
+}
+
+// Discard decides that the events of open letters are not to be applied. Each letter is a
+// transaction of its own, which goes through the row of its entity, or the state of its
+// stream, so that a running consumer sees it at once: events that waited for the letter go
+// on; behind a letter for a gap, without the numbers that are missing. The event stays known:
+// a record that is delivered again, or a duplicate of it, is discarded as before, for a
+// duplicate as long as its handler's memory goes back. The handle must be one that may write
+// the entities' tables.
+//
+// The error is a [*ActError], or the database's, and then the report says how far it came:
+// call it again with the same letters, which refuses those that are done.
+func Discard(ctx context.Context, db *gorm.DB, letters []dlq.Ref, act LetterAct) (LetterReport, error) {
+	if strings.TrimSpace(act.Reason) == "" {
+		return LetterReport{}, &ActError{"Reason", "why the events are not to be applied"}
+	}
+	return moveLetters(ctx, db, letters, act, dlq.MoveDiscard)
+}
+
+// Restore opens discarded letters again; a blocking one holds up its entity's later events
+// as before. What has gone on meanwhile stays so, and a stream does not go back to the
+// numbers that it passed over. Transactions and errors are those of [Discard].
+func Restore(ctx context.Context, db *gorm.DB, letters []dlq.Ref, act LetterAct) (LetterReport, error) {
+	return moveLetters(ctx, db, letters, act, dlq.MoveRestore)
+}
+
+func moveLetters(ctx context.Context, db *gorm.DB, letters []dlq.Ref, act LetterAct, move dlq.Move) (report LetterReport, err error) {
+	if strings.TrimSpace(act.By.Name) == "" {
+		return report, &ActError{"By.Name", "who does it"}
+	}
+	st, err := open.Open(db)
+	if err != nil {
+		return report, err
+	}
+	for _, ref := range letters {
+		err := st.MoveLetter(ctx, &store.LetterMove{Ref: ref, Move: move, By: act.By, Reason: act.Reason, Selection: act.Selection})
+		var taken *dlq.TakenError
+		var none *dlq.NotFoundError
+		switch {
+		case err == nil:
+			report.Done++
+		case errors.As(err, &taken), errors.As(err, &none):
+			report.Refused = append(report.Refused, err)
+		default:
+			return report, fmt.Errorf("%s letter %s: %w", move, ref.ID, err)
+		}
+	}
+	return report, nil
+}
+
+// NoteError says that a note can't be kept as it is.
+type NoteError struct{ Text string }
+
+// Error says what is expected.
+func (e *NoteError) Error() string { return e.Text }
+
+// AddNote keeps a note about a letter, or about all letters with a fingerprint, with a line in
+// the audit; its time is the database's. It changes nothing about the letter. Errors are a
+// [*NoteError], a [*dlq.NotFoundError], or the database's.
+func AddNote(ctx context.Context, db *gorm.DB, n dlq.Note) error {
+	switch {
+	case strings.TrimSpace(n.By.Name) == "":
+		return &NoteError{"Note.By.Name is empty, expected who writes it"}
+	case (n.Letter == "") == (n.Fingerprint == ""):
+		return &NoteError{fmt.Sprintf("a note is about a letter or a fingerprint, found letter %q and fingerprint %q", n.Letter, n.Fingerprint)}
+	case strings.TrimSpace(n.Body) == "":
+		return &NoteError{"Note.Body is empty, expected a text"}
+	case len(n.Body) > dlq.MaxNoteBytes:
+		return &NoteError{fmt.Sprintf("Note.Body has %d bytes, expected at most %d; keep the rest elsewhere and note where", len(n.Body), dlq.MaxNoteBytes)}
+	}
+	st, err := open.Open(db)
+	if err != nil {
+		return err
+	}
+	return st.AddNote(ctx, &n)
+}

@@ -1,0 +1,102 @@
+package store
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/evenkeel-go/evenkeel/dlq"
+	"github.com/evenkeel-go/evenkeel/handlers"
+)
+
+// LetterKeeper changes what becomes of dead letters. What batches write of them is in Batch.
+type LetterKeeper interface {
+	// MoveLetter moves one letter to its next state, in one transaction with its line in
+	// the audit. Where the move begins or ends that later events wait for the letter, it
+	// goes through the entity's row or its stream, so that a batch that loaded the old
+	// state is refused (R9); where it ends that, they become due, and the event's id may
+	// be forgotten (R8). The letter's copy is to be published again.
+	//
+	// Errors are a *dlq.NotFoundError, a *dlq.TakenError when the letter is not any more
+	// what the move is based on, and those of this package.
+	MoveLetter(ctx context.Context, m *LetterMove) error
+	// AddNote keeps a note, with a line in the audit. A letter that is none is a
+	// *dlq.NotFoundError.
+	AddNote(ctx context.Context, n *dlq.Note) error
+	// LastMove is the line of the letter's last change of state, nil for none.
+	LastMove(ctx context.Context, letter string) (*dlq.AuditEntry, error)
+	// PurgeLetters takes the bytes of the group's resolved and discarded letters that
+	// ended before, in small ordered portions, and returns how many there were. Their
+	// coordinates stay, so that their records are known when they are delivered again
+	// (R6), and so do those that are still to be published.
+	PurgeLetters(ctx context.Context, group string, before time.Time, portion int) (int64, error)
+}
+
+// LetterMove is a change of one letter's state.
+type LetterMove struct {
+	dlq.Ref
+	Move dlq.Move
+	// Outcome goes with MoveResolve.
+	Outcome   dlq.Outcome
+	By        dlq.Actor
+	Reason    string
+	Selection string
+	Job       string
+}
+
+// LetsGo reports whether what waits behind the letter may go on after the move.
+func (m *LetterMove) LetsGo() bool { return m.Move == dlq.MoveDiscard || m.Move == dlq.MoveResolve }
+
+// Entry is the move's line of the audit.
+func (m *LetterMove) Entry(group string, before, after dlq.State, rev int64) *dlq.AuditEntry {
+	return &dlq.AuditEntry{
+		By: m.By, Verb: string(m.Move), Reason: m.Reason, Group: group, Letter: m.ID, Selection: m.Selection,
+		Before: before, After: after, Rev: rev, Job: m.Job,
+	}
+}
+
+// PurgeEntry is the line of the audit about a portion of purged letters.
+func PurgeEntry(group string, letters int64, before time.Time) *dlq.AuditEntry {
+	return &dlq.AuditEntry{
+		By: dlq.Actor{Name: "evenkeel", Via: "retention"}, Verb: string(dlq.MovePurge), Group: group,
+		Selection: fmt.Sprintf("%d letters that ended before %s", letters, before.UTC().Format(time.RFC3339)),
+	}
+}
+
+// KindSequence is the kind of a stream's memo, whose body is a sequence.State (R7).
+const KindSequence MemoKind = "sequence"
+
+// KindCausal is the kind of the memo that says what an entity has seen (R14).
+const KindCausal MemoKind = "causal"
+
+// SequenceOf names the memo with a stream's state.
+func SequenceOf(k StreamKey) MemoKey {
+	return MemoKey{Kind: KindSequence, Scope: k.Stream, Entity: k.Entity}
+}
+
+// MemoOf names the memo that what is decided about a stream depends on: of numbers, or of
+// causes.
+func MemoOf(k StreamKey) MemoKey {
+	if strings.HasPrefix(k.Stream, handlers.CausalStreams) {
+		return MemoKey{Kind: KindCausal, Scope: k.Stream, Entity: k.Entity}
+	}
+	return SequenceOf(k)
+}
+
+// OnceScope is the scope of a handler's ids under guards.Once (R8).
+func OnceScope(handler string) string { return "once:" + handler }
+
+// EventID tells whether an event is the same again: 32 hexadecimal digits of its identity,
+// so that it takes one size whatever producers send.
+func EventID(source, id string) string {
+	b := make([]byte, 0, 128)
+	b = binary.AppendUvarint(b, uint64(len(source))) // so that source does not run into id
+	b = append(b, source...)
+	b = append(b, id...)
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:16])
+}

@@ -1,0 +1,51 @@
+-- Evenkeel's tables, version 4, for SQLite: what becomes of dead letters.
+
+-- How a resolved letter ended: applied, obsolete or duplicate; '' in other states.
+-- changed_at is when the state changed last, NULL as long as it never has.
+ALTER TABLE evenkeel_dead_letters ADD COLUMN outcome text NOT NULL DEFAULT '';
+ALTER TABLE evenkeel_dead_letters ADD COLUMN changed_at integer;
+-- Groups and numbers are read from this index alone.
+CREATE INDEX evenkeel_dead_letters_causes ON evenkeel_dead_letters (fingerprint, state, created_at, grp);
+CREATE INDEX evenkeel_dead_letters_made ON evenkeel_dead_letters (created_at DESC, id);
+CREATE INDEX evenkeel_dead_letters_ended ON evenkeel_dead_letters (grp, changed_at) WHERE state IN ('resolved', 'discarded');
+
+-- Who did what to which letter, when and why, written with the change itself. Lines are
+-- never changed and never go.
+CREATE TABLE evenkeel_audit (
+    id           integer PRIMARY KEY AUTOINCREMENT,
+    at           integer NOT NULL,
+    actor        text    NOT NULL,
+    via          text    NOT NULL, -- what the actor used, e.g. cli
+    verb         text    NOT NULL,
+    reason       text    NOT NULL,
+    grp          text    NOT NULL,
+    letter       text    NOT NULL, -- '' for what is about many
+    subject      text    NOT NULL, -- a fingerprint, where it is about that
+    selection    text    NOT NULL, -- how the letter was chosen among others
+    before_state text    NOT NULL, -- both '' where no state changed
+    after_state  text    NOT NULL,
+    rev          integer NOT NULL, -- the letter's, after the change
+    job          text    NOT NULL
+);
+CREATE INDEX evenkeel_audit_letter ON evenkeel_audit (letter, id) WHERE letter <> '';
+CREATE INDEX evenkeel_audit_at ON evenkeel_audit (at);
+
+CREATE TRIGGER evenkeel_audit_unchanged BEFORE UPDATE ON evenkeel_audit
+BEGIN
+    SELECT RAISE(ABORT, 'evenkeel_audit is only ever added to');
+END;
+CREATE TRIGGER evenkeel_audit_kept BEFORE DELETE ON evenkeel_audit
+BEGIN
+    SELECT RAISE(ABORT, 'evenkeel_audit is only ever added to');
+END;
+
+-- What people have found out about a letter, or about all letters with one fingerprint.
+CREATE TABLE evenkeel_notes (
+    id          integer PRIMARY KEY AUTOINCREMENT,
+    at          integer NOT NULL,
+    actor       text    NOT NULL,
+    letter      text    NOT NULL, -- one of the two is ''
+    fingerprint text    NOT NULL,
+    body        text    NOT NULL
+);
+CREATE INDEX evenkeel_notes_about ON evenkeel_notes (letter, fingerprint, id);
