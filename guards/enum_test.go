@@ -113,7 +113,7 @@ func TestEnums(t *testing.T) {
 		"Alive":       {Alive.String(), "live"},
 		"Deleted":     {Deleted.String(), "deleted"},
 		"Missing":     {Missing.String(), "missing"},
-		"":            {Existence(9).String(), "unknown"},
+		"":            {Existence(6).String(), "unknown"},
 	})
 	words(t, "Reason", map[string][2]string{
 		"Applied":          {string(Applied), "applied"},
