@@ -79,7 +79,7 @@ func TestC12Killed(t *testing.T) {
 			p := w.spawn(func(s *childSpec) { s.Rebuild, s.Nth = spec.phase, spec.nth })
 			p.died()
 			sends.send(mendRound)
-			open, err := framework.OpenRebuild(context.Background(), w.db, w.group)
+			open, err := framework.OpenRebuild(t.Context(), w.db, w.group)
 			require.NoError(t, err)
 			require.NotNil(t, open, "after a death in %s", spec.phase)
 		}

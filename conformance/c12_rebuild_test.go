@@ -364,9 +364,9 @@ func TestC12OneAtATime(t *testing.T) {
 		require.Equal(t, want["lasts"], have["lasts"])
 		require.NotEqual(t, want["chains"], have["chains"])
 
-		_, err = framework.CancelRebuild(context.Background(), w.db, w.config(), nil)
+		_, err = framework.CancelRebuild(t.Context(), w.db, w.config(), nil)
 		require.ErrorIs(t, err, framework.ErrNoRebuild)
-		ctx, cancel := context.WithCancel(context.Background())
+		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		cfg := w.config()
 		cfg.BatchSize = 20
@@ -376,7 +376,7 @@ func TestC12OneAtATime(t *testing.T) {
 			}
 		}})
 		require.ErrorIs(t, err, context.Canceled)
-		status, err := framework.CancelRebuild(context.Background(), w.db, w.config(), nil)
+		status, err := framework.CancelRebuild(t.Context(), w.db, w.config(), nil)
 		require.NoError(t, err)
 		require.True(t, status.Cancelled)
 		w.wholeAgain()

@@ -24,7 +24,7 @@ func (w *wirer) slowly(what string, h *Handler) {
 		return
 	}
 	s.Slow = s.Slow || h.Slow
-	if s.Slow && s.UsesTx && !(h.Slow && h.UsesTx) {
+	if s.Slow && s.UsesTx && (!h.Slow || !h.UsesTx) {
 		w.mistake("%s is in %s, one of whose handlers is declared handlers.Slow and one handlers.UsesTx; what fills a gap lets both go, and a transaction would be open all the while: give one of them a stream of its own with guards.Stream", what, streamName(s.Stream))
 	}
 }

@@ -34,7 +34,7 @@ func (w *wirer) causal(what string, h *Handler) {
 		h.Model.Causal = append(h.Model.Causal, h)
 		slow := func(h *Handler) bool { return h.Slow }
 		sql := func(h *Handler) bool { return h.UsesTx }
-		if slices.ContainsFunc(h.Model.Causal, slow) && slices.ContainsFunc(h.Model.Causal, sql) && !(h.Slow && h.UsesTx) {
+		if slices.ContainsFunc(h.Model.Causal, slow) && slices.ContainsFunc(h.Model.Causal, sql) && (!h.Slow || !h.UsesTx) {
 			w.mistake("%s waits for causes beside others of %s of which one is declared handlers.Slow and one handlers.UsesTx; an event lets those go that waited for it, and a transaction would be open all the while: drop one of the two", what, h.Model.Name)
 		}
 	}

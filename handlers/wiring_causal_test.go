@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"errors"
 	"testing"
 	"time"
 
@@ -50,10 +51,11 @@ func TestCausalMistakes(t *testing.T) {
 		r := NewRegistry()
 		c.do(r)
 		_, err := r.Wire(schema.NamingStrategy{})
-		if err == nil {
-			t.Errorf("%s: no mistake", c.name)
+		var wiring *WiringError
+		if !errors.As(err, &wiring) {
+			t.Errorf("%s: no mistake, but %v", c.name, err)
 			continue
 		}
-		same(t, c.name, err.(*WiringError).Mistakes, []string{c.want})
+		same(t, c.name, wiring.Mistakes, []string{c.want})
 	}
 }

@@ -71,6 +71,7 @@ func concurrentSet(rng *rand.Rand) randomised {
 
 // said reads an event's payload.
 func said(t *testing.T) func(e *event.Event) facts {
+	t.Helper()
 	return func(e *event.Event) (f facts) {
 		t.Helper()
 		require.NoError(t, json.Unmarshal(e.Data, &f))

@@ -20,6 +20,8 @@ type fixed struct {
 }
 
 // queues are what waits under keys, and units the ids of letters and parked rows of records.
+//
+//nolint:gochecknoglobals // a constant
 var queues = `SELECT q.n, q.kind, q.id, q.handler, q.cause, q.place, q.due, q.stream
 FROM unnest($2::text[], $3::text[]) WITH ORDINALITY AS u(tbl, entity, n) CROSS JOIN LATERAL (
     SELECT u.n, 0::int8 AS kind, p.id, p.handler, p.cause, p.place, p.due, p.stream
@@ -28,7 +30,7 @@ FROM unnest($2::text[], $3::text[]) WITH ORDINALITY AS u(tbl, entity, n) CROSS J
     FROM evenkeel_dead_letters l WHERE l.grp = $1 AND l.tbl = u.tbl AND l.entity = u.entity AND ` + tables.Blocks("l.") + ` AND l.stream = ''
     UNION ALL SELECT u.n, 2, '', '', '', max(l.place), 0, ''
     FROM evenkeel_dead_letters l WHERE l.grp = $1 AND l.tbl = u.tbl AND l.entity = u.entity AND l.stream = '' HAVING max(l.place) IS NOT NULL
-) q` //nolint:gochecknoglobals // a constant
+) q`
 
 const units = `SELECT l.id FROM unnest($2::text[], $3::text[], $4::int8[], $5::int8[]) AS c(cluster, topic_id, part, off)
 JOIN evenkeel_dead_letters l ON l.topic_id = c.topic_id AND l.partition = c.part AND l.log_offset = c.off AND l.cluster = c.cluster WHERE l.grp = $1

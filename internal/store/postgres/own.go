@@ -52,7 +52,7 @@ func newOwn() *own {
 	}}
 }
 
-var parameter = regexp.MustCompile(`\$\d+`) //nolint:gochecknoglobals // a constant
+var parameter = regexp.MustCompile(`\$\d+`)
 
 // statement is that of a set of pieces: one WITH for each change, and what each of them must
 // have changed.

@@ -19,7 +19,7 @@ import (
 // TestEarly holds what is no matter of time: the process does not grow with what waits, no
 // query reads what waits as a whole, and the sweeper leaves nothing.
 func TestEarly(t *testing.T) { //nolint:paralleltest // it measures the process's heap
-	for name, tt := range map[string]struct {
+	for name, tt := range map[string]struct { //nolint:paralleltest // as above
 		mode     Mode
 		n        int
 		postgres bool

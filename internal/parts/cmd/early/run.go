@@ -93,7 +93,7 @@ func (t *took) perThousand() time.Duration {
 	return mean
 }
 
-func now() time.Time { return time.Now() } //nolint:forbidigo // it measures
+func now() time.Time { return time.Now() }
 
 func (r *run) do(ctx context.Context) (err error) {
 	if err := r.prepare(ctx); err != nil {
@@ -125,7 +125,7 @@ func (r *run) prepare(ctx context.Context) (err error) {
 	if err := r.db.WithContext(ctx).AutoMigrate(&Early{}, &Numbered{}); err != nil {
 		return err
 	}
-	r.table = store.Table{Name: "earlies", Key: "id"}
+	r.table = store.Table{Name: "earlies", Key: "id"} //nolint:misspell // GORM's plural
 	index, err := r.store.MissingIndex(ctx, r.table, guards.Placeholder)
 	if err != nil {
 		return err
@@ -239,7 +239,7 @@ var errStuck = errors.New("nothing has moved")
 
 // until waits for the condition, as long as something moves.
 func (r *run) until(ctx context.Context, want int64, holds func() (int64, bool)) error {
-	tick := time.NewTicker(5 * time.Millisecond) //nolint:forbidigo // it watches a real consumer
+	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	moved, mark := now(), int64(-1)
 	for {
@@ -300,6 +300,6 @@ func (r *run) bytes(ctx context.Context) (n uint64) {
 	if r.db.Name() == "sqlite" {
 		text = "SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()"
 	}
-	r.db.WithContext(ctx).Raw(text).Scan(&n) //nolint:errcheck,gosec // 0 then
+	r.db.WithContext(ctx).Raw(text).Scan(&n)
 	return n
 }
