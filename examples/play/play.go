@@ -19,6 +19,7 @@ import (
 	"gorm.io/gorm"
 	"gorm.io/gorm/logger"
 
+	"github.com/evenkeel-go/evenkeel/event"
 	"github.com/evenkeel-go/evenkeel/framework"
 	"github.com/evenkeel-go/evenkeel/testutil"
 )
@@ -67,6 +68,8 @@ type Play struct {
 	Consumer *framework.Consumer
 	Members  []*framework.Consumer
 
+	brokers    string
+	codec      event.Codec
 	topics     []string
 	partitions int
 	producer   *kafka.Producer
@@ -90,6 +93,7 @@ func Start(ctx context.Context, s Scene) (*Play, error) {
 	}
 	config := s.Config
 	config.Brokers = brokers
+	p.brokers, p.codec = brokers, config.Codec
 	name := strconv.FormatInt(time.Now().UnixNano(), 36) //nolint:forbidigo // a name
 	if config.Group == "" {
 		config.Group = "play-" + name
@@ -196,6 +200,22 @@ func (p *Play) Tell(ctx context.Context, events ...Event) error {
 		}
 	}
 	return nil
+}
+
+// Read returns the events of a topic from its beginning, in the form of the scene's codec.
+func (p *Play) Read(ctx context.Context, topic string) ([]*event.Event, error) {
+	var events []*event.Event
+	for r, err := range framework.ReadTopic(ctx, p.brokers, topic, nil) {
+		if err != nil {
+			return nil, err
+		}
+		e := &event.Event{Record: r}
+		if err := p.codec.Decode(r, e); err != nil {
+			return nil, err
+		}
+		events = append(events, e)
+	}
+	return events, nil
 }
 
 // Settled waits until the consumers have judged all there is, what their handlers emit
