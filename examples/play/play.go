@@ -120,7 +120,8 @@ func Start(ctx context.Context, s Scene) (*Play, error) {
 		}
 	}
 	p.Consumer = p.Members[0]
-	return p, p.Until(ctx, func() bool { return p.shared(members) })
+	err = p.Until(ctx, func() bool { return p.shared(members) })
+	return p, err
 }
 
 // join runs one more member.

@@ -32,7 +32,7 @@ func walks() *oracle.Oracle {
 			}
 			return oracle.Event{Type: l.Type, Source: l.Source, ID: l.ID, Version: l.Version, At: noon.Add(time.Duration(l.Minute) * time.Minute), Units: []oracle.Unit{step}}, nil
 		},
-		Tables: []oracle.Table{{Name: "walks", Unclocked: []string{"way"}, NoCreator: true}},
+		Tables:    []oracle.Table{{Name: "walks", Unclocked: []string{"way"}, NoCreator: true}},
 		MaxFuture: 5 * time.Minute, From: noon, To: noon,
 	}
 }
