@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"time"
 
+	"github.com/evenkeel-go/evenkeel/event"
 	"github.com/evenkeel-go/evenkeel/examples/play"
 	"github.com/evenkeel-go/evenkeel/framework"
 )
@@ -32,8 +34,26 @@ func show(ctx context.Context, p *play.Play, what string) error {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("%-46s balance %4d, refused %d, last %q; %d waiting\n", what, a.Balance, a.Refused, a.LastMove, waiting)
+	fmt.Printf("%-51s balance %4d, refused %d, last %q; %d waiting\n", what, a.Balance, a.Refused, a.LastMove, waiting)
 	return nil
+}
+
+// asked waits until the bank has been asked n times, and returns what for.
+func asked(ctx context.Context, p *play.Play, replays string, n int) ([]event.ReplayRequest, error) {
+	if err := p.Until(ctx, func() bool { return p.Consumer.Stats().EmittedPublished >= int64(n) }); err != nil {
+		return nil, err
+	}
+	events, err := p.Read(ctx, replays)
+	if err != nil {
+		return nil, err
+	}
+	requests := make([]event.ReplayRequest, len(events))
+	for i, e := range events {
+		if err := json.Unmarshal(e.Data, &requests[i]); err != nil {
+			return nil, err
+		}
+	}
+	return requests, nil
 }
 
 func main() {
@@ -61,24 +81,21 @@ func main() {
 				return err
 			}
 		}
-		gaps := func(how string, n int64) func() bool {
-			return func() bool { return p.Consumer.Stats().Gaps[how] == n }
-		}
-		if err := p.Until(ctx, gaps("replay/time", 1)); err != nil {
+		requests, err := asked(ctx, p, replays, 1)
+		if err != nil {
 			return err
 		}
-		if err := show(ctx, p, "after "+patience.String()+" the bank is asked for 4"); err != nil {
-			return err
-		}
-		if err := send("the bank sends 4 again: 1000 paid in", move("a-1", 4, 1000)); err != nil {
+		r := requests[0]
+		fmt.Printf("the bank is asked for numbers %d to %d of %s: %s\n", r.From, r.To, r.Key, r.Reason)
+		if err := send("the bank sends 4 again, 1000 paid in, and 5 follows", move(r.Key, r.From, 1000)); err != nil {
 			return err
 		}
 		if err := send("8: 1 paid in, and nobody knows of 6 and 7", move("a-1", 8, 1)); err != nil {
 			return err
 		}
-		if err := p.Until(ctx, gaps("dead-letter/time", 1)); err != nil {
+		if err := p.Until(ctx, func() bool { return p.Consumer.Stats().Gaps["dead-letter/time"] == 1 }); err != nil {
 			return err
 		}
-		return show(ctx, p, "asked for in vain: 8 is a dead letter, for a person")
+		return show(ctx, p, "asked for in vain: 8 becomes a dead letter")
 	})
 }

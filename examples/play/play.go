@@ -1,5 +1,5 @@
-// Package play runs the small examples beside it: a consumer on a broker in this process and
-// a database in a temporary file, and a producer that sends one event after the other.
+// Package play runs the small examples beside it: a consumer, or several members of its group,
+// on a broker in this process and a database in a temporary file, and a producer.
 package play
 
 import (
@@ -19,6 +19,7 @@ import (
 	"gorm.io/gorm"
 	"gorm.io/gorm/logger"
 
+	"github.com/evenkeel-go/evenkeel/event"
 	"github.com/evenkeel-go/evenkeel/framework"
 	"github.com/evenkeel-go/evenkeel/testutil"
 )
@@ -31,6 +32,11 @@ type Scene struct {
 	Config framework.Config
 	// Further are topics that the consumer does not read, but writes to.
 	Further []string
+	// Members is how many consumers share the topics; 0 is one.
+	Members int
+	// Partitions is how many each topic has. 0 is one, so that the order of sending is
+	// the order of arrival.
+	Partitions int
 	// DB and Brokers are used instead of the temporary ones if they are set.
 	DB      *gorm.DB
 	Brokers string
@@ -57,23 +63,27 @@ type Event struct {
 
 // Play is a scene under way.
 type Play struct {
-	DB       *gorm.DB
+	DB *gorm.DB
+	// Consumer is the first of the Members.
 	Consumer *framework.Consumer
+	Members  []*framework.Consumer
 
-	topics   []string
-	producer *kafka.Producer
-	sent     int64
-	end      []func() error
+	brokers    string
+	codec      event.Codec
+	topics     []string
+	partitions int
+	producer   *kafka.Producer
+	end        []func() error
 }
 
 // patience is how long a play waits for its consumer.
-const patience = 30 * time.Second
+const patience = time.Minute
 
-var errSlow = errors.New("the consumer has not come this far in time")
+var errSlow = errors.New("the consumers have not come this far in time")
 
 // Start starts the scene. The caller calls Close, also after an error.
 func Start(ctx context.Context, s Scene) (*Play, error) {
-	p := &Play{DB: s.DB}
+	p := &Play{DB: s.DB, partitions: max(s.Partitions, 1)}
 	brokers, err := p.broker(s.Brokers)
 	if err != nil {
 		return p, err
@@ -83,6 +93,7 @@ func Start(ctx context.Context, s Scene) (*Play, error) {
 	}
 	config := s.Config
 	config.Brokers = brokers
+	p.brokers, p.codec = brokers, config.Codec
 	name := strconv.FormatInt(time.Now().UnixNano(), 36) //nolint:forbidigo // a name
 	if config.Group == "" {
 		config.Group = "play-" + name
@@ -102,17 +113,44 @@ func Start(ctx context.Context, s Scene) (*Play, error) {
 	if err := p.makeTopics(ctx, brokers, slices.Concat([]string{config.DeadLetterTopic}, config.Topics, s.Further)); err != nil {
 		return p, err
 	}
-	if p.Consumer, err = framework.New(p.DB, &config); err != nil { //nolint:contextcheck // it takes none
-		return p, err
+	members := max(s.Members, 1)
+	for range members {
+		if err := p.join(ctx, &config); err != nil {
+			return p, err
+		}
 	}
+	p.Consumer = p.Members[0]
+	err = p.Until(ctx, func() bool { return p.shared(members) })
+	return p, err
+}
+
+// join runs one more member.
+func (p *Play) join(ctx context.Context, config *framework.Config) error {
+	c, err := framework.New(p.DB, config) //nolint:contextcheck // it takes none
+	if err != nil {
+		return err
+	}
+	p.Members = append(p.Members, c)
 	running, stop := context.WithCancel(ctx)
 	done := make(chan error, 1)
-	go func() { done <- p.Consumer.Run(running) }()
+	go func() { done <- c.Run(running) }()
 	p.end = append(p.end, func() error {
 		stop()
 		return <-done
 	})
-	return p, nil
+	return nil
+}
+
+// shared reports whether all partitions have members, and as many as can be have some.
+func (p *Play) shared(members int) bool {
+	all, busy := 0, 0
+	for _, c := range p.Members {
+		if n := len(c.Stats().Partitions); n > 0 {
+			all, busy = all+n, busy+1
+		}
+	}
+	partitions := len(p.topics) * p.partitions
+	return all == partitions && busy == min(members, partitions)
 }
 
 // Close ends the play.
@@ -124,8 +162,16 @@ func (p *Play) Close() error {
 	return errors.Join(errs...)
 }
 
-// Send sends events in this order and returns when the consumer has judged them all.
+// Send sends events in this order and returns when they are Settled.
 func (p *Play) Send(ctx context.Context, events ...Event) error {
+	if err := p.Tell(ctx, events...); err != nil {
+		return err
+	}
+	return p.Settled(ctx)
+}
+
+// Tell sends events in this order and returns when the broker has them.
+func (p *Play) Tell(ctx context.Context, events ...Event) error {
 	reports := make(chan kafka.Event, len(events))
 	for _, e := range events {
 		value := e.Raw
@@ -145,12 +191,85 @@ func (p *Play) Send(ctx context.Context, events ...Event) error {
 		}
 	}
 	for range events {
-		if m, ok := (<-reports).(*kafka.Message); ok && m.TopicPartition.Error != nil {
-			return m.TopicPartition.Error
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case r := <-reports:
+			if m, ok := r.(*kafka.Message); ok && m.TopicPartition.Error != nil {
+				return m.TopicPartition.Error
+			}
 		}
 	}
-	p.sent += int64(len(events))
-	return p.Until(ctx, func() bool { return p.Consumer.Stats().Records >= p.sent })
+	return nil
+}
+
+// Read returns the events of a topic from its beginning, in the form of the scene's codec.
+func (p *Play) Read(ctx context.Context, topic string) ([]*event.Event, error) {
+	var events []*event.Event
+	for r, err := range framework.ReadTopic(ctx, p.brokers, topic, nil) {
+		if err != nil {
+			return nil, err
+		}
+		e := &event.Event{Record: r}
+		if err := p.codec.Decode(r, e); err != nil {
+			return nil, err
+		}
+		events = append(events, e)
+	}
+	return events, nil
+}
+
+// Settled waits until the consumers have judged all there is, what their handlers emit
+// meanwhile too.
+func (p *Play) Settled(ctx context.Context) error {
+	var failed error
+	err := p.Until(ctx, func() bool {
+		settled, err := p.settled()
+		failed = err
+		return settled || err != nil
+	})
+	return errors.Join(err, failed)
+}
+
+func (p *Play) settled() (bool, error) {
+	next := p.positions()
+	if len(next) < len(p.topics)*p.partitions || p.unpublished() > 0 {
+		return false, nil
+	}
+	// What those positions had led to was on the topics before this, so ends that are no
+	// further are the last.
+	for at, n := range next {
+		_, end, err := p.producer.QueryWatermarkOffsets(at.topic, at.partition, int(patience.Milliseconds()))
+		if err != nil || n < end {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+type partition struct {
+	topic     string
+	partition int32
+}
+
+// positions are the offsets up to which everything is in the database.
+func (p *Play) positions() map[partition]int64 {
+	next := map[partition]int64{}
+	for _, c := range p.Members {
+		for _, at := range c.Stats().Partitions {
+			next[partition{at.Topic, at.Partition}] = at.Next
+		}
+	}
+	return next
+}
+
+func (p *Play) unpublished() (n int) {
+	for _, c := range p.Members {
+		for _, at := range c.Stats().Partitions {
+			n += at.Unpublished
+		}
+	}
+	return n
 }
 
 // Until waits until the condition holds.
@@ -195,8 +314,7 @@ func (p *Play) makeTopics(ctx context.Context, brokers string, topics []string) 
 	defer admin.Close()
 	specs := make([]kafka.TopicSpecification, len(topics))
 	for i, t := range topics {
-		// One partition, so that the play's order is the order of arrival.
-		specs[i] = kafka.TopicSpecification{Topic: t, NumPartitions: 1, ReplicationFactor: 1}
+		specs[i] = kafka.TopicSpecification{Topic: t, NumPartitions: p.partitions, ReplicationFactor: 1}
 	}
 	made, err := admin.CreateTopics(ctx, specs, kafka.SetAdminOperationTimeout(patience))
 	for _, m := range made {

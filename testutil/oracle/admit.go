@@ -171,7 +171,7 @@ func (o *Oracle) admit(p *Prediction, log []event.Record) error {
 				return fmt.Errorf("record %d/%d: an event of type %q names the table %q, which the oracle does not know; add it to Tables", r.Partition, r.Offset, ev.Type, u.Table)
 			}
 			e := &entry{record: r, event: event, unit: u, at: micros, verdict: v, copy: copied}
-			e.stamp = Stamp{Number: micros, Source: short(source), ID: short(id)}
+			e.stamp = Stamp{Number: micros, Derived: u.Derived, Source: short(source), ID: short(id)}
 			if u.Rule == Sequence {
 				if u.Fails != "" {
 					return fmt.Errorf("record %d/%d: %w", r.Partition, r.Offset, errSequenceFails)

@@ -62,8 +62,10 @@ func ParseClocks(g guards.Guarded, fields []string) (map[string]Stamp, error) {
 	return clocks, nil
 }
 
-// stampOf takes a tie apart: "1" for the entity's own event, source, id, path length.
-// Source and id end with 00 01, and a 00 within is followed by FF.
+// stampOf takes a tie apart: "1" for the entity's own event and "0" for one that was derived
+// from another's, source, id, path length, and a derived event's path. Source, id and what
+// the path consists of end with 00 01, and a 00 within is followed by FF. The path is left
+// out: a Stamp does not tell the children of one root apart.
 func stampOf(number int64, tie string) (Stamp, error) {
 	if tie == "" {
 		return Stamp{}, nil
@@ -88,10 +90,21 @@ func stampOf(number int64, tie string) (Stamp, error) {
 	}
 	source, ok1 := part()
 	id, ok2 := part()
-	if tie[0] != '1' || !ok1 || !ok2 || rest != "\x00" {
-		return Stamp{}, fmt.Errorf("%q is not the tie of an event on its own entity", tie)
+	if tie[0] != '0' && tie[0] != '1' || !ok1 || !ok2 || rest == "" {
+		return Stamp{}, fmt.Errorf("%q is not the tie of an event", tie)
 	}
-	return Stamp{Number: number, Source: source, ID: id}, nil
+	derived := tie[0] == '0'
+	steps := int(rest[0])
+	rest = rest[1:]
+	for range steps {
+		if _, ok := part(); !ok {
+			return Stamp{}, fmt.Errorf("%q is not the tie of an event: its path ends early", tie)
+		}
+	}
+	if rest != "" || derived != (steps > 0) {
+		return Stamp{}, fmt.Errorf("%q is not the tie of a primary event on its own entity, nor of a derived one on another's", tie)
+	}
+	return Stamp{Number: number, Derived: derived, Source: source, ID: id}, nil
 }
 
 func unescape(s string) (string, error) {

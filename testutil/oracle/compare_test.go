@@ -225,13 +225,20 @@ func TestParseClocks(t *testing.T) {
 	newest, older := oracle.Stamp{Number: 1700, Source: "sh\x00op", ID: "o-1"}, oracle.Stamp{Number: 1600, Source: "é ", ID: "o=2"}
 	require.Equal(t, map[string]oracle.Stamp{"customer": older, "na me": older, "paid": {}, "total": newest, oracle.Exists: {}}, clocks)
 
+	clocks, err = oracle.ParseClocks(guards.Guarded{EkTime: 7, EkTie: []byte("0s\x00\x01i\x00\x01\x02p\x00\x01q\x00\x01")}, nil)
+	require.NoError(t, err)
+	require.Equal(t, map[string]oracle.Stamp{oracle.Exists: {Number: 7, Derived: true, Source: "s", ID: "i"}}, clocks)
+
 	clocks, err = oracle.ParseClocks(guards.Guarded{}, []string{"paid"})
 	require.NoError(t, err)
 	require.Equal(t, map[string]oracle.Stamp{"paid": {}, oracle.Exists: {}}, clocks)
 
 	for _, broken := range []guards.Guarded{
 		{EkTie: []byte("1shop")},
+		{EkTie: []byte("2s\x00\x01i\x00\x01\x00")},
 		{EkTie: []byte("0s\x00\x01i\x00\x01\x00")},
+		{EkTie: []byte("0s\x00\x01i\x00\x01\x02p\x00\x01")},
+		{EkTie: []byte("1s\x00\x01i\x00\x01\x01p\x00\x01")},
 		{EkFields: "1600 customer"},
 		{EkFields: "x 1s|i|%00 = customer"},
 		{EkFields: "1 1s|i|%0 = customer"},

@@ -111,6 +111,10 @@ type Unit struct {
 	Facts map[string]any
 	// Change is what a Modify does to the row.
 	Change func(row map[string]any)
+	// Derived says that the unit is that of a child, which handlers emit for this event (R11),
+	// about an entity that is not the event's own. At equal time the entity's own events win.
+	// Show the oracle the children's records without units, as their parents have them.
+	Derived bool
 	// Creates and Deletes begin and end the entity's life.
 	Creates, Deletes bool
 	// Fails makes the unit a letter with this reason when its handler runs: the handler

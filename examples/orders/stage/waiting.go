@@ -24,9 +24,13 @@ func (w waiting) String() string {
 	return fmt.Sprintf("%d parked, %d placeholders", w.Parked, w.Placeholders)
 }
 
-// lookEvery is how often the waiting is counted; counting is not to take more than a
-// twentieth of the time.
-const lookEvery = 100 * time.Millisecond
+// lookEvery is how often the waiting is counted. Counting is not to take more than a
+// twentieth of the time, but what is shown is not to be older than lookAtLeast on a machine
+// that is busy.
+const (
+	lookEvery   = 100 * time.Millisecond
+	lookAtLeast = 2 * time.Second
+)
 
 // waits follows how the waiting rises and falls.
 type waits struct {
@@ -49,6 +53,6 @@ func (w *waits) look(ctx context.Context, db *gorm.DB, group string, must bool) 
 	}
 	w.most.Parked = max(w.most.Parked, w.now.Parked)
 	w.most.Placeholders = max(w.most.Placeholders, w.now.Placeholders)
-	w.next = now().Add(max(lookEvery, 20*since(began)))
+	w.next = now().Add(min(max(lookEvery, 20*since(began)), lookAtLeast))
 	return nil
 }
