@@ -280,6 +280,7 @@ func (r *run) pass(ctx context.Context) error {
 			if err := r.db.WithContext(ctx).Exec("UPDATE evenkeel_parked SET due = 0, expires = 0").Error; err != nil {
 				return err
 			}
+			began = now()
 		}
 		err = r.until(ctx, int64(r.n), func() (int64, bool) {
 			n := gone()
