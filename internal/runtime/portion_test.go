@@ -2,12 +2,14 @@ package runtime
 
 import (
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/evenkeel-go/evenkeel/event"
+	"github.com/evenkeel-go/evenkeel/internal/seam"
 	"github.com/evenkeel-go/evenkeel/internal/store"
 )
 
@@ -47,4 +49,35 @@ func TestPortion(t *testing.T) {
 			require.Equal(t, tt.want, tt.before.after(tt.found, tt.took, !tt.done, tt.err).rows())
 		})
 	}
+}
+
+// TestASweeperClaimsMoreWhileThereIsMore: 50, 100, and the rest.
+func TestASweeperClaimsMoreWhileThereIsMore(t *testing.T) {
+	t.Parallel()
+	const events = 200
+	w := newSlowWorld(t, true)
+	for i := range events {
+		w.add(said{ID: fmt.Sprint("q", i), Type: "told", Key: fmt.Sprint("q", i)})
+	}
+	w.broken = true
+	l := w.lane(func(o *Options) {
+		o.Judge.Delay = func(int) (time.Duration, bool) { return 0, true }
+		o.Clock = &hurried{standing: standing{seam.System()}}
+	})
+	w.until("all are parked", func() bool { return len(w.memory.Content().Parked) == events })
+	w.mu.Lock()
+	w.broken, w.finished = false, map[int64]bool{}
+	w.mu.Unlock()
+	s := &sweeper{m: l.m}
+	for _, want := range []struct {
+		claimed int
+		more    bool
+	}{{sweepRows, true}, {2 * sweepRows, true}, {events - 3*sweepRows, false}} {
+		claimed, more, err := s.sweep(t.Context(), t.Context())
+		require.NoError(t, err)
+		require.Equal(t, want.claimed, claimed)
+		require.Equal(t, want.more, more)
+	}
+	require.Empty(t, w.memory.Content().Parked)
+	require.Equal(t, sweepRows, s.portion.rows())
 }

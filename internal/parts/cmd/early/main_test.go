@@ -95,7 +95,7 @@ func TestEarlyGoesOn(t *testing.T) {
 			require.Contains(t, out.String(), "300 are there already, of which 300 still wait")
 			// As if the sweep had come that far.
 			require.NoError(t, db.Exec("DELETE FROM evenkeel_parked WHERE id IN (SELECT id FROM evenkeel_parked LIMIT 120)").Error)
-			require.NoError(t, db.Exec("DELETE FROM earlies WHERE id IN (SELECT id FROM earlies LIMIT 120)").Error)
+			require.NoError(t, db.Exec("DELETE FROM "+more.table.Name+" WHERE id IN (SELECT id FROM "+more.table.Name+" LIMIT 120)").Error)
 
 			last, out := next(500)
 			require.NoError(t, last.do(ctx))
