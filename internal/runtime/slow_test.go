@@ -328,13 +328,13 @@ func TestSweeperRunsSlowHandlersBesideTheOthers(t *testing.T) {
 
 	s := &sweeper{m: l.m}
 	ctx := t.Context()
-	n, err := s.sweep(ctx, ctx)
+	n, _, err := s.sweep(ctx, ctx)
 	require.NoError(t, err)
 	require.Equal(t, 13, n)
 	w.until("four run", func() bool { return len(w.atGate()) == 4 })
 	require.Len(t, w.memory.Content().Parked, 7, "the others don't wait for them")
 	require.Equal(t, "q3", w.job("q3").State)
-	again, err := s.sweep(ctx, ctx)
+	again, _, err := s.sweep(ctx, ctx)
 	require.NoError(t, err)
 	require.Zero(t, again, "they are claimed")
 
@@ -382,7 +382,7 @@ func TestSweeperRunsAnEntityOnceAtATime(t *testing.T) {
 	w.broken, w.waiting, w.finished = false, map[chan struct{}]string{}, map[int64]bool{}
 	w.mu.Unlock()
 	s := &sweeper{m: l.m}
-	_, err := s.sweep(t.Context(), t.Context())
+	_, _, err := s.sweep(t.Context(), t.Context())
 	require.NoError(t, err)
 	w.until("it runs", func() bool { return len(w.atGate()) == 1 })
 	s.slowly(t.Context(), t.Context(), [][]*store.Parked{w.memory.Content().Parked}, func(*store.Parked) bool { return true })

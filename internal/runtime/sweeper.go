@@ -17,6 +17,7 @@ type sweeper struct {
 	m         *Member
 	retention time.Time
 	failed    bool
+	portion   portion
 	upkeep    upkeep
 	claims    claims
 	slow      seam.Group
@@ -27,9 +28,6 @@ const (
 	// are being judged. If that fails, the removal of one of two runs finds another
 	// revision and is refused.
 	lease = time.Minute
-	// sweepRows and sweepPerKey bound a portion, and with it the memory that it takes.
-	sweepRows   = 50
-	sweepPerKey = 50
 	// sweepTries bounds how often a portion is run that meets others, slowTries that of
 	// slow handlers: two of them hold the rows' locks.
 	sweepTries    = 20
@@ -52,7 +50,7 @@ func (s *sweeper) run(soft, hard context.Context) {
 			return
 		}
 		for soft.Err() == nil {
-			n, err := s.sweep(soft, hard)
+			_, left, err := s.sweep(soft, hard)
 			var away *store.TransientError
 			switch {
 			case err == nil || hard.Err() != nil:
@@ -68,7 +66,7 @@ func (s *sweeper) run(soft, hard context.Context) {
 				s.failed = false
 				s.m.health.up(partDatabase)
 			}
-			if err != nil || n < sweepRows {
+			if err != nil || !left {
 				break
 			}
 		}
@@ -77,30 +75,35 @@ func (s *sweeper) run(soft, hard context.Context) {
 	}
 }
 
-// sweep claims and judges one portion and returns how many rows were due.
-func (s *sweeper) sweep(soft, ctx context.Context) (int, error) {
+// sweep claims and judges one portion. It returns how many rows were due, and whether more may be.
+func (s *sweeper) sweep(soft, ctx context.Context) (claimed int, more bool, err error) {
 	if s.claims.many() {
-		return 0, nil // slow ones are under way, and hold their claims
+		return 0, false, nil // slow ones are under way, and hold their claims
 	}
 	now := s.m.Clock.Now()
-	rows, err := s.m.Store.Due(ctx, s.m.Group, now, lease, sweepRows, sweepPerKey)
+	n := s.portion.rows()
+	rows, err := s.m.Store.Due(ctx, s.m.Group, now, lease, n, sweepPerKey)
 	if err != nil || len(rows) == 0 {
-		return 0, err
+		s.portion = 0
+		return 0, false, err
 	}
 	s.m.health.up(partDatabase)
 	due := func(p *store.Parked) bool { return !p.Due.After(now) }
-	claimed := 0
 	for _, p := range rows {
 		if due(p) {
 			claimed++
 		}
 	}
+	more = claimed >= n || len(rows) >= store.DueRows
 	slow, rest := s.split(group(rows))
 	for _, keys := range slow {
 		s.slowly(soft, ctx, keys, due)
 	}
 	defer s.claims.drop(s.claims.add(rest, due))
-	return claimed, s.judge(ctx, rest, due, false, sweepTries)
+	err = s.judge(ctx, rest, due, false, sweepTries)
+	// Slow ones stay in memory after the sweep.
+	s.portion = s.portion.after(rows, s.m.Clock.Now().Sub(now), more && len(slow) == 0, err)
+	return claimed, more, err
 }
 
 // group splits rows, which come in key order, by their keys.

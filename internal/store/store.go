@@ -16,6 +16,9 @@ import (
 	"github.com/evenkeel-go/evenkeel/internal/ledger"
 )
 
+// DueRows is how many rows Due returns at most.
+const DueRows = 2500
+
 // Store is what the runtime needs of a database. Methods may be called from many
 // goroutines. An error is one of those of this package, or the driver's.
 type Store interface {
@@ -78,10 +81,10 @@ type Store interface {
 
 	// Due claims the keys of up to limit parked rows of the group whose due time has
 	// come (R9), by moving their due time to now + d, so that a claim of a member that
-	// dies ends by itself. It returns all parked rows of these keys, in key and then
-	// place order, at most perKey of each, those before the others that were due. A row
-	// that was claimed has a new revision, and in the answer the due time that it had;
-	// the others are not due yet and not claimed.
+	// dies ends by itself. It returns all parked rows of these keys, those of a key together
+	// and in place order, at most perKey of each, those before the others that were due,
+	// and not more than DueRows of all. A row that was claimed has a new revision, and in
+	// the answer the due time that it had; the others are not due yet and not claimed.
 	Due(ctx context.Context, group string, now time.Time, d time.Duration, limit, perKey int) ([]*Parked, error)
 
 	// Renew moves the due time of claimed rows to due, for a run that takes longer than

@@ -138,7 +138,7 @@ func (s *Store) Due(ctx context.Context, group string, now time.Time, d time.Dur
 			slices.SortStableFunc(queue, func(a, b *store.Parked) int {
 				return cmp.Compare(rank(!a.Due.After(now)), rank(!b.Due.After(now)))
 			})
-			queue = queue[:min(perKey, len(queue))]
+			queue = queue[:min(perKey, len(queue), store.DueRows-len(parked))]
 			slices.SortFunc(queue, byPlace)
 			for _, p := range queue {
 				shown := clone(p)

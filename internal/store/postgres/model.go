@@ -105,6 +105,11 @@ func byKey(table, where, as string) string {
 	return fmt.Sprintf(" CROSS JOIN LATERAL (SELECT * FROM %s AS r WHERE %s OFFSET 0) AS %s", table, where, as)
 }
 
+// eachFirst is the dialect's.
+func eachFirst(table, where string) string {
+	return "CROSS JOIN LATERAL (SELECT * FROM " + table + " AS q WHERE " + where + ") AS r"
+}
+
 func (o *model) insertStatement(table, key string) {
 	var names, values, arrays, args []string
 	params := []uint32{pgtype.Int8OID, pgtype.Int8OID} // $1 how many rows, $2 now

@@ -40,6 +40,7 @@ func New(db *gorm.DB) (*Store, error) {
 	s := &Store{claimed: map[string]*model{}}
 	s.Plain = tables.Plain{DB: db, Pool: pool, Dialect: &tables.Dialect{
 		Begin:       begin,
+		EachFirst:   eachFirst,
 		RowID:       "rowid",
 		Now:         "CAST(unixepoch('now', 'subsec') * 1000000 AS integer)",
 		Marks:       "(SELECT value ->> 'id' AS id, value ->> 'rev' AS rev FROM json_each($1)) AS m",
@@ -107,3 +108,8 @@ var ekTypes = map[string]string{ //nolint:gochecknoglobals // a constant
 }
 
 var _ store.Store = (*Store)(nil)
+
+// eachFirst is the dialect's: there is no LATERAL, but a subquery may have a LIMIT.
+func eachFirst(table, where string) string {
+	return "CROSS JOIN " + table + " AS r ON r.rowid IN (SELECT q.rowid FROM " + table + " AS q WHERE " + where + ")"
+}

@@ -52,6 +52,7 @@ func parkedCases() []testCase {
 		{"a unit that is parked again replaces itself", parkedAgain},
 		{"a claim ends by itself", dueLease},
 		{"due rows behind many others are found", dueBehind},
+		{"due rows of many keys come together, with an end", dueTogether},
 		{"queues show what waits in place order", queues},
 		{"units of judged coordinates are known", units},
 		{"absent keys are looked at again", absent},
@@ -161,6 +162,48 @@ func dueBehind(b *bench) {
 	got, err = b.s.Due(t.Context(), group, start, time.Second, 1, 3)
 	require.NoError(t, err)
 	require.Empty(t, got)
+}
+
+// dueTogether: keys in the order of their due times, each with what waits behind, and what
+// is more than DueRows is neither returned nor claimed.
+func dueTogether(b *bench) {
+	t := b.t
+	const keys, each, due = 60, 50, 2
+	var all []*store.Parked
+	for k := range keys {
+		for i := range each {
+			p := b.parked(fmt.Sprintf("p%02d-%02d", k, i), fmt.Sprintf("key-%02d", k), int64(i))
+			if i >= each-due {
+				p.Due = start.Add(-time.Duration(k) * time.Second)
+			}
+			all = append(all, p)
+		}
+	}
+	require.NoError(t, b.commit(t, &store.Batch{Park: all}))
+	got, err := b.s.Due(t.Context(), group, start, time.Hour, keys*due-1, each-1)
+	require.NoError(t, err)
+	require.Len(t, got, store.DueRows)
+	claimed := 0
+	for i, p := range got {
+		k, nth := i/(each-1), i%(each-1)
+		require.Equal(t, fmt.Sprintf("key-%02d", keys-1-k), p.Entity)
+		if last := store.DueRows / (each - 1); k < last && nth < each-1-due {
+			require.EqualValues(t, nth, p.Place)
+		}
+		if !p.Due.After(start) {
+			claimed++
+			require.EqualValues(t, 2, p.Rev)
+		} else {
+			require.EqualValues(t, 1, p.Rev)
+		}
+	}
+	// The last key has one row in the answer, the first that is due.
+	require.Equal(t, "p08-48", got[store.DueRows-1].ID)
+	require.Equal(t, store.DueRows/(each-1)*due+1, claimed)
+	rest, err := b.s.Due(t.Context(), group, start, time.Hour, keys*due, 1)
+	require.NoError(t, err)
+	require.Len(t, rest, keys-store.DueRows/(each-1))
+	require.Equal(t, "p08-49", rest[0].ID)
 }
 
 func queues(b *bench) {

@@ -27,6 +27,9 @@ type Dialect struct {
 	// ByIndex makes the rest of a transaction go by indexes where there are any; "" where
 	// the planner is not mistaken.
 	ByIndex string
+	// EachFirst joins to each row of the FROM item before it, as r, those rows q of the
+	// table that a WHERE with ORDER BY and LIMIT finds for it.
+	EachFirst func(table, where string) string
 	// RowID is where a row lies, good for the statement that asks.
 	RowID string
 	// Now is the database's clock in microseconds.

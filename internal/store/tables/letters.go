@@ -1,11 +1,9 @@
 package tables
 
 import (
-	"cmp"
 	"context"
 	"database/sql"
 	"encoding/json"
-	"slices"
 	"time"
 
 	"github.com/evenkeel-go/evenkeel/dlq"
@@ -78,80 +76,6 @@ func MarksArg(marks []store.Mark) string {
 		return "[]" // strings and numbers always marshal
 	}
 	return string(b)
-}
-
-// Due is store.Store's. A claimed row's revision grows, so that a sweeper whose claim
-// has ended can't commit what it made of the row; the rows are returned with the due time
-// that they had.
-func (p *Plain) Due(ctx context.Context, group string, now time.Time, d time.Duration, limit, perKey int) (parked []*store.Parked, err error) {
-	fields := Parkeds()
-	err = p.Tx(ctx, func(q Querier) error {
-		parked = nil
-		if err := p.byIndex(ctx, q); err != nil {
-			return err
-		}
-		type key struct{ table, entity string }
-		var keys []key
-		seen := map[key]bool{}
-		// A row that another sweeper is just claiming is skipped, and its key with it
-		// unless another of its rows is due, too; then revisions decide.
-		err := p.query(ctx, q, "SELECT tbl, entity FROM evenkeel_parked WHERE grp = $1 AND due <= $2 ORDER BY due LIMIT $3"+p.Dialect.SkipLocked,
-			[]any{group, now.UnixMicro(), limit}, func(rows *sql.Rows) error {
-				var k key
-				err := rows.Scan(&k.table, &k.entity)
-				if !seen[k] {
-					seen[k] = true
-					keys = append(keys, k)
-				}
-				return err
-			})
-		if err != nil {
-			return err
-		}
-		var claim []store.Mark
-		for _, k := range keys {
-			// The due ones first: a due row that stood behind perKey others would be
-			// found by each call and claimed by none.
-			from := len(parked)
-			err := p.query(ctx, q, "SELECT "+Names(fields)+" FROM evenkeel_parked WHERE grp = $1 AND tbl = $2 AND entity = $3 ORDER BY (due <= $4) DESC, place, id LIMIT $5",
-				[]any{group, k.table, k.entity, now.UnixMicro(), perKey}, func(rows *sql.Rows) error {
-					r, err := Scan(rows, fields)
-					if err != nil {
-						return err
-					}
-					parked = append(parked, r)
-					if !r.Due.After(now) {
-						claim = append(claim, store.Mark{ID: r.ID, Rev: r.Rev})
-					}
-					return nil
-				})
-			if err != nil {
-				return err
-			}
-			slices.SortStableFunc(parked[from:], func(a, b *store.Parked) int { return cmp.Compare(a.Place, b.Place) })
-		}
-		if len(claim) == 0 {
-			return nil
-		}
-		claimed := map[string]bool{}
-		err = p.query(ctx, q, "UPDATE evenkeel_parked SET due = $2, rev = evenkeel_parked.rev + 1 FROM "+p.Dialect.Marks+" WHERE evenkeel_parked.id = m.id AND evenkeel_parked.rev = m.rev RETURNING evenkeel_parked.id",
-			[]any{MarksArg(claim), now.Add(d).UnixMicro()}, func(rows *sql.Rows) error {
-				var id string
-				err := rows.Scan(&id)
-				claimed[id] = true
-				return err
-			})
-		for _, r := range parked {
-			if claimed[r.ID] {
-				r.Rev++
-			}
-		}
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	return parked, nil
 }
 
 // Renew is store.Store's.

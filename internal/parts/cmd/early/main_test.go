@@ -13,6 +13,7 @@ import (
 	"gorm.io/gorm"
 	"gorm.io/gorm/logger"
 
+	"github.com/evenkeel-go/evenkeel/framework"
 	"github.com/evenkeel-go/evenkeel/testutil"
 )
 
@@ -61,6 +62,57 @@ func TestEarly(t *testing.T) { //nolint:paralleltest // it measures the process'
 		})
 	}
 }
+
+// TestEarlyGoesOn: a run on a database that an interrupted one has left makes what is missing,
+// and sweeps what is left.
+func TestEarlyGoesOn(t *testing.T) {
+	t.Parallel()
+	for _, mode := range []Mode{placeholders, gaps} {
+		t.Run(string(mode), func(t *testing.T) {
+			t.Parallel()
+			db, brokers := testutil.SQLite(t), testutil.Kafka(t, testutil.KafkaEmbedded()).Brokers
+			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+			defer cancel()
+			next := func(n int) (*run, *bytes.Buffer) {
+				out := &bytes.Buffer{}
+				return &run{n: n, first: 100, mode: mode, partitions: 2, out: out, interval: 20 * time.Millisecond, db: db, brokers: brokers}, out
+			}
+			growing, _ := next(300)
+			require.NoError(t, growing.prepare(ctx))
+			require.NoError(t, growing.with(ctx, age, func(c *framework.Consumer) error { return growing.grow(ctx, c, 0) }))
+			growing.client.Close()
+
+			more, out := next(500)
+			interrupted, stop := context.WithCancel(ctx)
+			more.out = writer(func(b []byte) (int, error) {
+				if bytes.HasPrefix(b, []byte("time passes")) {
+					stop()
+				}
+				return out.Write(b)
+			})
+			require.ErrorIs(t, more.do(interrupted), context.Canceled)
+			require.Equal(t, 200, more.points[len(more.points)-1].Events-300)
+			require.Contains(t, out.String(), "300 are there already, of which 300 still wait")
+			// As if the sweep had come that far.
+			require.NoError(t, db.Exec("DELETE FROM evenkeel_parked WHERE id IN (SELECT id FROM evenkeel_parked LIMIT 120)").Error)
+			require.NoError(t, db.Exec("DELETE FROM "+more.table.Name+" WHERE id IN (SELECT id FROM "+more.table.Name+" LIMIT 120)").Error)
+
+			last, out := next(500)
+			require.NoError(t, last.do(ctx))
+			require.Contains(t, out.String(), "500 are there already, of which 380 still wait")
+			require.EqualValues(t, 380, last.swept)
+			left, err := last.waiting(ctx)
+			require.NoError(t, err)
+			require.Zero(t, left)
+			last.compare()
+			require.NotContains(t, out.String(), "they came at")
+		})
+	}
+}
+
+type writer func([]byte) (int, error)
+
+func (w writer) Write(b []byte) (int, error) { return w(b) }
 
 func openPostgres(t *testing.T, dsn string) *gorm.DB {
 	t.Helper()

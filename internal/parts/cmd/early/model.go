@@ -33,6 +33,12 @@ type Numbered struct {
 	guards.Guarded
 }
 
+// Progress is what a run leaves for the next one on its database.
+type Progress struct {
+	Mode  Mode `gorm:"primaryKey;type:text"`
+	Grown int  // how many there were when the sweep began
+}
+
 type note struct {
 	Note string `json:"note"`
 }

@@ -140,6 +140,7 @@ func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond)
 
 // compare says how the last point stands to the first.
 func (r *run) compare() {
+	defer r.compareSweep()
 	if len(r.points) < 2 {
 		return
 	}
@@ -154,6 +155,14 @@ func (r *run) compare() {
 	fmt.Fprintf(r.out, "%10s %8s %9s %9s %9s %9s %9s %9s\n", fmt.Sprintf("to %d", first.Events),
 		ratio(last.PerSecond, first.PerSecond), ratio(float64(last.RSS), float64(first.RSS)), ratio(float64(last.Heap), float64(first.Heap)),
 		ratio(ms(last.Batch), ms(first.Batch)), ratio(ms(last.Page), ms(first.Page)), ratio(ms(last.Due), ms(first.Due)), ratio(ms(last.Count), ms(first.Count)))
-	fmt.Fprintf(r.out, "swept: %d in %s, %.0f/s; they came at %.0f/s\n", r.swept, r.sweep.Round(time.Millisecond), float64(r.swept)/r.sweep.Seconds(), r.rate)
+}
+
+// compareSweep says how fast the sweep was, and how large what it has cleared away.
+func (r *run) compareSweep() {
+	came := ""
+	if r.rate > 0 { // else a run before this one has made them
+		came = fmt.Sprintf("; they came at %.0f/s", r.rate)
+	}
+	fmt.Fprintf(r.out, "swept: %d in %s, %.0f/s%s\n", r.swept, r.sweep.Round(time.Millisecond), float64(r.swept)/r.sweep.Seconds(), came)
 	fmt.Fprintf(r.out, "database: %d MiB, %.0f bytes for each event\n", r.size/mib, float64(r.size)/float64(r.n))
 }

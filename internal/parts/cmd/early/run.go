@@ -100,14 +100,25 @@ func (r *run) do(ctx context.Context) (err error) {
 		return err
 	}
 	defer r.client.Close()
-	have, err := r.waiting(ctx)
+	before := Progress{Mode: r.mode}
+	if err := r.db.WithContext(ctx).Limit(1).Find(&before).Error; err != nil {
+		return err
+	}
+	waiting, err := r.waiting(ctx)
 	if err != nil {
 		return err
 	}
+	// Of those that an interrupted sweep has cleared away only the note is left.
+	have := max(int(waiting), before.Grown)
 	if have > 0 {
-		fmt.Fprintf(r.out, "%d are there already\n", have)
+		fmt.Fprintf(r.out, "%d are there already, of which %d still wait\n", have, waiting)
 	}
-	if err := r.with(ctx, age, func(c *framework.Consumer) error { return r.grow(ctx, c, int(have)) }); err != nil {
+	if have < r.n {
+		if err := r.with(ctx, age, func(c *framework.Consumer) error { return r.grow(ctx, c, have) }); err != nil {
+			return err
+		}
+	}
+	if err := r.db.WithContext(ctx).Save(&Progress{Mode: r.mode, Grown: max(have, r.n)}).Error; err != nil {
 		return err
 	}
 	r.size = r.bytes(ctx)
@@ -122,7 +133,7 @@ func (r *run) prepare(ctx context.Context) (err error) {
 	if err := framework.Migrate(ctx, r.db); err != nil {
 		return err
 	}
-	if err := r.db.WithContext(ctx).AutoMigrate(&Early{}, &Numbered{}); err != nil {
+	if err := r.db.WithContext(ctx).AutoMigrate(&Early{}, &Numbered{}, &Progress{}); err != nil {
 		return err
 	}
 	r.table = store.Table{Name: "earlies", Key: "id"} //nolint:misspell // GORM's plural
@@ -207,12 +218,13 @@ func (r *run) grow(ctx context.Context, c *framework.Consumer, have int) error {
 	return nil
 }
 
-// produce writes events from the key number from on.
+// produce writes events from the key number from on. Runs on one database have keys of
+// their own: an interrupted one has not left the first of its keys.
 func (r *run) produce(ctx context.Context, from, n int) error {
 	at := now().UTC().Format(time.RFC3339Nano)
 	records := make([]event.Record, n)
 	for i := range records {
-		id := strconv.Itoa(from + i)
+		id := r.topic + "-" + strconv.Itoa(from+i)
 		records[i] = event.Record{
 			Coordinates: event.Coordinates{Topic: r.topic, Partition: -1}, Key: []byte("key-" + id),
 			Value: []byte(`{"id":"e-` + id + `","source":"early","type":"told","key":"key-` + id + `","time":"` + at + `","version":2,"data":{"note":"what came early"}}`),
@@ -262,7 +274,11 @@ func (r *run) until(ctx context.Context, want int64, holds func() (int64, bool))
 
 // pass lets the time come for all that waits, and waits until it is swept.
 func (r *run) pass(ctx context.Context) error {
-	fmt.Fprintln(r.out, "time passes; the sweeper has", r.n, "to clear away")
+	left, err := r.waiting(ctx)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(r.out, "time passes; the sweeper has", left, "to clear away")
 	return r.with(ctx, time.Second, func(c *framework.Consumer) error {
 		// A member that has just begun is patient with gaps.
 		err := r.until(ctx, int64(r.partitions), func() (int64, bool) {
@@ -280,14 +296,15 @@ func (r *run) pass(ctx context.Context) error {
 			if err := r.db.WithContext(ctx).Exec("UPDATE evenkeel_parked SET due = 0, expires = 0").Error; err != nil {
 				return err
 			}
+			began = now()
 		}
-		err = r.until(ctx, int64(r.n), func() (int64, bool) {
+		err = r.until(ctx, left, func() (int64, bool) {
 			n := gone()
 			if now().Sub(told) > 10*time.Second {
 				told = now()
 				fmt.Fprintf(r.out, "%10d swept, RSS %d MiB\n", n, rss()/mib)
 			}
-			return n, n >= int64(r.n)
+			return n, n >= left
 		})
 		r.swept, r.sweep = gone(), now().Sub(began)
 		return err

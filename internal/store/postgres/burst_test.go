@@ -1,0 +1,143 @@
+package postgres_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"gorm.io/gorm"
+
+	"github.com/evenkeel-go/evenkeel/event"
+	"github.com/evenkeel-go/evenkeel/guards"
+	"github.com/evenkeel-go/evenkeel/internal/store"
+	"github.com/evenkeel-go/evenkeel/testutil"
+)
+
+// burst is a database whose statistics are older than most of its rows, as they are when
+// early events come in a burst.
+type burst struct {
+	*lane
+	t *testing.T
+}
+
+const burstRows = 20_000
+
+func newBurst(t *testing.T, analyzed bool) *burst {
+	t.Helper()
+	b := &burst{newLane(t, testutil.Postgres(t)), t}
+	index, err := b.s.MissingIndex(t.Context(), b.table(), guards.Placeholder)
+	require.NoError(t, err)
+	b.exec(index)
+	// One session, which can be asked what it has read.
+	pool, err := b.db.DB()
+	require.NoError(t, err)
+	pool.SetMaxOpenConns(1)
+	placeholder := b.row("seed", 1)
+	placeholder.State = guards.Placeholder
+	b.commit(t, &store.Batch{
+		Insert:  []*store.Row{placeholder},
+		Park:    []*store.Parked{parkedIn("seed", "seed", "", store.CauseRetry)},
+		Memos:   []*store.Memo{{MemoKey: store.MemoKey{Kind: "sequence", Scope: "s", Entity: "seed"}, Body: "{}"}},
+		IDs:     []*store.ID{{IDKey: store.IDKey{Scope: "s", Entity: "seed", ID: "1"}}},
+		Origins: []*store.Origin{{OriginKey: store.OriginKey{Table: "accounts", Born: 1, Entity: "seed"}, Group: "g", ID: "seed", Record: &event.Record{}}},
+	})
+	for table, columns := range map[string]string{
+		"accounts":         "'id', 'key-' || n, 'ek_born', n",
+		"evenkeel_parked":  "'id', 'key-' || n, 'entity', 'key-' || n, 'due', n",
+		"evenkeel_memos":   "'entity', 'key-' || n",
+		"evenkeel_ids":     "'entity', 'key-' || n",
+		"evenkeel_origins": "'id', 'key-' || n, 'entity', 'key-' || n, 'born', n",
+	} {
+		b.exec("ALTER TABLE " + table + " SET (autovacuum_enabled = false)")
+		if analyzed {
+			b.exec("ANALYZE " + table)
+		}
+		b.exec(fmt.Sprintf("INSERT INTO %[1]s SELECT (jsonb_populate_record(s, jsonb_build_object(%[2]s))).* FROM %[1]s s, generate_series(2, %[3]d) n", table, columns, burstRows))
+	}
+	return b
+}
+
+func (b *burst) exec(text string) {
+	b.t.Helper()
+	require.NoError(b.t, b.db.Exec(text).Error)
+}
+
+func (b *burst) table() store.Table { return store.Table{Name: "accounts", Key: "id"} }
+
+// read is how many rows and index entries of a table have been read.
+func (b *burst) read(table string) (n int64) {
+	b.t.Helper()
+	b.exec("SELECT pg_stat_force_next_flush()")
+	err := b.db.Session(&gorm.Session{NewDB: true}).Raw("SELECT seq_tup_read + (SELECT sum(idx_tup_read)::bigint FROM pg_stat_user_indexes i WHERE i.relid = t.relid) FROM pg_stat_user_tables t WHERE relname = ?", table).Scan(&n).Error
+	require.NoError(b.t, err)
+	return n
+}
+
+// TestLooksAtABurstGoByIndex: what wants few of many rows reads few, although the planner
+// has not heard of most of them.
+func TestLooksAtABurstGoByIndex(t *testing.T) {
+	t.Parallel()
+	for name, analyzed := range map[string]bool{"statistics of one row": true, "no statistics": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			looksGoByIndex(t, newBurst(t, analyzed))
+		})
+	}
+}
+
+func looksGoByIndex(t *testing.T, b *burst) {
+	t.Helper()
+	const few = 100
+	keys := make([]string, few)
+	memos, ids := make([]store.MemoKey, few), make([]store.IDKey, few)
+	for i := range keys {
+		keys[i] = fmt.Sprint("key-", 2+i*burstRows/few)
+		memos[i] = store.MemoKey{Kind: "sequence", Scope: "s", Entity: keys[i]}
+		ids[i] = store.IDKey{Scope: "s", Entity: keys[i], ID: "1"}
+	}
+	long := now.Add(1000 * time.Hour)
+	for _, tt := range []struct {
+		name, table string
+		look        func() (int, error)
+	}{
+		{"a page of placeholders", "accounts", func() (int, error) {
+			page, err := b.s.Aged(t.Context(), store.AgedQuery{Table: b.table(), State: guards.Placeholder, Before: long, Limit: few})
+			return len(page), err
+		}},
+		{"a page of origins", "evenkeel_origins", func() (int, error) {
+			page, err := b.s.Origins(t.Context(), "g", "accounts", long, store.OriginKey{}, few)
+			return len(page), err
+		}},
+		{"what is due", "evenkeel_parked", func() (int, error) {
+			rows, err := b.s.Due(t.Context(), "g", time.UnixMicro(burstRows/2), time.Hour, few, 10)
+			return len(rows), err
+		}},
+		{"a batch's rows", "accounts", func() (int, error) {
+			loaded, err := b.s.Load(t.Context(), b.want(keys))
+			require.NoError(t, err)
+			return len(loaded.Rows["accounts"]), err
+		}},
+		{"a batch's memos", "evenkeel_memos", func() (int, error) {
+			loaded, err := b.s.Load(t.Context(), &store.Want{Group: "g", Memos: memos})
+			require.NoError(t, err)
+			return len(loaded.Memos), err
+		}},
+		{"a batch's ids", "evenkeel_ids", func() (int, error) {
+			loaded, err := b.s.Load(t.Context(), &store.Want{Group: "g", IDs: ids})
+			require.NoError(t, err)
+			return len(loaded.IDs), err
+		}},
+	} {
+		for range 7 { // the server keeps a plan after five
+			before := b.read(tt.table)
+			n, err := tt.look()
+			require.NoError(t, err)
+			require.Equal(t, few, n, tt.name)
+			if !assert.LessOrEqual(t, b.read(tt.table)-before, int64(10*few), tt.name) {
+				break
+			}
+		}
+	}
+}
