@@ -214,7 +214,7 @@ func (w *work) open(it *Item) error {
 func (w *work) take(it *Item) {
 	for _, m := range it.streams {
 		sw, n := w.streams[m.key], it.Event.Version
-		if w.replay && !sw.state.Rebuilding {
+		if sw.untouched() {
 			continue // the number has been taken
 		}
 		st := sw.standing(it, m.baseline)
@@ -446,7 +446,7 @@ func (sw *streamWork) run(x *wait) error {
 // flush writes what the batch leaves of the stream. Its memo is always among it: what was
 // decided depends on it (R15).
 func (sw *streamWork) flush() {
-	if sw.replay && !sw.state.Rebuilding {
+	if sw.untouched() {
 		return
 	}
 	b := sw.out.Batch
