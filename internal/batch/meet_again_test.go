@@ -7,10 +7,13 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/evenkeel-go/evenkeel/dlq"
 	"github.com/evenkeel-go/evenkeel/event"
 	"github.com/evenkeel-go/evenkeel/guards"
 	"github.com/evenkeel-go/evenkeel/handlers"
 	"github.com/evenkeel-go/evenkeel/internal/batch"
+	"github.com/evenkeel-go/evenkeel/internal/store"
+	"github.com/evenkeel-go/evenkeel/internal/store/tables"
 )
 
 // blank begins to rebuild the orders.
@@ -114,4 +117,39 @@ func TestARebuildLeavesTheStreamsOfOthers(t *testing.T) {
 	require.Equal(t, []string{"6 gap"}, m.waiting())
 	require.Empty(t, m.steppedBy())
 	require.Equal(t, []string{"discard/redelivered", "discard/redelivered", "discard/redelivered"}, m.reasons())
+}
+
+// TestAGapThatIsGivenUpDuringARebuild: a stream passes over it in the end, and what was read
+// again stays.
+func TestAGapThatIsGivenUpDuringARebuild(t *testing.T) {
+	t.Parallel()
+	m := emitting(t, steps())
+	rs := m.log(ns(1, 2, 4)...)
+	m.run(rs)
+	m.later(time.Hour)
+	require.Len(t, m.letters, 1)
+	m.blank("o1")
+	for id, l := range m.letters { // an operator discards it
+		memo := m.memos[store.SequenceOf(store.StreamKey{Stream: "orders", Entity: "o1"})]
+		body, err := tables.SkipGap(&store.LetterMove{Move: dlq.MoveDiscard}, l, memo.Body)
+		require.NoError(t, err)
+		memo.Body, memo.Rev = body, memo.Rev+1
+		gone := *l
+		gone.Blocking = false
+		m.letters[id] = &gone
+	}
+	m.readAgain(rs...)
+	require.Equal(t, "1 2 ", m.order("o1").Customer)
+	m.whole("o1")
+	m.run(m.log(ns(5)...))
+	require.Equal(t, "1 2 5 ", m.order("o1").Customer)
+}
+
+// whole ends what blank began.
+func (m *memory) whole(keys ...string) {
+	model := m.model("orders")
+	streams := batch.StreamsOf(m.judge.Wiring, model, []string{"orders"})
+	b, _, err := m.judge.Whole(model, keys, m.load(), streams, m.now)
+	require.NoError(m.t, err)
+	m.commit(&batch.Outcome{Batch: b})
 }

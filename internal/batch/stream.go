@@ -100,6 +100,8 @@ type wait struct {
 	first   bool
 	// claimed: its time has come, and a sweeper has claimed it. done: its row is changed.
 	claimed, done bool
+	// remembered: the unit has an id that must be known when it is judged.
+	remembered bool
 }
 
 // waitsForNumbers: it is applied as soon as nothing stands before it.
