@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/evenkeel-go/evenkeel/internal/ledger"
 	"github.com/evenkeel-go/evenkeel/internal/seam"
 	"github.com/evenkeel-go/evenkeel/internal/store"
 )
@@ -396,4 +397,28 @@ func TestSweeperRunsAnEntityOnceAtATime(t *testing.T) {
 	})
 	require.Empty(t, s.claims.tails)
 	require.Equal(t, "a", w.job("a").State)
+}
+
+// Where nobody knows whether a batch will take effect, no other one of the lane is bound to
+// the ledger before the lane owns it again: if both answers were lost, one would stand for
+// the other (R16).
+func TestNobodyIsBoundBehindAnUnsettledCommit(t *testing.T) {
+	t.Parallel()
+	w := gated(t)
+	w.add(said{ID: "a", Type: "work", Key: "a"}, said{ID: "b", Type: "work", Key: "b"})
+	l := w.lane(nil)
+	w.until("both run", func() bool { return len(w.atGate()) == 2 })
+	term := l.term
+	lost := bound{lane: l}
+	b := &store.Batch{Group: "g"}
+	lost.to(b, func(*ledger.State) {})
+	require.ErrorIs(t, lost.settle(b, errCut), errUnsettled)
+	require.ErrorIs(t, context.Cause(term), errUnsettled)
+	w.until("the end", func() bool {
+		w.open(nil)
+		return l.position().Next == w.end()
+	})
+	require.EqualValues(t, 2, l.position().Epoch)
+	require.Equal(t, 1, w.job("a").N)
+	require.Equal(t, 1, w.job("b").N)
 }
