@@ -66,6 +66,9 @@ func TestSlowRunsComeToTheSame(t *testing.T) {
 			l := one.lane(func(o *Options) { o.BatchSize = 1 + rng.IntN(30) })
 			one.until("the end", func() bool { return l.position().Next == one.end() })
 
+			emitted := one.allSent()
+			require.Greater(t, len(emitted), 6)
+
 			w := newSlowWorld(t, true)
 			w.log, w.waiting = one.log, map[chan struct{}]string{}
 			parallel, size := 1+rng.IntN(6), 1+rng.IntN(40)
@@ -114,6 +117,7 @@ func TestSlowRunsComeToTheSame(t *testing.T) {
 				case n < 200:
 					w.openOne(rng)
 				}
+				w.offsetWaits(l)
 				_, _, under := l.held.size()
 				require.LessOrEqual(t, under, 16*parallel+size)
 				return l.position().Next == w.end()
@@ -124,6 +128,7 @@ func TestSlowRunsComeToTheSame(t *testing.T) {
 				require.Zero(t, l.m.bytes.Load())
 				require.Empty(t, l.held.last)
 			}
+			require.Equal(t, emitted, w.allSent())
 			want, have := one.now(), w.now()
 			require.Equal(t, want.Rows, have.Rows)
 			require.Equal(t, want.Parked, have.Parked)
