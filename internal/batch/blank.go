@@ -142,11 +142,7 @@ func (j *Judge) Whole(m *handlers.Model, keys []string, loaded *store.Loaded, st
 		b.Wake = append(b.Wake, store.QueueKey{Table: m.Table, Entity: key})
 		for _, n := range streams {
 			k := store.StreamKey{Stream: n.Name, Entity: key}
-			err := restream(b, loaded, k, func(s *sequence.State) sequence.State {
-				whole := s.Clone()
-				whole.Rebuilding = false
-				return whole
-			})
+			err := restream(b, loaded, k, (*sequence.State).Whole)
 			if err != nil {
 				return nil, 0, err
 			}

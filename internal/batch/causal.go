@@ -143,6 +143,7 @@ func (c *causes) load(l *store.Stream) {
 			row := *p
 			if u := c.Prepare.PrepareParked(&row); u.Handler != nil && u.Handler.Causal != nil {
 				x.unit = u
+				_, x.remembered = u.onceKey()
 			}
 		}
 		c.waits = append(c.waits, x)
@@ -215,6 +216,7 @@ func (c *causes) add(u *Unit, p *store.Parked, v guards.Verdict) {
 		QueueEntry: store.QueueEntry{ID: p.ID, Handler: p.Handler, Cause: p.Cause, Place: p.Place, Due: p.Due, Stream: p.Stream},
 		unit:       u, fresh: p, verdict: v,
 	}
+	c.hold(u, true)
 	c.waits = insertWait(c.waits, x)
 	c.rw.queue.Parked = append(c.rw.queue.Parked, x.QueueEntry)
 }
@@ -241,6 +243,9 @@ func (c *causes) drop(x *wait) {
 func (c *causes) follow() error {
 	for {
 		for x := c.next(); x != nil; x = c.next() {
+			if c.spent() { // the rest is due at once
+				return nil
+			}
 			if err := c.run(x); err != nil {
 				return err
 			}
@@ -251,8 +256,11 @@ func (c *causes) follow() error {
 	}
 }
 
-// free reports whether a wait may be judged in this transaction.
-func (c *causes) free(x *wait) bool { return x.unit != nil && (x.claimed || !c.alone) }
+// free reports whether a wait may be judged in this transaction. The id of one that is
+// remembered is read only for who claims it.
+func (c *causes) free(x *wait) bool {
+	return x.unit != nil && (x.claimed || !c.alone && !x.remembered)
+}
 
 // next is the first whose causes have been seen.
 func (c *causes) next() *wait {
@@ -291,7 +299,8 @@ func (c *causes) run(x *wait) error {
 // is: it may be what others wait for, and is no gap.
 func (c *causes) tried() bool {
 	return slices.ContainsFunc(c.rw.queue.Parked, func(e store.QueueEntry) bool {
-		return (e.Stream == "" || e.Stream == c.key.Stream) && (e.Cause == store.CauseRetry || e.Cause == store.CauseBehind)
+		return (e.Cause == store.CauseRetry || e.Cause == store.CauseBehind) &&
+			slices.ContainsFunc(c.model.Causal, func(h *handlers.Handler) bool { return h.Name == e.Handler })
 	})
 }
 
@@ -342,6 +351,7 @@ func (c *causes) claim(u *Unit, due bool) (ok bool) {
 	x := c.find(u.Parked.ID)
 	if x != nil && (x.unit == nil || x.unit.Parked.Rev == u.Parked.Rev) {
 		x.unit, x.claimed = u, due
+		c.ownID(u)
 	}
 	return true // a lane that was quicker has taken it along
 }
@@ -372,7 +382,7 @@ func (c *causes) sweep() error {
 
 // expired is the first that has waited long enough.
 func (c *causes) expired() *wait {
-	if c.tried() {
+	if c.tried() || c.next() != nil { // which may be what others wait for
 		return nil
 	}
 	for _, x := range c.waits {
@@ -415,7 +425,7 @@ func (c *causes) flush() error {
 		m.Rev = c.memo.Rev
 	}
 	b.Memos = append(b.Memos, m)
-	left := false
+	ready, left := c.next() != nil, false
 	for _, x := range c.waits {
 		if x.fresh != nil {
 			b.Park = append(b.Park, x.fresh)
@@ -424,9 +434,9 @@ func (c *causes) flush() error {
 			left = true
 		}
 	}
-	if left && c.grew {
-		// Whether they can go is only known once they are read: what one transaction can't
-		// take along is due at once.
+	if ready || left && c.grew {
+		// Whether those that are left can go is only known once they are read: what one
+		// transaction can't take along is due at once.
 		b.WakeStreams = append(b.WakeStreams, store.WakeStream{StreamKey: c.key, Next: math.MaxInt64})
 	}
 	return nil

@@ -39,10 +39,19 @@ func (it *Item) UsesTx() bool {
 // mayRun reports whether one of the handlers that judging the record may run is such a one:
 // its own, or those of other events that it lets go, in its streams or as their cause.
 func (it *Item) mayRun(is func(*handlers.Handler) bool, has func(*handlers.Stream) bool) bool {
-	for _, u := range it.Units {
-		if h := u.Handler; h != nil && (is(h) || h.Causal != nil && slices.ContainsFunc(h.Model.Causal, is)) {
-			return true
-		}
+	if slices.ContainsFunc(it.Units, func(u *Unit) bool { return u.Handler != nil && letsGo(u.Handler, is) }) {
+		return true
 	}
 	return slices.ContainsFunc(it.streams, func(m membership) bool { return has(m.stream) })
+}
+
+// letsGo reports whether one of the handlers that judging an event of h may run for its entity
+// is such a one, but for those of streams of numbers.
+func letsGo(h *handlers.Handler, is func(*handlers.Handler) bool) bool {
+	return is(h) || h.Causal != nil && slices.ContainsFunc(h.Model.Causal, is)
+}
+
+// Slow reports whether judging what is parked under h may run a handler that takes long.
+func Slow(h *handlers.Handler) bool {
+	return h.Stream != nil && h.Stream.Slow || letsGo(h, func(h *handlers.Handler) bool { return h.Slow })
 }

@@ -126,9 +126,9 @@ func (u *Unit) own() bool {
 }
 
 // send puts records into the batch. What is there already, because the event came twice, is
-// left out. A rebuild sends nothing: its events have sent what they had to (R20).
+// left out. What a rebuild reads again has sent what it had to; what waited has not (R20).
 func (w *work) send(u *Unit, records []*store.Outbound) {
-	if w.replay {
+	if w.replay && u.Parked == nil {
 		return
 	}
 	for _, r := range records {

@@ -403,7 +403,7 @@ func (w *work) numbered(it *Item) error {
 		return err
 	}
 	for _, m := range it.streams {
-		if sw := w.streams[m.key]; !sw.alone {
+		if sw := w.streams[m.key]; !sw.alone && !sw.untouched() {
 			if err := sw.follow(); err != nil {
 				return err
 			}

@@ -166,6 +166,13 @@ func (w *work) repark(u *Unit, cause store.Cause, delay time.Duration) {
 	if sw := w.streamOf(u); sw != nil {
 		sw.changed(&p)
 	}
+	if u.Handler != nil && u.Key != "" { // those behind it in this batch are to know
+		for i, e := range w.row(u).queue.Parked {
+			if e.ID == p.ID {
+				w.row(u).queue.Parked[i].Cause, w.row(u).queue.Parked[i].Due = p.Cause, p.Due
+			}
+		}
+	}
 	w.out.Batch.Repark = append(w.out.Batch.Repark, &p)
 	if cause != u.Parked.Cause {
 		w.verdict(u.Item, u, guards.Verdict{Action: guards.Park, Reason: guards.Reason(cause), Detail: p.Error})

@@ -105,6 +105,11 @@ func (x *mixed) runs(handler, key, id string) error {
 	return nil
 }
 
+// emit says that a unit has run. A run that fails afterwards must not be heard of.
+func (x *mixed) emit(emit func(event.Draft), handler, key, id string) {
+	emit(event.Draft{Topic: children, Type: "ran", Key: handler + "|" + key + "|" + id, Payload: mixedFacts{}})
+}
+
 func newMixed(t *testing.T, rng *rand.Rand, gap guards.GapPolicy) *mixed {
 	t.Helper()
 	x := &mixed{rng: rng, fails: map[string]int{}, dead: map[string]bool{}, judged: map[string]ev{}, horizons: map[string]int{}}
@@ -113,24 +118,32 @@ func newMixed(t *testing.T, rng *rand.Rand, gap guards.GapPolicy) *mixed {
 		more = append(more, guards.MaxFuture(time.Millisecond), guards.MaxLateness(time.Duration(1+rng.IntN(4))*time.Second))
 	}
 	reg := handlers.NewRegistry(more...)
-	seq := guards.Sequence(guards.GapTimeout(time.Minute), guards.OnGap(gap))
+	policy := guards.OnGap(gap)
+	if gap == guards.GapReplay {
+		policy = guards.RequestReplay(children)
+	}
+	seq := guards.Sequence(guards.GapTimeout(time.Minute), policy)
 	handlers.Set(reg, "count", func(_ context.Context, d *handlers.Delivery[mixedFacts, mixedRow]) error {
 		d.Entity.Last = d.Event.ID
+		x.emit(d.Emit, "set", d.Entity.ID, d.Event.ID)
 		return x.runs("set", d.Entity.ID, d.Event.ID)
-	}, handlers.Creates(), handlers.Writes("Last"), handlers.Name("set"))
+	}, handlers.Creates(), handlers.Writes("Last"), handlers.Name("set"), handlers.Emits(children))
 	handlers.Modify(reg, "touch", func(_ context.Context, d *handlers.Delivery[mixedFacts, mixedRow]) error {
 		d.Entity.Seq += d.Event.ID + " "
+		x.emit(d.Emit, "seq", d.Entity.ID, d.Event.ID)
 		return x.runs("seq", d.Entity.ID, d.Event.ID)
-	}, seq, handlers.Writes("Seq"), handlers.Name("seq"))
+	}, seq, handlers.Writes("Seq"), handlers.Name("seq"), handlers.Emits(children))
 	handlers.Modify(reg, "add", func(_ context.Context, d *handlers.Delivery[mixedFacts, mixedRow]) error {
 		d.Entity.Once += d.Event.ID + " "
+		x.emit(d.Emit, "once", d.Entity.ID, d.Event.ID)
 		return x.runs("once", d.Entity.ID, d.Event.ID)
-	}, guards.Once(), handlers.Writes("Once"), handlers.Name("once"))
+	}, guards.Once(), handlers.Writes("Once"), handlers.Name("once"), handlers.Emits(children))
 	for _, typ := range []string{"count", "add"} {
 		handlers.Modify(reg, typ, func(_ context.Context, d *handlers.Delivery[mixedFacts, mixedSeq]) error {
 			d.Entity.Seq += d.Event.ID + " "
+			x.emit(d.Emit, "plain", d.Entity.ID, d.Event.ID)
 			return x.runs("plain", d.Entity.ID, d.Event.ID)
-		}, seq, handlers.Writes("Seq"), handlers.Name(typ+" plain"))
+		}, seq, handlers.Writes("Seq"), handlers.Name(typ+" plain"), handlers.Emits(children))
 	}
 	handlers.Set(reg, "open", func(_ context.Context, d *handlers.Delivery[mixedFacts, mixedWaits]) error {
 		d.Entity.Opened = d.Event.ID
@@ -139,19 +152,22 @@ func newMixed(t *testing.T, rng *rand.Rand, gap guards.GapPolicy) *mixed {
 	for _, typ := range []string{"count", "touch"} {
 		handlers.Modify(reg, typ, func(_ context.Context, d *handlers.Delivery[mixedFacts, mixedWaits]) error {
 			d.Entity.Seq += d.Event.ID + " "
+			x.emit(d.Emit, "waits", d.Entity.ID, d.Event.ID)
 			return x.runs("waits", d.Entity.ID, d.Event.ID)
-		}, seq, handlers.Writes("Seq"), handlers.OnMissing(handlers.MissingPark), handlers.Name(typ+" waits"))
+		}, seq, handlers.Writes("Seq"), handlers.OnMissing(handlers.MissingPark), handlers.Name(typ+" waits"), handlers.Emits(children))
 	}
 	for _, typ := range []string{"count", "add", "touch"} {
 		handlers.Modify(reg, typ, func(_ context.Context, d *handlers.Delivery[mixedFacts, mixedShelf]) error {
 			d.Entity.Once += d.Event.ID + " "
+			x.emit(d.Emit, "shelf", d.Entity.ID, d.Event.ID)
 			return x.runs("shelf", d.Entity.ID, d.Event.ID)
-		}, guards.Once(), handlers.Writes("Once"), handlers.Keys(func(f mixedFacts) []string { return f.Shelves }), handlers.Name(typ+" shelf"))
+		}, guards.Once(), handlers.Writes("Once"), handlers.Keys(func(f mixedFacts) []string { return f.Shelves }), handlers.Name(typ+" shelf"), handlers.Emits(children))
 	}
 	handlers.Modify(reg, "count", func(_ context.Context, d *handlers.Delivery[mixedFacts, mixedStale]) error {
 		d.Entity.Last = d.Event.ID
+		x.emit(d.Emit, "stale", d.Entity.ID, d.Event.ID)
 		return x.runs("stale", d.Entity.ID, d.Event.ID)
-	}, guards.Timestamp(), handlers.Writes("Last"), handlers.Name("stale"))
+	}, guards.Timestamp(), handlers.Writes("Last"), handlers.Name("stale"), handlers.Emits(children))
 	handlers.Modify(reg, "add", func(_ context.Context, d *handlers.Delivery[mixedFacts, mixedLog]) error {
 		d.Entity.All += strconv.FormatInt(int64(d.Event.Record.Partition), 10) + ":" + strconv.FormatInt(d.Event.Record.Offset, 10) + " "
 		return x.runs("none", d.Entity.ID, d.Event.ID)
@@ -166,7 +182,7 @@ func newMixed(t *testing.T, rng *rand.Rand, gap guards.GapPolicy) *mixed {
 		d.Entity.Made = d.Event.ID
 		return nil
 	}, handlers.By(guards.Vector()), handlers.Creates(), handlers.Writes("Made"), handlers.Name("made"))
-	x.memory = newMemory(t, reg)
+	x.memory = emitting(t, reg)
 	x.judge.MaxParkedPerKey = 1000
 	x.judge.MissingFor = 2 * time.Minute
 	x.judge.KeepOrigins = true

@@ -52,18 +52,28 @@ func (x *mixed) check() {
 	want := map[fact][]string{}
 	ids := slices.SortedFunc(maps.Keys(x.judged), func(a, b string) int { return cmp.Compare(x.judged[a].at, x.judged[b].at) })
 	last, stale := map[string]string{}, map[string]string{}
+	ran := map[string]bool{}
+	for _, o := range x.outbox {
+		ran[string(o.Key)] = true
+	}
 	for _, id := range ids {
 		e := x.judged[id]
 		effect := func(handler, table, key, field string) {
 			n := x.applied(handler, key, id)
 			require.LessOrEqual(x.t, n, 1, "%s %s %s", handler, key, id)
 			require.True(x.t, n == 1 || x.letterOf(handler, key, id), "%s %s %s is lost", handler, key, id)
+			require.Equal(x.t, n == 1, ran[handler+"|"+key+"|"+id], "%s %s %s emits what it does\n%s", handler, key, id, strings.Join(x.story, "\n"))
 			if n == 1 {
 				f := fact{table, key, field}
 				want[f] = append(want[f], id)
 			}
 		}
 		is := func(types ...string) bool { return slices.Contains(types, e.typ) }
+		if is("count") {
+			for _, handler := range []string{"set", "stale"} {
+				require.True(x.t, ran[handler+"|"+e.key+"|"+id] || x.letterOf(handler, e.key, id), "overtaken or not, %s of %s is heard of", handler, id)
+			}
+		}
 		if is("count") && x.applied("set", e.key, id) > 0 {
 			last[e.key] = id
 		}
@@ -176,7 +186,7 @@ func mixedHistory(t *testing.T, seed uint64) {
 	t.Helper()
 	rng := rand.New(rand.NewPCG(seed, 7))
 	numbers := 4 + rng.IntN(12)
-	x := newMixed(t, rng, []guards.GapPolicy{guards.GapDeadLetter, guards.GapSkip}[rng.IntN(2)])
+	x := newMixed(t, rng, []guards.GapPolicy{guards.GapDeadLetter, guards.GapSkip, guards.GapReplay}[rng.IntN(3)])
 	if rng.IntN(3) == 0 {
 		x.judge.MaxParkedPerKey = 2 + rng.IntN(3)
 	}

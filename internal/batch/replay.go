@@ -83,6 +83,10 @@ func (w *work) elsewhere(u *Unit) bool {
 	return rw.row != nil && !rw.row.Rebuilding
 }
 
+// untouched reports whether a rebuild reads the stream's events again for others' sake: the
+// stream remembers them, so nothing is taken, asked for or let go in it.
+func (sw *streamWork) untouched() bool { return sw.replay && !sw.state.Rebuilding }
+
 // heldByRebuild reports whether a unit must wait until its row is whole again: what becomes
 // of it depends on what the row holds or whether it is there. The units of the others merge
 // or add up in any order.

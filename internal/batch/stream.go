@@ -100,6 +100,8 @@ type wait struct {
 	first   bool
 	// claimed: its time has come, and a sweeper has claimed it. done: its row is changed.
 	claimed, done bool
+	// remembered: the unit has an id that must be known when it is judged.
+	remembered bool
 }
 
 // waitsForNumbers: it is applied as soon as nothing stands before it.
@@ -214,7 +216,7 @@ func (w *work) open(it *Item) error {
 func (w *work) take(it *Item) {
 	for _, m := range it.streams {
 		sw, n := w.streams[m.key], it.Event.Version
-		if w.replay && !sw.state.Rebuilding {
+		if sw.untouched() {
 			continue // the number has been taken
 		}
 		st := sw.standing(it, m.baseline)
@@ -446,7 +448,7 @@ func (sw *streamWork) run(x *wait) error {
 // flush writes what the batch leaves of the stream. Its memo is always among it: what was
 // decided depends on it (R15).
 func (sw *streamWork) flush() {
-	if sw.replay && !sw.state.Rebuilding {
+	if sw.untouched() {
 		return
 	}
 	b := sw.out.Batch

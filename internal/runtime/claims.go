@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync"
 
+	"github.com/evenkeel-go/evenkeel/internal/batch"
 	"github.com/evenkeel-go/evenkeel/internal/store"
 )
 
@@ -96,7 +97,7 @@ func (s *sweeper) split(keys [][]*store.Parked) (slow [][][]*store.Parked, rest 
 		for _, key := range keys {
 			for _, p := range key {
 				h := w.Handler(p.EventType, p.Handler)
-				if _, known := at[p.Entity]; known || h == nil || !h.Slow && (h.Stream == nil || !h.Stream.Slow) {
+				if _, known := at[p.Entity]; known || h == nil || !batch.Slow(h) {
 					continue
 				}
 				at[p.Entity] = len(at)

@@ -241,7 +241,11 @@ func (b *bound) settle(w *store.Batch, err error) error {
 	defer b.unlock()
 	var unknown *store.UnknownError
 	if errors.As(err, &unknown) {
-		err = b.lane.learn()
+		if err = b.lane.learn(); errors.Is(err, errUnsettled) {
+			// It may still take effect. Whoever is bound next would take the ledger's
+			// move for that of a batch of its own.
+			b.lane.endTerm(err)
+		}
 	}
 	if err != nil {
 		b.lane.out.giveBack(b.marks)

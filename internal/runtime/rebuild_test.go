@@ -38,25 +38,31 @@ type payload struct {
 
 func mixedRegistry(bug int64) *handlers.Registry {
 	type d = handlers.Delivery[payload, mixed]
+	told := func(d *d) {
+		d.Emit(event.Draft{Topic: "out", Type: "told", Key: d.Event.ID, Payload: payload{}})
+	}
 	reg := handlers.NewRegistry(guards.Timestamp())
-	handlers.Set(reg, "made", func(_ context.Context, d *d) error { d.Entity.Set1 = d.Payload.N + bug; return nil }, handlers.Creates(), handlers.Writes("Set1"))
-	handlers.Set(reg, "set", func(_ context.Context, d *d) error { d.Entity.Set2 = d.Payload.N + bug; return nil }, handlers.Writes("Set2"))
+	handlers.Set(reg, "made", func(_ context.Context, d *d) error { d.Entity.Set1 = d.Payload.N + bug; told(d); return nil }, handlers.Creates(), handlers.Writes("Set1"), handlers.Emits("out"))
+	handlers.Set(reg, "set", func(_ context.Context, d *d) error { d.Entity.Set2 = d.Payload.N + bug; told(d); return nil }, handlers.Writes("Set2"), handlers.Emits("out"))
 	handlers.Modify(reg, "renamed", func(_ context.Context, d *d) error {
 		if d.Payload.N%3 == 0 {
 			d.Entity.Name = fmt.Sprint(d.Payload.N + bug)
 		}
+		told(d)
 		d.Entity.Trail += fmt.Sprint(d.Payload.N+bug, " ")
 		return nil
-	}, guards.Timestamp(), handlers.Writes("Name", "Trail"))
+	}, guards.Timestamp(), handlers.Writes("Name", "Trail"), handlers.Emits("out"))
 	handlers.Modify(reg, "added", func(_ context.Context, d *d) error {
+		told(d)
 		d.Entity.N++
 		d.Entity.Sum += d.Payload.N + bug
 		return nil
-	}, guards.Once(guards.Memory(time.Hour)), handlers.Writes("N", "Sum"))
+	}, guards.Once(guards.Memory(time.Hour)), handlers.Writes("N", "Sum"), handlers.Emits("out"))
 	handlers.Modify(reg, "moved", func(_ context.Context, d *d) error {
+		told(d)
 		d.Entity.Numbers += fmt.Sprint(d.Event.Version+bug, " ")
 		return nil
-	}, guards.Sequence(guards.GapTimeout(1000*time.Hour), guards.MaxGap(1000)), handlers.Writes("Numbers"))
+	}, guards.Sequence(guards.GapTimeout(1000*time.Hour), guards.MaxGap(1000)), handlers.Writes("Numbers"), handlers.Emits("out"))
 	return reg
 }
 
@@ -105,6 +111,10 @@ func (b *bench) release(bug int64) {
 		Wiring: w, Group: mixedGroup, Prepare: b.prepare, MissingFor: time.Hour, MaxParkedPerKey: 1000,
 		Classify: func(error) (bool, guards.Reason) { return false, "" },
 		Delay:    func(int) (time.Duration, bool) { return time.Second, true },
+		Outbox: batch.Outbox{
+			Encoder:  func(string) event.Encoder { return event.CloudEvents().(event.Encoder) },
+			MaxBytes: func(string) int { return 0 },
+		},
 	}
 	ls, err := b.st.Claim(b.t.Context(), mixedGroup, w.Models, false)
 	require.NoError(b.t, err)
@@ -341,7 +351,17 @@ func TestRebuildBesideTheService(t *testing.T) {
 		empty.logs, empty.now = b.logs, b.now
 		empty.settle()
 		require.Equal(t, empty.rows(), b.rows(), "seed %d", seed)
+		require.Equal(t, empty.told(), b.told(), "seed %d: what a rebuild lets go is told like anything else", seed)
 	}
+}
+
+// told are the ids of what was emitted.
+func (b *bench) told() (ids []string) {
+	for _, o := range b.st.Content().Outbox {
+		ids = append(ids, o.ID)
+	}
+	slices.Sort(ids)
+	return ids
 }
 
 func (b *bench) rebuild() *Rebuild {

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -118,7 +119,9 @@ type slowWorld struct {
 	broken bool
 	// idempotency are the keys that a record's runs were given, renewed the claims.
 	idempotency map[string]bool
-	renewed     chan []store.Mark
+	// sent is what was sent for the first time, by topic and key.
+	sent    map[string][]string
+	renewed chan []store.Mark
 	// tick moves the clock by what a handler takes.
 	tick func()
 }
@@ -127,7 +130,7 @@ func newSlowWorld(t testing.TB, slow bool) *slowWorld {
 	t.Helper()
 	w := &slowWorld{
 		t: t, slow: slow, memory: memory.New(instant{}.Now), layouts: batch.Layouts{},
-		finished: map[int64]bool{}, runs: map[string]int{}, idempotency: map[string]bool{}, renewed: make(chan []store.Mark, 1),
+		finished: map[int64]bool{}, runs: map[string]int{}, idempotency: map[string]bool{}, sent: map[string][]string{}, renewed: make(chan []store.Mark, 1),
 	}
 	reg := handlers.NewRegistry(guards.MaxLateness(time.Hour))
 	opts := func(slowly bool, more ...handlers.Option) []handlers.Option {
@@ -136,33 +139,42 @@ func newSlowWorld(t testing.TB, slow bool) *slowWorld {
 		}
 		return more
 	}
+	// Both topics have a line for each key, whose events have the entity in common.
+	send := func(emit func(event.Draft), topic, key string) {
+		emit(event.Draft{Topic: topic, Type: "child", Key: key, Payload: said{}})
+	}
+	emits := handlers.Emits("jobs.out")
 	trace := handlers.Writes("N", "Trace")
 	work := func(ctx context.Context, d *handlers.Delivery[said, job]) error {
 		d.Entity.N++
+		send(d.Emit, "jobs.out", d.Entity.ID)
 		d.Entity.Trace += d.Payload.ID + " "
 		w.given(d.IdempotencyKey())
 		return w.run(ctx, d.Event, "job "+d.Entity.ID, d.Payload.Fail)
 	}
-	handlers.Modify(reg, "work", work, guards.Once(), opts(true, trace)...)
-	handlers.Modify(reg, "quick", work, guards.Once(), trace)
-	handlers.Modify(reg, "pair", work, guards.Once(), opts(true, trace, handlers.Keys(func(s said) []string { return s.Keys }))...)
+	handlers.Modify(reg, "work", work, guards.Once(), opts(true, trace, emits)...)
+	handlers.Modify(reg, "quick", work, guards.Once(), trace, emits)
+	handlers.Modify(reg, "pair", work, guards.Once(), opts(true, trace, emits, handlers.Keys(func(s said) []string { return s.Keys }))...)
 	handlers.Modify(reg, "note", func(ctx context.Context, d *handlers.Delivery[said, job]) error {
 		d.Entity.Log += d.Payload.ID + " "
 		return w.run(ctx, d.Event, "job "+d.Entity.ID, d.Payload.Fail)
 	}, guards.None(), opts(true, handlers.Writes("Log"))...)
 	handlers.Set(reg, "told", func(ctx context.Context, d *handlers.Delivery[said, job]) error {
 		d.Entity.State = d.Payload.ID
+		send(d.Emit, "jobs.out", d.Entity.ID)
 		return w.run(ctx, d.Event, "job "+d.Entity.ID, d.Payload.Fail)
-	}, handlers.Writes("State"))
+	}, handlers.Writes("State"), emits)
 	handlers.Set(reg, "asked", func(ctx context.Context, d *handlers.Delivery[said, job]) error {
 		d.Entity.State = d.Payload.ID
+		send(d.Emit, "jobs.out", d.Entity.ID)
 		w.given(d.IdempotencyKey())
 		return w.run(ctx, d.Event, "job "+d.Entity.ID, d.Payload.Fail)
-	}, opts(true, handlers.Writes("State"))...)
+	}, opts(true, handlers.Writes("State"), emits)...)
 	handlers.Modify(reg, "count", func(ctx context.Context, d *handlers.Delivery[said, tally]) error {
 		d.Entity.Trace += fmt.Sprint(d.Event.Version, " ")
+		send(d.Emit, "tallies.out", d.Entity.ID)
 		return w.run(ctx, d.Event, "tally "+d.Entity.ID, d.Payload.Fail)
-	}, guards.Sequence(), opts(true, handlers.Writes("Trace"), handlers.Creates())...)
+	}, guards.Sequence(), opts(true, handlers.Writes("Trace"), handlers.Creates(), handlers.Emits("tallies.out"))...)
 	var err error
 	w.wiring, err = reg.Wire(schema.NamingStrategy{})
 	require.NoError(t, err)
@@ -358,7 +370,12 @@ func (w *slowWorld) lane(change func(*Options)) *lane {
 		Judge: &batch.Judge{
 			Wiring: w.wiring, Group: "g", Classify: classify.Handler, MissingFor: time.Hour, MaxParkedPerKey: 1000,
 			Delay: func(n int) (time.Duration, bool) { return time.Second, n < 3 },
+			Outbox: batch.Outbox{
+				Encoder:  func(string) event.Encoder { return event.CloudEvents().(event.Encoder) },
+				MaxBytes: func(string) int { return 0 },
+			},
 		},
+		Sender:    w,
 		Prepare:   &batch.Preparer{Wiring: w.wiring, Codec: func(string) event.Codec { return saidCodec{} }},
 		BatchSize: 20, Parallel: 4, MaxBytes: 1 << 30, MaxUnpublished: 10_000, RevokeTimeout: time.Second,
 		Log: func(Level, string, ...any) {}, Observe: quiet{},
@@ -379,12 +396,70 @@ func (w *slowWorld) lane(change func(*Options)) *lane {
 	l = newLane(m, broker.Partition{Topic: "o", Number: 0})
 	m.lanes[l.p] = l
 	m.Spawn.Go("lane", l.run)
+	m.Spawn.Go("relay", func() { m.events.run(m.hard) })
 	w.t.Cleanup(func() {
 		l.abandon()
 		<-l.done
 		m.cancel()
 	})
 	return l
+}
+
+// Send is broker.Sender's.
+func (w *slowWorld) Send(_ context.Context, messages []broker.Message) []error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, m := range messages {
+		line := m.Topic + " " + string(m.Key)
+		for _, h := range m.Headers {
+			if h.Key == "ce_id" && !slices.Contains(w.sent[line], string(h.Value)) {
+				w.sent[line] = append(w.sent[line], string(h.Value))
+			}
+		}
+	}
+	return make([]error, len(messages))
+}
+
+// allSent waits until nothing of the lane is left to be sent, and returns what was, in its
+// order. What was swept may be left to those who look for leftovers, as time stands still.
+func (w *slowWorld) allSent() map[string][]string {
+	w.t.Helper()
+	left := func() []*store.Outbound { return w.memory.Content().Outbox }
+	w.until("all is sent", func() bool {
+		return !slices.ContainsFunc(left(), func(o *store.Outbound) bool { return !o.Swept })
+	})
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	sent := maps.Clone(w.sent)
+	for _, o := range left() {
+		if line := o.Topic + " " + string(o.Key); !slices.Contains(sent[line], o.ID) {
+			sent[line] = append(slices.Clone(sent[line]), o.ID)
+		}
+	}
+	for line, ids := range sent {
+		if strings.HasPrefix(line, "tallies") { // of which some are swept
+			sent[line] = slices.Sorted(slices.Values(ids))
+		}
+	}
+	return sent
+}
+
+// offsetWaits: Kafka is not told of an offset whose event is still to be sent (R10).
+func (w *slowWorld) offsetWaits(l *lane) {
+	w.t.Helper()
+	at, ok := l.committable()
+	if !ok {
+		return
+	}
+	left := w.memory.Content().Outbox
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, o := range left {
+		if slices.Contains(w.sent[o.Topic+" "+string(o.Key)], o.ID) {
+			continue // and not noted yet
+		}
+		require.True(w.t, o.Swept || o.Origin.Offset >= at.Next, "offset %d is not sent, and Kafka would be told %d", o.Origin.Offset, at.Next)
+	}
 }
 
 // until waits for a condition.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/evenkeel-go/evenkeel/internal/ledger"
 	"github.com/evenkeel-go/evenkeel/internal/seam"
 	"github.com/evenkeel-go/evenkeel/internal/store"
 )
@@ -65,6 +66,9 @@ func TestSlowRunsComeToTheSame(t *testing.T) {
 			l := one.lane(func(o *Options) { o.BatchSize = 1 + rng.IntN(30) })
 			one.until("the end", func() bool { return l.position().Next == one.end() })
 
+			emitted := one.allSent()
+			require.Greater(t, len(emitted), 6)
+
 			w := newSlowWorld(t, true)
 			w.log, w.waiting = one.log, map[chan struct{}]string{}
 			parallel, size := 1+rng.IntN(6), 1+rng.IntN(40)
@@ -113,6 +117,7 @@ func TestSlowRunsComeToTheSame(t *testing.T) {
 				case n < 200:
 					w.openOne(rng)
 				}
+				w.offsetWaits(l)
 				_, _, under := l.held.size()
 				require.LessOrEqual(t, under, 16*parallel+size)
 				return l.position().Next == w.end()
@@ -123,6 +128,7 @@ func TestSlowRunsComeToTheSame(t *testing.T) {
 				require.Zero(t, l.m.bytes.Load())
 				require.Empty(t, l.held.last)
 			}
+			require.Equal(t, emitted, w.allSent())
 			want, have := one.now(), w.now()
 			require.Equal(t, want.Rows, have.Rows)
 			require.Equal(t, want.Parked, have.Parked)
@@ -396,4 +402,28 @@ func TestSweeperRunsAnEntityOnceAtATime(t *testing.T) {
 	})
 	require.Empty(t, s.claims.tails)
 	require.Equal(t, "a", w.job("a").State)
+}
+
+// Where nobody knows whether a batch will take effect, no other one of the lane is bound to
+// the ledger before the lane owns it again: if both answers were lost, one would stand for
+// the other (R16).
+func TestNobodyIsBoundBehindAnUnsettledCommit(t *testing.T) {
+	t.Parallel()
+	w := gated(t)
+	w.add(said{ID: "a", Type: "work", Key: "a"}, said{ID: "b", Type: "work", Key: "b"})
+	l := w.lane(nil)
+	w.until("both run", func() bool { return len(w.atGate()) == 2 })
+	term := l.term
+	lost := bound{lane: l}
+	b := &store.Batch{Group: "g"}
+	lost.to(b, func(*ledger.State) {})
+	require.ErrorIs(t, lost.settle(b, errCut), errUnsettled)
+	require.ErrorIs(t, context.Cause(term), errUnsettled)
+	w.until("the end", func() bool {
+		w.open(nil)
+		return l.position().Next == w.end()
+	})
+	require.EqualValues(t, 2, l.position().Epoch)
+	require.Equal(t, 1, w.job("a").N)
+	require.Equal(t, 1, w.job("b").N)
 }

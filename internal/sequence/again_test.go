@@ -57,3 +57,28 @@ func TestSkipBeforeASeededSpan(t *testing.T) {
 	require.Equal(t, []Span{{2, 3}, {5, 5}, {6, 7}, {8, 8}}, again.Skipped)
 	require.EqualValues(t, 9, again.Next)
 }
+
+// TestForgoWhileItIsReadAgain: an operator gives up a gap that lies far beyond what has been
+// read again by then, which must not be given up with it.
+func TestForgoWhileItIsReadAgain(t *testing.T) {
+	t.Parallel()
+	s := From(1)
+	for _, n := range []int64{1, 2, 5} {
+		s.Consume(n)
+	}
+	want := s.Clone()
+	want.Forgo(5)
+	require.EqualValues(t, 6, want.Next)
+
+	again := s.Again(1)
+	again.Forgo(5)
+	again.Forgo(4)
+	require.False(t, again.WasSkipped(1))
+	again, err := Parse(again.String())
+	require.NoError(t, err)
+	for _, n := range []int64{1, 2, 5} {
+		require.True(t, again.Waits(n))
+		again.Consume(n)
+	}
+	require.Equal(t, want, again.Whole())
+}

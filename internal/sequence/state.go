@@ -32,6 +32,8 @@ type State struct {
 	// Rebuilding: the numbers are being read again from the log, and what comes meanwhile
 	// waits (R20). Skipped then also holds spans above Next, which Next will pass over.
 	Rebuilding bool `json:"rebuilding,omitempty"`
+	// Forgone is the number up to which Forgo was called meanwhile.
+	Forgone int64 `json:"forgone,omitempty"`
 }
 
 // Asked is a gap for which a replay was requested. Missing is its first number, Until when
@@ -117,6 +119,26 @@ func (s *State) Rebase(n int64) {
 	}
 	s.Incomplete = s.Skipped != nil
 	s.catchUp()
+}
+
+// Whole is the stream once its numbers have been read again.
+func (s *State) Whole() State {
+	whole := s.Clone()
+	whole.Rebuilding, whole.Forgone = false, 0
+	if s.Forgone != 0 {
+		whole.Skip(s.Forgone)
+	}
+	return whole
+}
+
+// Forgo is Skip for whoever has not read the stream's events. While they are being read
+// again, Next says nothing of what has come: it counts when that is over.
+func (s *State) Forgo(to int64) {
+	if !s.Rebuilding {
+		s.Skip(to)
+		return
+	}
+	s.Forgone = max(s.Forgone, to)
 }
 
 // Skip goes on without the numbers below to that have not come.

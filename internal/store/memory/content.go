@@ -19,6 +19,7 @@ type Content struct {
 	Letters []*dlq.Letter
 	IDs     []*store.ID
 	Memos   []*store.Memo
+	Outbox  []*store.Outbound // in its own order
 }
 
 // Row is one stored row.
@@ -74,5 +75,8 @@ func (s *Store) Content() *Content {
 	slices.SortFunc(c.Memos, func(a, b *store.Memo) int {
 		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Scope, b.Scope), cmp.Compare(a.Entity, b.Entity))
 	})
+	for _, o := range s.outbox {
+		c.Outbox = append(c.Outbox, o.shown())
+	}
 	return c
 }

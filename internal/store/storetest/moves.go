@@ -28,6 +28,7 @@ func moveCases() []testCase {
 		{"a letter that is being replayed holds up others, too", replayingBlocks},
 		{"a discard goes through the stream", moveThroughStream},
 		{"a discarded gap moves its stream on", moveOverGap},
+		{"a gap that is discarded while its stream is read again passes over nothing of that", moveOverGapInRebuild},
 		{"a discard lets go of the event's id, a restore does not take it back", moveFreesID},
 		{"a letter without an entity, or with a key that no row can have, can be discarded", moveWithoutRow},
 		{"a moved letter is published again, and no lane waits for it", moveCopies},
@@ -340,6 +341,21 @@ func moveOverGap(b *bench) {
 		require.True(t, now.Incomplete)
 		require.Equal(t, []sequence.Span{{11, 11}}, now.Ahead)
 	}
+}
+
+func moveOverGapInRebuild(b *bench) {
+	t := b.t
+	l := b.letter("l")
+	l.Stream, l.Place, l.Verdict.Reason = "s", 7, guards.Gap
+	require.NoError(t, b.commit(t, &store.Batch{Letters: []*dlq.Letter{l}}))
+	state := sequence.From(4)
+	b.stream(t, state.Again(1))
+	require.NoError(t, b.move("l", 0, dlq.MoveDiscard))
+	now, err := sequence.Parse(b.sequence(t).Body)
+	require.NoError(t, err)
+	require.EqualValues(t, 1, now.Next)
+	whole := now.Whole()
+	require.EqualValues(t, 7, whole.Next)
 }
 
 func moveFreesID(b *bench) {

@@ -212,7 +212,7 @@ func SkipGap(m *store.LetterMove, l *dlq.Letter, body string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	state.Skip(l.Place)
+	state.Forgo(l.Place)
 	return state.String(), nil
 }
 
