@@ -56,9 +56,10 @@ func replaying() moving {
 		verb: "replay", past: "taken for a replay", from: dlq.Open, act: framework.Replay,
 		short: "Judge letters' events once more",
 		long: `Hand open letters to the running members of their group, which judge their
-events once more, by the guards and handlers that they have now. What newer events
-have made pointless resolves as obsolete; what fails again is open again. Without
-a running member the letters stay "replaying": cancel opens them again.`,
+events once more, by the guards and handlers that they have now. What newer
+events have made pointless resolves as obsolete; what fails again is open again.
+Without a running member the letters stay "replaying": cancel opens them again.
+This command does not know the handlers, so a dry run shows no verdicts.`,
 		example: `  evenkeel dlq replay 5598dac7
   evenkeel dlq replay --handler invoice --since 1d --why "fixed in 1.4.2"`,
 	}

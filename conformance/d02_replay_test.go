@@ -91,9 +91,11 @@ func TestD02ReplayGoesThroughTheGuards(t *testing.T) {
 					}
 				}
 				w.eventually(30*time.Second, func() bool { return len(w.letters()) == 3 }, func() string { return fmt.Sprint(w.letters()) })
-				w.replayed(map[string]int{"open": 3})
-				for _, l := range w.letters() {
-					require.Equal(t, 2, l.Attempts, "it failed again, and is the same letter")
+				if c.want["obsolete"] == 0 {
+					w.replayed(map[string]int{"open": 3})
+					for _, l := range w.letters() {
+						require.Equal(t, 2, l.Attempts, "it failed again, and is the same letter")
+					}
 				}
 				m.stop()
 				fixed.Store(true)
