@@ -87,14 +87,14 @@ Every command takes the database from --dsn or from the environment variable
 		Long: `A dead letter is an event that Evenkeel could not or must not apply, kept in the
 table evenkeel_dead_letters with its bytes, the reason and the numbers compared.
 
-It is open until somebody decides: discard ends it without effect, restore opens
-it again. ` + "`evenkeel audit`" + ` tells who did what.`,
+It is open until somebody decides: replay judges it once more, discard ends it
+without effect, restore opens it again. ` + "`evenkeel audit`" + ` tells who did what.`,
 		Example: `  evenkeel dlq groups --since 1d
   evenkeel dlq discard --fingerprint 8f1d --why "test data" --dry-run`,
 	}
 	group(letters)
 	letters.AddCommand(a.listCommand(), a.showCommand(), a.searchCommand(), a.groupsCommand(), a.statsCommand(),
-		a.moveCommand(discarding()), a.moveCommand(restoring()), a.noteCommand(), a.exportCommand(), a.importCommand())
+		a.moveCommand(replaying()), a.moveCommand(cancelling()), a.moveCommand(discarding()), a.moveCommand(restoring()), a.noteCommand(), a.exportCommand(), a.importCommand())
 	root.AddCommand(a.auditCommand(), a.migrateCommand(), letters, a.parkedCommand(), a.placeholdersCommand(), a.rebuildCommand(), a.streamsCommand(), a.versionCommand())
 	root.CompletionOptions.HiddenDefaultCmd = true
 	// The subcommands inherit these two.

@@ -6,7 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"gorm.io/gorm"
@@ -48,11 +51,36 @@ what has gone on meanwhile stays so.`,
 	}
 }
 
+func replaying() moving {
+	return moving{
+		verb: "replay", past: "taken for a replay", from: dlq.Open, act: framework.Replay,
+		short: "Judge letters' events once more",
+		long: `Hand open letters to the running members of their group, which judge their
+events once more, by the guards and handlers that they have now. What newer
+events have made pointless resolves as obsolete; what fails again is open again.
+Without a running member the letters stay "replaying": cancel opens them again.
+This command does not know the handlers, so a dry run shows no verdicts.`,
+		example: `  evenkeel dlq replay 5598dac7
+  evenkeel dlq replay --handler invoice --since 1d --why "fixed in 1.4.2"`,
+	}
+}
+
+func cancelling() moving {
+	return moving{
+		verb: "cancel", past: "opened again", from: dlq.Replaying, act: framework.CancelReplay,
+		short:   "Open letters again whose replay nobody has carried out",
+		long:    `Open letters again that were to be replayed and that no member has replayed yet.`,
+		example: `  evenkeel dlq cancel --handler invoice`,
+	}
+}
+
 // moveFlags are those of a changing command.
 type moveFlags struct {
 	chosen           letterFlags
 	all, yes, dryRun bool
+	accept           bool // an event that the memory of ids has forgotten
 	as, why          string
+	wait             time.Duration
 }
 
 func (a *app) moveCommand(m moving) *cobra.Command {
@@ -75,6 +103,10 @@ Exit codes: 0 done, 1 error or refused, 3 partly done, 4 no letter matches.`,
 	flags.BoolVar(&f.all, "all", false, "all that are "+string(m.from))
 	flags.BoolVarP(&f.yes, "yes", "y", false, "don't ask")
 	flags.BoolVar(&f.dryRun, "dry-run", false, "only show what would be done")
+	if m.verb == replaying().verb {
+		flags.BoolVar(&f.accept, "accept-forgotten", false, "apply also what is older than the memory of ids, though\nnobody can tell whether it was applied before")
+		flags.DurationVar(&f.wait, "wait", 0, "wait up to this `duration` for what becomes of them, e.g. 30s")
+	}
 	flags.StringVar(&f.as, "as", "", "`name` for the audit (default your user name)")
 	why := "`text` for the audit that says why"
 	if m.why {
@@ -108,6 +140,8 @@ type movedJSON struct {
 	Done    int           `json:"done"`
 	DryRun  bool          `json:"dry_run"`
 	Refused []refusalJSON `json:"refused"`
+	// Became counts what became of replayed letters, if somebody waited for it.
+	Became map[string]int `json:"became,omitempty"`
 }
 
 type refusalJSON struct {
@@ -144,10 +178,15 @@ func (a *app) moveLetters(c *cobra.Command, m moving, f *moveFlags, ids []string
 	if !f.yes && !confirmed(c.InOrStdin(), errOut, m.verb) {
 		return &problem{code: codeError, what: "nothing was changed", next: "answer y, or give --yes"}
 	}
-	report, err := m.act(c.Context(), db, refs, framework.LetterAct{By: by, Reason: f.why, Selection: words})
+	report, err := m.act(c.Context(), db, refs, framework.LetterAct{By: by, Reason: f.why, Selection: words, AcceptForgotten: f.accept})
 	result.Done = report.Done
 	for _, refused := range report.Refused {
 		result.Refused = append(result.Refused, refusalJSON{ID: refusedID(refused), Error: refused.Error()})
+	}
+	if f.wait > 0 && report.Done > 0 && err == nil {
+		if result.Became, err = a.became(c, db, refs, f.wait); err != nil {
+			return err
+		}
 	}
 	if failed := a.writeMoved(c, format, m, result); failed != nil {
 		return failed
@@ -226,6 +265,9 @@ func (a *app) writeMoved(c *cobra.Command, f format, m moving, r movedJSON) erro
 		return nil
 	}
 	fmt.Fprintf(w, "%s %s\n", letters(r.Done), m.past)
+	for _, word := range slices.Sorted(maps.Keys(r.Became)) {
+		fmt.Fprintf(w, "  %d %s\n", r.Became[word], word)
+	}
 	for i, refused := range r.Refused {
 		if i == maxRefusals {
 			fmt.Fprintf(w, "… and %d more; -o json has all\n", len(r.Refused)-i)
@@ -246,7 +288,10 @@ func letters(n int) string {
 func refusedID(err error) string {
 	var taken *dlq.TakenError
 	var none *dlq.NotFoundError
+	var not *dlq.UnreplayableError
 	switch {
+	case errors.As(err, &not):
+		return not.ID
 	case errors.As(err, &taken):
 		return taken.ID
 	case errors.As(err, &none):

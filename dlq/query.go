@@ -53,6 +53,14 @@ func (e *NotFoundError) Error() string {
 	return fmt.Sprintf("no letter has an id that begins with %q", e.ID)
 }
 
+// UnreplayableError says that a letter's event can't be replayed.
+type UnreplayableError struct{ ID, Why string }
+
+// Error says why, and what to do.
+func (e *UnreplayableError) Error() string {
+	return fmt.Sprintf("letter %s: can't replay it: %s", e.ID, e.Why)
+}
+
 // AmbiguousError says that several letters have an id that begins with Prefix.
 type AmbiguousError struct {
 	Prefix string

@@ -54,6 +54,8 @@ const (
 	MoveRestore Move = "restore"
 	// MoveReplay takes an open letter in hand.
 	MoveReplay Move = "replay"
+	// MoveCancel opens a letter again whose replay nobody has carried out yet.
+	MoveCancel Move = "cancel"
 	// MoveFail opens a letter whose replay has failed: the same letter, with one more
 	// attempt.
 	MoveFail Move = "fail"
@@ -75,6 +77,7 @@ func steps() []step {
 		{MoveDiscard, Open, Discarded},
 		{MoveRestore, Discarded, Open},
 		{MoveReplay, Open, Replaying},
+		{MoveCancel, Replaying, Open},
 		{MoveFail, Replaying, Open},
 		{MoveResolve, Replaying, Resolved},
 		{MovePurge, Resolved, Purged},
@@ -101,6 +104,8 @@ func (m Move) Past() string {
 		return "restored"
 	case MoveReplay:
 		return "taken for a replay"
+	case MoveCancel:
+		return "opened again before its replay"
 	case MoveFail:
 		return "opened again after a failed replay"
 	case MoveResolve:

@@ -39,6 +39,35 @@ func ExampleDiscard() {
 	// first was ann: the order was a test
 }
 
+// A letter that is to be replayed is in nobody else's hand until a member has carried it out,
+// or somebody takes it back.
+func ExampleReplay() {
+	ctx := context.Background()
+	db, remove := openDatabase()
+	defer remove()
+	check(framework.Migrate(ctx, db))
+	check(lettertest.Insert(ctx, db, lettertest.Full()))
+
+	act := framework.LetterAct{By: dlq.Actor{Name: "ann"}, Reason: "fixed in 1.4.2"}
+	seen, err := dlq.Refs(ctx, db, dlq.Filter{Group: "billing", State: dlq.Open})
+	check(err)
+	report, err := framework.Replay(ctx, db, seen, act)
+	check(err)
+	letter, err := dlq.Get(ctx, db, seen[0].ID)
+	check(err)
+	fmt.Println(report.Done, letter.State)
+	report, err = framework.Discard(ctx, db, []dlq.Ref{letter.Ref()}, act)
+	check(err)
+	fmt.Println(report.Done, "discarded")
+	report, err = framework.CancelReplay(ctx, db, []dlq.Ref{letter.Ref()}, act)
+	check(err)
+	fmt.Println(report.Done, "cancelled")
+	// Output:
+	// 1 replaying
+	// 0 discarded
+	// 1 cancelled
+}
+
 func check(err error) {
 	if err != nil {
 		panic(err)

@@ -21,6 +21,9 @@ type LetterAct struct {
 	// Selection tells in words how the letters were chosen, e.g. "reason late since 1h";
 	// it may be empty.
 	Selection string
+	// AcceptForgotten goes with [Replay]: letters whose events are older than the memory of
+	// guards.Once are applied although nobody can tell whether they were (R8).
+	AcceptForgotten bool
 }
 
 // LetterReport says what became of letters that were to be changed.
@@ -28,7 +31,8 @@ type LetterReport struct {
 	// Done is how many were changed.
 	Done int
 	// Refused has a [*dlq.TakenError] for each that somebody else had changed before, and
-	// a [*dlq.NotFoundError] for each that is none.
+	// a [*dlq.NotFoundError] for each that is none; after [Replay] also a
+	// [*dlq.UnreplayableError] for each that another system has written.
 	Refused []error
 }
 
@@ -64,6 +68,33 @@ func Restore(ctx context.Context, db *gorm.DB, letters []dlq.Ref, act LetterAct)
 	return moveLetters(ctx, db, letters, act, dlq.MoveRestore)
 }
 
+// Replay hands open letters to the running members of their group, which judge their events
+// once more by their guards and handlers, as they judge events that wait: this group's
+// handlers only, in the order of each entity, and each letter in the transaction that ends it.
+// It returns once the letters are taken in hand, which nobody else can do then; [dlq.Get] tells
+// what became of them. Without a running member they stay as they are, and [CancelReplay]
+// opens them again.
+//
+// A replayed event is not judged late, but guards.MaxFuture holds. One that has nothing more
+// to do, since newer events have written it all, resolves its letter as obsolete, and the
+// audit has the numbers. A failure that may heal is tried again by the retry schedule; after
+// the last, and at any other, the letter is open again, with more attempts. Until then it
+// holds up whoever waited for it. A letter for a gap lets its stream go on without the
+// missing numbers. A letter whose record was refused before its entities were known resolves
+// as soon as each of these has its event, has it parked, or has a letter of its own for it.
+//
+// Transactions and errors are those of [Discard].
+func Replay(ctx context.Context, db *gorm.DB, letters []dlq.Ref, act LetterAct) (LetterReport, error) {
+	return moveLetters(ctx, db, letters, act, dlq.MoveReplay)
+}
+
+// CancelReplay opens letters again whose replay nobody has carried out yet. One that is being
+// carried out at this moment is not stopped: who commits first decides, and the other is
+// refused. Transactions and errors are those of [Discard].
+func CancelReplay(ctx context.Context, db *gorm.DB, letters []dlq.Ref, act LetterAct) (LetterReport, error) {
+	return moveLetters(ctx, db, letters, act, dlq.MoveCancel)
+}
+
 func moveLetters(ctx context.Context, db *gorm.DB, letters []dlq.Ref, act LetterAct, move dlq.Move) (report LetterReport, err error) {
 	if strings.TrimSpace(act.By.Name) == "" {
 		return report, &ActError{"By.Name", "who does it"}
@@ -73,13 +104,14 @@ func moveLetters(ctx context.Context, db *gorm.DB, letters []dlq.Ref, act Letter
 		return report, err
 	}
 	for _, ref := range letters {
-		err := st.MoveLetter(ctx, &store.LetterMove{Ref: ref, Move: move, By: act.By, Reason: act.Reason, Selection: act.Selection})
+		err := st.MoveLetter(ctx, &store.LetterMove{Ref: ref, Move: move, By: act.By, Reason: act.Reason, Selection: act.Selection, AcceptForgotten: act.AcceptForgotten})
 		var taken *dlq.TakenError
 		var none *dlq.NotFoundError
+		var not *dlq.UnreplayableError
 		switch {
 		case err == nil:
 			report.Done++
-		case errors.As(err, &taken), errors.As(err, &none):
+		case errors.As(err, &taken), errors.As(err, &none), errors.As(err, &not):
 			report.Refused = append(report.Refused, err)
 		default:
 			return report, fmt.Errorf("%s letter %s: %w", move, ref.ID, err)

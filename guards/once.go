@@ -53,7 +53,7 @@ func (once) Judge(e *event.Event, s *State) Verdict {
 		return Pass()
 	}
 	v := Verdict{
-		Action: DeadLetter, Reason: Late, Numbers: Comparison{What: "horizon", Event: at, Against: s.Horizon},
+		Action: DeadLetter, Reason: Late, Numbers: Comparison{What: "memory", Event: at, Against: s.Horizon},
 		Detail: "older than the memory of ids, so that nobody can tell whether it had its effect; raise guards.Memory if such events are to be expected",
 	}
 	if !s.FirstSight {

@@ -10,7 +10,7 @@ import (
 func TestOnce(t *testing.T) {
 	t.Parallel()
 	refused := func(a Action, r Reason) Verdict {
-		return Verdict{Action: a, Reason: r, Numbers: Comparison{What: "horizon", Event: noon.UnixMicro(), Against: noon.UnixMicro()}}
+		return Verdict{Action: a, Reason: r, Numbers: Comparison{What: "memory", Event: noon.UnixMicro(), Against: noon.UnixMicro()}}
 	}
 	early := noon.UnixMicro() - 1
 	for _, c := range []struct {

@@ -106,6 +106,14 @@ func (sw *streamWork) trip(number int64, full bool) bool {
 
 // claim takes a unit that a sweeper has found.
 func (sw *streamWork) claim(u *Unit, due bool) {
+	sw.alone = sw.alone || u.Item.Alone
+	if u.replayed() {
+		if due && sw.toReplay[u.Parked.ID] {
+			e := store.QueueEntry{ID: u.Parked.ID, Handler: u.Parked.Handler, Cause: u.Parked.Cause, Place: u.Parked.Place, Due: u.Parked.Due, Stream: u.Parked.Stream}
+			sw.replays = insertWait(sw.replays, &wait{QueueEntry: e, unit: u, claimed: true})
+		}
+		return
+	}
 	x := sw.find(u.Parked.ID)
 	if x == nil || x.Cause != u.Parked.Cause || x.unit != nil && x.unit.Parked.Rev != u.Parked.Rev {
 		// A lane was quicker and took it along, or gave it another due time. What was
@@ -113,12 +121,14 @@ func (sw *streamWork) claim(u *Unit, due bool) {
 		return
 	}
 	x.unit, x.claimed = u, due
-	sw.alone = sw.alone || u.Item.Alone
 }
 
 // sweep judges what was claimed, and what can follow.
 func (sw *streamWork) sweep() error {
 	if err := sw.follow(); err != nil {
+		return err
+	}
+	if err := sw.replayLetters(); err != nil {
 		return err
 	}
 	if n, over := sw.expired(); over && sw.trip(n, false) {

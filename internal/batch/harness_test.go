@@ -237,7 +237,7 @@ func (m *memory) load() *store.Loaded {
 	}
 	for _, x := range m.letters {
 		l.Units[x.ID] = true
-		if x.Blocking && x.Stream == "" {
+		if x.Blocking && x.State.Unresolved() && x.Stream == "" {
 			q := queue(x.Table, x.Entity)
 			q.Letters = append(q.Letters, store.QueueEntry{ID: x.ID, Handler: x.Handler, Place: x.Place})
 			q.LastPlace = max(q.LastPlace, x.Place)
@@ -273,6 +273,7 @@ func (m *memory) commit(out *batch.Outcome) {
 		require.Nil(m.t, m.letters[l.ID], "a second letter %s", l.ID)
 		m.letters[l.ID] = l
 	}
+	m.resolve(b.Resolve)
 	for _, r := range b.Delete {
 		delete(m.rows[r.Model.Table], r.Key)
 	}

@@ -67,6 +67,9 @@ func purged(u *Unit, s *guards.State, at, horizon int64) guards.Verdict {
 	if !s.FirstSight && u.Parked == nil {
 		v.Action, v.Reason = guards.Discard, guards.Redelivered
 	}
+	if u.replayed() { // it stood there before, and nothing will tell more of it
+		v.Action = guards.Discard
+	}
 	return v
 }
 

@@ -60,6 +60,11 @@ type Unit struct {
 
 	// Parked is the row that the unit waits in, nil for a live one.
 	Parked *store.Parked
+	// whole: the unit stands for all that is found anew in the record of a letter.
+	whole bool
+	// accepted: its id may have been forgotten, and somebody has said that it is to be
+	// applied all the same.
+	accepted bool
 	// Refused is the database's refusal of this unit's effect, once a batch of this
 	// unit alone has failed on its data (R18).
 	Refused error
@@ -141,6 +146,10 @@ func (p *Preparer) PrepareParked(row *store.Parked) *Unit {
 	it := &Item{Record: row.Record}
 	e := &event.Event{Record: row.Record}
 	u := &Unit{Item: it, Key: row.Entity, Parked: row, id: row.ID}
+	if row.Cause == store.CauseReplay && p.findsAnew(row) {
+		u.Item, u.Key, u.whole = p.Prepare(row.Record), "", true
+		return u
+	}
 	it.Units = []*Unit{u}
 	if err := decode(p.codecOf(row.Record), row.Record, e); err != nil {
 		it.Err, u.Err = err, err

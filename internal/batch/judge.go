@@ -167,7 +167,17 @@ func (w *work) spent() bool { return w.enough != nil && w.enough() }
 func (j *Judge) Waiting(ctx context.Context, units []*Unit, layouts Layouts, loaded *store.Loaded, now time.Time, due func(*store.Parked) bool, enough func() bool) (*Outcome, error) {
 	w := j.start(ctx, layouts, loaded, now, len(units))
 	w.enough = enough
+	for _, u := range units {
+		if u.whole && due(u.Parked) {
+			if err := w.replayWhole(u); err != nil {
+				return nil, err
+			}
+		}
+	}
 	for i, u := range units {
+		if u.whole {
+			continue
+		}
 		if _, ok := u.streamKey(); ok {
 			if err := w.open(u.Item); err != nil {
 				return nil, err

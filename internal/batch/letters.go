@@ -37,6 +37,7 @@ func (w *work) settle(u *Unit, rw *rowWork, v guards.Verdict) {
 	w.hold(u, false)
 	w.verdict(u.Item, u, v)
 	w.release(u, rw)
+	w.endReplay(u, rw, v)
 	w.given(u)
 }
 
@@ -161,6 +162,9 @@ func (rw *rowWork) place() int64 {
 
 // repark lets a parked unit wait on.
 func (w *work) repark(u *Unit, cause store.Cause, delay time.Duration) {
+	if u.Parked.Cause == store.CauseReplay {
+		cause = store.CauseReplay // whatever it waits for, its letter says so until that is over
+	}
 	p := *u.Parked
 	p.Cause, p.Due = cause, w.now.Add(delay)
 	if sw := w.streamOf(u); sw != nil {
@@ -191,6 +195,10 @@ func (w *work) recordLetter(it *Item, v guards.Verdict, f *failure) {
 // unitLetter makes a letter of one unit; rw is nil when the unit has no entity.
 func (w *work) unitLetter(u *Unit, rw *rowWork, v guards.Verdict, f *failure) {
 	w.hold(u, true)
+	if u.replayed() {
+		w.failReplay(u, rw, v, f)
+		return
+	}
 	l := w.letter(u.Item, v, f)
 	l.ID = w.unitID(u)
 	if u.Handler != nil {
@@ -282,7 +290,7 @@ func stampOf(s guards.Stamper, e *event.Event) event.Stamp {
 // too, only later (R9).
 func (w *work) wake(rw *rowWork) {
 	for _, e := range rw.queue.Parked {
-		if e.Cause == store.CauseMissing {
+		if e.Cause == store.CauseMissing || e.Cause == store.CauseReplay {
 			w.out.Batch.Wake = append(w.out.Batch.Wake, store.QueueKey{Table: rw.model.Table, Entity: rw.key})
 			return
 		}

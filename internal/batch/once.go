@@ -105,7 +105,7 @@ func (w *work) once(u *Unit, s guards.State) (bool, error) {
 	}
 	s.Seen = w.knows(k)
 	// What is read again was judged before: its row has forgotten it on purpose (R20).
-	if memo := w.loaded.Memos[store.HorizonOf(k.Scope)]; memo != nil && !w.replay {
+	if memo := w.loaded.Memos[store.HorizonOf(k.Scope)]; memo != nil && !w.replay && !u.accepted {
 		var err error
 		if s.Horizon, err = memo.Horizon(); err != nil {
 			return false, err

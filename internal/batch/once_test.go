@@ -216,7 +216,7 @@ func TestOnceBehindTheHorizon(t *testing.T) {
 			require.Equal(t, c.reason, m.verdict[0].Verdict.Action.String()+"/"+string(m.verdict[0].Verdict.Reason))
 			if v := m.verdict[0].Verdict; v.Action != guards.Apply {
 				require.Equal(t, guards.Comparison{
-					What: "horizon", Event: base.Add(time.Duration(c.at) * time.Second).UnixMicro(), Against: base.Add(time.Minute).UnixMicro(),
+					What: "memory", Event: base.Add(time.Duration(c.at) * time.Second).UnixMicro(), Against: base.Add(time.Minute).UnixMicro(),
 				}, v.Numbers)
 			}
 			_, all := m.heldIDs()

@@ -85,6 +85,10 @@ type streamWork struct {
 	letters []store.QueueEntry
 	// known are the identities of the numbers that came in this batch.
 	known map[int64]string
+	// replays are what is parked here to be replayed, and was claimed. The letters are what
+	// others wait for, and not these.
+	replays  []*wait
+	toReplay map[string]bool // all of them, by id
 	// alone keeps what waits out of this transaction, but for what was claimed (R18).
 	alone bool
 }
@@ -114,7 +118,7 @@ func (w *work) stream(spec *handlers.Stream, key store.StreamKey) (*streamWork, 
 	if sw := w.streams[key]; sw != nil {
 		return sw, nil
 	}
-	sw := &streamWork{work: w, spec: spec, key: key, known: map[int64]string{}}
+	sw := &streamWork{work: w, spec: spec, key: key, known: map[int64]string{}, toReplay: map[string]bool{}}
 	if !spec.FirstSeen {
 		sw.state = sequence.From(spec.From)
 	}
@@ -133,6 +137,10 @@ func (w *work) stream(spec *handlers.Stream, key store.StreamKey) (*streamWork, 
 		for _, e := range l.Parked {
 			// What is registered no more does not hold anybody up.
 			if !w.Wiring.InStream(e.Handler) {
+				continue
+			}
+			if e.Cause == store.CauseReplay {
+				sw.toReplay[e.ID] = true
 				continue
 			}
 			x := &wait{QueueEntry: e}

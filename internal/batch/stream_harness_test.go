@@ -34,7 +34,7 @@ func (m *memory) loadStreams(l *store.Loaded) {
 		}
 	}
 	for _, x := range m.letters {
-		if x.Stream != "" && x.Blocking {
+		if x.Stream != "" && x.Blocking && x.State.Unresolved() {
 			st := stream(x.Stream, x.Entity)
 			st.Letters = append(st.Letters, store.QueueEntry{ID: x.ID, Handler: x.Handler, Place: x.Place, Stream: x.Stream})
 		}

@@ -51,6 +51,9 @@ func (w *work) live(u *Unit, s guards.State) error {
 
 // waiting judges a parked unit.
 func (w *work) waiting(u *Unit, due bool) error {
+	if u.replayed() {
+		return w.replayed(u, due)
+	}
 	w.ownID(u)
 	if u.Err != nil {
 		w.unitLetter(u, w.known(u), poison(u.Err), &failure{err: u.Err})
@@ -95,7 +98,7 @@ func (w *work) mustWait(u *Unit, rw *rowWork, place int64) (again time.Duration,
 	}
 	none := u.Handler.Stamper.Kind() == guards.KindNone
 	for _, e := range rw.queue.Parked {
-		if !inStream(&e) && e.Place < place && w.keepsOrder(e.Handler) && (none || e.Cause != store.CauseMissing) {
+		if !inStream(&e) && e.Cause != store.CauseReplay && e.Place < place && w.keepsOrder(e.Handler) && (none || e.Cause != store.CauseMissing) {
 			return max(e.Due.Sub(w.now), wakeLater), true
 		}
 	}

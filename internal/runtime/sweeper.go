@@ -199,16 +199,24 @@ func (s *sweeper) once(ctx context.Context, keys [][]*store.Parked, due func(*st
 		}
 	}
 	var out *batch.Outcome
-	err := m.transact(ctx, batch.Gather(m.Group, items, layouts, nil), lock, func(loaded *store.Loaded) (_ *store.Batch, err error) {
-		if out, err = m.Judge.Waiting(ctx, units, layouts, loaded, m.Clock.Now(), due, m.enough()); err != nil {
-			return nil, err
+	for again := false; ; again = true {
+		err := m.transact(ctx, batch.Gather(m.Group, items, layouts, nil), lock, func(loaded *store.Loaded) (_ *store.Batch, err error) {
+			if out, err = m.Judge.Waiting(ctx, units, layouts, loaded, m.Clock.Now(), due, m.enough()); err != nil {
+				return nil, err
+			}
+			if out.Incomplete && !again { // a replayed letter's unit parks where the queue was not read
+				return nil, nil //nolint:nilnil // nothing is written yet
+			}
+			return out.Batch, nil
+		})
+		switch {
+		case err != nil:
+			return err
+		case again || !out.Incomplete:
+			m.swept(out)
+			return nil
 		}
-		return out.Batch, nil
-	})
-	if err == nil {
-		m.swept(out)
 	}
-	return err
 }
 
 // retain lets the verdict journal, the letters and the memories of ids forget what is too

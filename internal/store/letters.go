@@ -36,10 +36,13 @@ type LetterKeeper interface {
 	PurgeLetters(ctx context.Context, group string, before time.Time, portion int) (int64, error)
 }
 
-// LetterMove is a change of one letter's state.
+// LetterMove is a change of one letter's state. MoveReplay also parks the event with
+// CauseReplay, due at once; any other move takes that away.
 type LetterMove struct {
 	dlq.Ref
 	Move dlq.Move
+	// AcceptForgotten goes with MoveReplay: see Replay.
+	AcceptForgotten bool
 	// Outcome goes with MoveResolve.
 	Outcome   dlq.Outcome
 	By        dlq.Actor

@@ -221,6 +221,9 @@ const (
 	CauseRetry   Cause = "retry"
 	CauseBehind  Cause = "behind"
 	CauseMissing Cause = "missing"
+	// CauseReplay: the event of a letter that is to be replayed. What holds others up is the
+	// letter and not this.
+	CauseReplay Cause = "replay"
 )
 
 // Parked is one event that waits under one handler for one entity.
@@ -251,6 +254,8 @@ type Parked struct {
 	// Codec is the name of the codec that decoded the record.
 	Codec  string
 	Record *event.Record
+	// Replay goes with CauseReplay.
+	Replay *Replay
 }
 
 // Batch is what one transaction writes.
@@ -287,6 +292,8 @@ type Batch struct {
 	// next gap; the revisions grow.
 	WakeStreams []WakeStream
 	Letters     []*dlq.Letter
+	// Resolve ends replays. A letter that is not being replayed any more is a conflict.
+	Resolve []*Resolution
 	// SweptLetters are those of events that were parked before: no lane's offset waits for
 	// them. Without a Ledger all Letters are such.
 	SweptLetters []*dlq.Letter

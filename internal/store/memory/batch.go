@@ -154,7 +154,7 @@ func (s *Store) Commit(ctx context.Context, b *store.Batch) error {
 func (s *Store) write(t *tx, b *store.Batch) error {
 	for _, step := range [...]func(*tx, *store.Batch) error{
 		func(_ *tx, b *store.Batch) error { return s.absent(b) },
-		s.writeRows, s.writeAged, s.unremember, s.writeMemory, s.writeParked, s.writeLetters, s.writeOutbox,
+		s.writeRows, s.writeAged, s.unremember, s.writeMemory, s.writeParked, s.writeLetters, s.resolve, s.writeOutbox,
 	} {
 		if err := step(t, b); err != nil {
 			return err

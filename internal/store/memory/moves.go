@@ -31,6 +31,9 @@ func (s *Store) MoveLetter(ctx context.Context, m *store.LetterMove) error {
 			}
 			return e
 		}
+		if err := m.Refuse(l.Letter); err != nil {
+			return err
+		}
 		if l.Blocking && l.State.Unresolved() != after.Unresolved() {
 			if err := s.through(t, m, l.Letter); err != nil {
 				return err
@@ -39,6 +42,7 @@ func (s *Store) MoveLetter(ctx context.Context, m *store.LetterMove) error {
 		if m.LetsGo() {
 			s.letGo(t, l.Letter)
 		}
+		s.parkReplay(t, m, l.Letter)
 		s.keepAudit(t, m.Entry(l.Group, l.State, after, l.Rev+1))
 		s.replaceLetter(t, l, l.with(func(l *letter) {
 			l.State, l.Outcome, l.PublishedAt, l.claimedUntil, l.swept = after, m.Outcome, time.Time{}, 0, true
@@ -93,9 +97,9 @@ func (s *Store) letGo(t *tx, l *dlq.Letter) {
 		return
 	}
 	k := queueKey{group: l.Group, table: l.Table, entity: l.Entity}
-	which := func(p *store.Parked) bool { return p.Stream == "" && p.Cause == store.CauseBehind }
+	which := func(p *store.Parked) bool { return p.Stream == "" && (p.Cause == store.CauseBehind || p.Cause == store.CauseReplay) }
 	if l.Stream != "" {
-		k, which = queueKey{group: l.Group, stream: l.Stream, entity: l.Entity}, waitsForNumbers
+		k, which = queueKey{group: l.Group, stream: l.Stream, entity: l.Entity}, wakesInStream
 	}
 	s.wake(t, k, time.UnixMicro(0), which)
 }

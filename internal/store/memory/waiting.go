@@ -64,6 +64,8 @@ func waitsForNumbers(p *store.Parked) bool {
 	return p.Cause == store.CauseGap || p.Cause == store.CauseBehind
 }
 
+func wakesInStream(p *store.Parked) bool { return waitsForNumbers(p) || p.Cause == store.CauseReplay }
+
 // wake makes due what is asked for in a queue.
 func (s *Store) wake(t *tx, k queueKey, now time.Time, which func(*store.Parked) bool) {
 	for _, have := range s.queues[k] {
@@ -109,10 +111,10 @@ func (s *Store) writeParked(t *tx, b *store.Batch) error {
 		s.replaceParked(t, have, next)
 	}
 	for _, k := range b.Wake {
-		s.wake(t, queueKey{group: b.Group, table: k.Table, entity: k.Entity}, b.Now, func(p *store.Parked) bool { return p.Cause == store.CauseMissing || p.Cause == store.CauseBehind })
+		s.wake(t, queueKey{group: b.Group, table: k.Table, entity: k.Entity}, b.Now, func(p *store.Parked) bool { return p.Cause == store.CauseMissing || p.Cause == store.CauseBehind || p.Cause == store.CauseReplay })
 	}
 	for _, k := range b.WakeStreams {
-		s.wake(t, queueKey{group: b.Group, stream: k.Stream, entity: k.Entity}, b.Now, func(p *store.Parked) bool { return waitsForNumbers(p) && p.Place < k.Next })
+		s.wake(t, queueKey{group: b.Group, stream: k.Stream, entity: k.Entity}, b.Now, func(p *store.Parked) bool { return wakesInStream(p) && p.Place < k.Next })
 	}
 	return nil
 }

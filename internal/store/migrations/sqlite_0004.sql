@@ -4,6 +4,8 @@
 -- changed_at is when the state changed last, NULL as long as it never has.
 ALTER TABLE evenkeel_dead_letters ADD COLUMN outcome text NOT NULL DEFAULT '';
 ALTER TABLE evenkeel_dead_letters ADD COLUMN changed_at integer;
+-- What is parked to replay a letter says what the letter is, as JSON; '' for all others.
+ALTER TABLE evenkeel_parked ADD COLUMN replay text NOT NULL DEFAULT '';
 -- Groups and numbers are read from this index alone.
 CREATE INDEX evenkeel_dead_letters_causes ON evenkeel_dead_letters (fingerprint, state, created_at, grp);
 CREATE INDEX evenkeel_dead_letters_made ON evenkeel_dead_letters (created_at DESC, id);

@@ -112,6 +112,7 @@ func (s *Store) write(ctx context.Context, p *pipe, b *store.Batch) error {
 	w.unremember()
 	w.own()
 	w.wakes()
+	w.resolve()
 	if l := b.Ledger; l != nil {
 		var watermark []byte
 		if l.HasWatermark {

@@ -17,6 +17,7 @@ type fixed struct {
 	memory, lockMemos, streams *statement
 	own                        *own
 	wake, unremember, ledger   *statement
+	resolve                    *statement
 }
 
 // queues are what waits under keys, and units the ids of letters and parked rows of records.
@@ -68,9 +69,9 @@ func newFixed() *fixed {
 			[]uint32{txt, txt, txt, i8s}, nil),
 		wake: newStatement(`UPDATE evenkeel_parked p SET due = $1, rev = p.rev + 1 WHERE p.id IN (
     SELECT w.id FROM unnest($3::text[], $4::text[]) AS u(tbl, entity)
-    JOIN evenkeel_parked w ON w.grp = $2 AND w.tbl = u.tbl AND w.entity = u.entity AND w.cause IN ('missing', 'behind')
+    JOIN evenkeel_parked w ON w.grp = $2 AND w.tbl = u.tbl AND w.entity = u.entity AND w.cause IN ('missing', 'behind', 'replay')
     UNION ALL SELECT w.id FROM unnest($5::text[], $6::text[], $7::int8[]) AS u(stream, entity, next)
-    JOIN evenkeel_parked w ON w.grp = $2 AND w.stream <> '' AND w.stream = u.stream AND w.entity = u.entity AND w.place < u.next AND w.cause IN ('gap', 'behind'))`,
+    JOIN evenkeel_parked w ON w.grp = $2 AND w.stream <> '' AND w.stream = u.stream AND w.entity = u.entity AND w.place < u.next AND w.cause IN ('gap', 'behind', 'replay'))`,
 			[]uint32{i8, txt, txts, txts, txts, txts, i8s}, nil),
 		ledger: newStatement(require(tables.SetLedger, "1", stateFenced),
 			[]uint32{i8, i8, i8, txt, txt, i8, txt, txt, txt, i8, i8, i8, i8}, nil),
@@ -78,6 +79,7 @@ func newFixed() *fixed {
 	f.memories()
 	f.rebuild()
 	f.stream()
+	f.resolve = resolveStatement()
 	return f
 }
 

@@ -269,7 +269,7 @@ func (s *Store) write(ctx context.Context, q tables.Querier, b *store.Batch) err
 		}
 	}
 	for _, k := range b.Wake {
-		if err := w.exec("UPDATE evenkeel_parked SET due = ?1, rev = rev + 1 WHERE grp = ?2 AND tbl = ?3 AND entity = ?4 AND cause IN ('missing', 'behind')", w.now, b.Group, k.Table, k.Entity); err != nil {
+		if err := w.exec("UPDATE evenkeel_parked SET due = ?1, rev = rev + 1 WHERE grp = ?2 AND tbl = ?3 AND entity = ?4 AND cause IN ('missing', 'behind', 'replay')", w.now, b.Group, k.Table, k.Entity); err != nil {
 			return err
 		}
 	}
@@ -279,6 +279,9 @@ func (s *Store) write(ctx context.Context, q tables.Querier, b *store.Batch) err
 		}
 	}
 	if err := w.letters(b); err != nil {
+		return err
+	}
+	if err := w.resolve(b); err != nil {
 		return err
 	}
 	if err := w.outbox(b); err != nil {

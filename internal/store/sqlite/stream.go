@@ -9,7 +9,7 @@ import (
 )
 
 const wakeStream = `UPDATE evenkeel_parked SET due = ?1, rev = rev + 1
-	WHERE grp = ?2 AND stream = ?3 AND stream <> '' AND entity = ?4 AND place < ?5 AND cause IN ('gap', 'behind')`
+	WHERE grp = ?2 AND stream = ?3 AND stream <> '' AND entity = ?4 AND place < ?5 AND cause IN ('gap', 'behind', 'replay')`
 
 // streams reads what waits in streams of numbers.
 func (s *Store) streams(ctx context.Context, q tables.Querier, want *store.Want, l *store.Loaded) error {

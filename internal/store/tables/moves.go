@@ -99,6 +99,9 @@ func (p *Plain) move(ctx context.Context, q Querier, m *store.LetterMove, noRow 
 	if err != nil || m.Rev != 0 && m.Rev != l.Rev {
 		return p.taken(ctx, q, l, m.Move)
 	}
+	if err := m.Refuse(l); err != nil {
+		return &ownError{err}
+	}
 	if l.Blocking && l.State.Unresolved() != after.Unresolved() {
 		if err := p.through(ctx, q, m, l, noRow); err != nil {
 			return err
@@ -116,6 +119,9 @@ func (p *Plain) move(ctx context.Context, q Querier, m *store.LetterMove, noRow 
 		if err := p.wakeBehind(ctx, q, l); err != nil {
 			return err
 		}
+	}
+	if err := p.parkReplay(ctx, q, m, l); err != nil {
+		return err
 	}
 	change := ""
 	if m.Move == dlq.MoveFail {
@@ -136,8 +142,8 @@ func (p *Plain) move(ctx context.Context, q Querier, m *store.LetterMove, noRow 
 func (p *Plain) head(ctx context.Context, q Querier, id string) (*dlq.Letter, error) {
 	l := &dlq.Letter{ID: id, Record: &event.Record{}}
 	r := l.Record
-	err := q.QueryRowContext(ctx, p.Dialect.Rebind("SELECT rev, state, blocking, place, stream, grp, handler, tbl, entity, reason, source, event_id, cluster, topic_id, partition, log_offset FROM evenkeel_dead_letters WHERE id = $1"), id).
-		Scan(&l.Rev, &l.State, &l.Blocking, &l.Place, &l.Stream, &l.Group, &l.Handler, &l.Table, &l.Entity, &l.Verdict.Reason, &l.Source, &l.EventID, &r.Cluster, &r.TopicID, &r.Partition, &r.Offset)
+	err := q.QueryRowContext(ctx, p.Dialect.Rebind("SELECT rev, state, blocking, place, stream, grp, handler, tbl, entity, reason, compared, source, event_id, cluster, topic_id, partition, log_offset FROM evenkeel_dead_letters WHERE id = $1"), id).
+		Scan(&l.Rev, &l.State, &l.Blocking, &l.Place, &l.Stream, &l.Group, &l.Handler, &l.Table, &l.Entity, &l.Verdict.Reason, &l.Verdict.Numbers.What, &l.Source, &l.EventID, &r.Cluster, &r.TopicID, &r.Partition, &r.Offset)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, &ownError{&dlq.NotFoundError{ID: id}}
 	}
@@ -222,9 +228,9 @@ func SkipGap(m *store.LetterMove, l *dlq.Letter, body string) (string, error) {
 func (p *Plain) wakeBehind(ctx context.Context, q Querier, l *dlq.Letter) (err error) {
 	const wake = "UPDATE evenkeel_parked SET due = 0, rev = rev + 1 WHERE grp = $1 AND entity = $2 AND "
 	if l.Stream != "" {
-		_, err = p.exec(ctx, q, wake+"stream = $3 AND stream <> '' AND cause IN ('behind', 'gap')", l.Group, l.Entity, l.Stream)
+		_, err = p.exec(ctx, q, wake+"stream = $3 AND stream <> '' AND cause IN ('behind', 'gap', 'replay')", l.Group, l.Entity, l.Stream)
 	} else {
-		_, err = p.exec(ctx, q, wake+"tbl = $3 AND stream = '' AND cause = 'behind'", l.Group, l.Entity, l.Table)
+		_, err = p.exec(ctx, q, wake+"tbl = $3 AND stream = '' AND cause IN ('behind', 'replay')", l.Group, l.Entity, l.Table)
 	}
 	return err
 }

@@ -77,6 +77,14 @@ func Parkeds() []Field[store.Parked] {
 			text("event_id", func(t *p) *string { return &t.EventID }),
 			instant("occurred_at", func(t *p) *time.Time { return &t.OccurredAt }),
 			text("codec", func(t *p) *string { return &t.Codec }),
+			{
+				Name: "replay", Kind: Text,
+				Text: func(t *p) string { return t.Replay.String() },
+				set: func(t *p, cell any) (err error) {
+					t.Replay, err = store.ParseReplay(*cell.(*string))
+					return err
+				},
+			},
 		},
 		recordFields(func(t *p) **event.Record { return &t.Record }),
 	)

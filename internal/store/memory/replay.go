@@ -1,0 +1,53 @@
+package memory
+
+import (
+	"time"
+
+	"github.com/evenkeel-go/evenkeel/dlq"
+	"github.com/evenkeel-go/evenkeel/internal/store"
+	"github.com/evenkeel-go/evenkeel/internal/store/tables"
+)
+
+// parkReplay parks the event of a letter that is to be replayed; any other move takes away
+// what was parked for that.
+func (s *Store) parkReplay(t *tx, m *store.LetterMove, l *dlq.Letter) {
+	have := s.parked[l.ID]
+	if m.Move != dlq.MoveReplay {
+		if have != nil && have.Cause == store.CauseReplay {
+			s.replaceParked(t, have, nil)
+		}
+		return
+	}
+	next := &store.Parked{
+		ID: l.ID, Group: l.Group, Table: l.Table, Entity: l.Entity, Handler: l.Handler, Stream: l.Stream, Cause: store.CauseReplay,
+		Place: l.Place, Rev: 1, Due: time.UnixMicro(0).UTC(), EventType: l.EventType, Source: l.Source, EventID: l.EventID, OccurredAt: l.OccurredAt,
+		Record: l.Record, Replay: store.ReplayOf(m, l),
+	}
+	if have != nil {
+		next.Rev = have.Rev + 1
+	}
+	s.replaceParked(t, have, next)
+}
+
+// resolve ends replays.
+func (s *Store) resolve(t *tx, b *store.Batch) error {
+	for _, r := range b.Resolve {
+		have := s.letters[r.ID]
+		if have == nil || have.State != dlq.Replaying {
+			return store.ErrConflict
+		}
+		now := tables.Micros(b.Now)
+		next := have.with(func(l *letter) {
+			l.State, l.Outcome, l.PublishedAt, l.claimedUntil, l.swept, l.changed = dlq.Resolved, r.Outcome, time.Time{}, 0, true, now
+			l.Rev++
+			l.Attempts += r.Failed.Attempts
+			if f := &r.Failed; r.Outcome == "" {
+				l.State, l.LastFailed, l.Verdict = dlq.Open, now, f.Verdict
+				l.ErrorType, l.Error, l.Stack, l.Fingerprint, l.ServiceVersion = f.ErrorType, f.Error, f.Stack, f.Fingerprint, f.ServiceVersion
+			}
+		})
+		s.replaceLetter(t, have, next)
+		s.keepAudit(t, r.Entry(have.Group, next.Rev))
+	}
+	return nil
+}

@@ -1,0 +1,81 @@
+package store
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/evenkeel-go/evenkeel/dlq"
+	"github.com/evenkeel-go/evenkeel/guards"
+)
+
+// Replay is what must be known of the letter whose event is parked to be replayed.
+type Replay struct {
+	Reason guards.Reason `json:"reason"`
+	// Compared names the numbers of the letter's verdict.
+	Compared string `json:"compared,omitempty"`
+	// AcceptForgotten: somebody has said that the event is to be applied although it is so
+	// old that nobody remembers whether it was (R8).
+	AcceptForgotten bool `json:"accept_forgotten,omitempty"`
+}
+
+// String is what is stored; it is empty for nil.
+func (r *Replay) String() string {
+	if r == nil {
+		return ""
+	}
+	b, err := json.Marshal(r)
+	if err != nil {
+		panic("evenkeel: " + err.Error()) // texts always marshal
+	}
+	return string(b)
+}
+
+// ParseReplay reads what String has written.
+func ParseReplay(text string) (*Replay, error) {
+	if text == "" {
+		return nil, nil //nolint:nilnil // none is no error
+	}
+	r := &Replay{}
+	if err := json.Unmarshal([]byte(text), r); err != nil {
+		return nil, fmt.Errorf("evenkeel_parked: replay is %.40q, expected what an Evenkeel of this version writes: %w", text, err)
+	}
+	return r, nil
+}
+
+// ReplayOf is the Replay of a letter that the move takes.
+func ReplayOf(m *LetterMove, l *dlq.Letter) *Replay {
+	return &Replay{Reason: l.Verdict.Reason, Compared: l.Verdict.Numbers.What, AcceptForgotten: m.AcceptForgotten}
+}
+
+// Resolution ends the replay of a letter.
+type Resolution struct {
+	ID string
+	// Outcome is how the letter ends. Empty: the replay has failed, and the letter opens again.
+	Outcome dlq.Outcome
+	// Why is for the audit.
+	Why string
+	// Failed has of a replay that failed the verdict, the error, the fingerprint and the
+	// version; Attempts is how many there were more. All else of the letter stays.
+	Failed dlq.Letter
+}
+
+// Replayer is who ends replays, for the audit.
+func Replayer() dlq.Actor { return dlq.Actor{Name: "evenkeel", Via: "replay"} }
+
+// Entry is the resolution's line of the audit.
+func (r *Resolution) Entry(group string, rev int64) *dlq.AuditEntry {
+	m := LetterMove{Ref: dlq.Ref{ID: r.ID}, Move: dlq.MoveResolve, By: Replayer(), Reason: r.Why}
+	after := dlq.Resolved
+	if r.Outcome == "" {
+		m.Move, after = dlq.MoveFail, dlq.Open
+	}
+	return m.Entry(group, dlq.Replaying, after, rev)
+}
+
+// Refuse says why a letter can't be replayed, if the move is to do that.
+func (m *LetterMove) Refuse(l *dlq.Letter) error {
+	if m.Move == dlq.MoveReplay && l.Verdict.Reason == dlq.Foreign {
+		return &dlq.UnreplayableError{ID: l.ID, Why: "another system has written it, and no handler of this one ever had its event; send its record to a topic that is consumed here"}
+	}
+	return nil
+}
