@@ -3,7 +3,7 @@ package conformance
 import (
 	"context"
 	"fmt"
-	"strings"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -227,7 +227,7 @@ func TestD02OperatorsMeet(t *testing.T) {
 			require.NoError(t, err)
 			ends := 0
 			for _, line := range lines {
-				if strings.Contains("resolve discard", line.Verb) {
+				if slices.Contains([]string{"resolve", "discard"}, line.Verb) {
 					ends++
 				}
 			}
