@@ -303,7 +303,7 @@ func TestAGapHasBounds(t *testing.T) {
 		m.run(m.log(by("b", "5", "a=2,b=2"), one))
 		require.Equal(t, []string{"apply/applied", "discard/superseded"}, m.reasons(), "what was skipped counts as seen")
 	})
-	for policy, want := range map[guards.GapPolicy]string{guards.GapDeadLetter: "", guards.GapSkip: "2"} {
+	for policy, want := range map[guards.GapPolicy]string{guards.GapDeadLetter: "", guards.GapSkip: "2"} { //nolint:exhaustive // nobody is asked for causes
 		t.Run("too many, "+policy.String(), func(t *testing.T) {
 			t.Parallel()
 			m := patientMemory(t, modifyCausal(guards.OnMissingCause(policy), guards.MaxWaiting(2)))
