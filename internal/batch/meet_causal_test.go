@@ -130,7 +130,22 @@ func TestCausalFollowersTakeNoLongerThanTheBatchMay(t *testing.T) {
 	for _, p := range m.parked {
 		require.False(t, p.Due.After(m.now), "due at once")
 	}
+	// Nor does one become a letter whose time has ended before its turn has come.
+	m.now = m.now.Add(time.Hour)
+	var units []*batch.Unit
+	items = nil
+	for _, p := range m.inPlaces() {
+		row := *p
+		u := m.prepare.PrepareParked(&row)
+		units, items = append(units, u), append(items, u.Item)
+	}
+	calls = 0
+	out, err = m.judge.Waiting(t.Context(), units, m.layouts, m.recall(items...), m.now, func(*store.Parked) bool { return true }, enough)
+	require.NoError(t, err)
+	m.commit(out)
+	require.Equal(t, []string{"d gap"}, m.waiting())
 	m.sweep()
 	require.Empty(t, m.waiting())
+	require.Empty(t, m.letters)
 	require.Equal(t, "abcd", m.order("o1").Customer)
 }

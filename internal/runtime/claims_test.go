@@ -1,0 +1,47 @@
+package runtime
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"gorm.io/gorm/schema"
+
+	"github.com/evenkeel-go/evenkeel/guards"
+	"github.com/evenkeel-go/evenkeel/handlers"
+	"github.com/evenkeel-go/evenkeel/internal/batch"
+	"github.com/evenkeel-go/evenkeel/internal/store"
+)
+
+// TestWhatLetsSlowOnesGoIsSwept besides the others, too: in a stream, and as a cause.
+func TestWhatLetsSlowOnesGoIsSwept(t *testing.T) {
+	t.Parallel()
+	reg := handlers.NewRegistry()
+	count := func(context.Context, *handlers.Delivery[said, tally]) error { return nil }
+	state := func(context.Context, *handlers.Delivery[said, job]) error { return nil }
+	causal := handlers.By(guards.Vector(guards.Causal(time.Minute)))
+	handlers.Set(reg, "quick", state, causal, handlers.Writes("State"), handlers.Name("quick"))
+	handlers.Set(reg, "slow", state, causal, handlers.Writes("Log"), handlers.Slow(), handlers.Name("slow"))
+	handlers.Modify(reg, "beside", state, guards.Once(), handlers.Writes("Trace"), handlers.Name("beside"))
+	handlers.Modify(reg, "quick", count, guards.Sequence(), handlers.Writes("Trace"), handlers.Name("quick number"))
+	handlers.Modify(reg, "slow", count, guards.Sequence(), handlers.Writes("Trace"), handlers.Slow(), handlers.Name("slow number"))
+	w, err := reg.Wire(schema.NamingStrategy{})
+	require.NoError(t, err)
+	s := &sweeper{m: &Member{Options: Options{Judge: &batch.Judge{Wiring: w}}}}
+	for _, c := range []struct {
+		typ, handler string
+		slow         bool
+	}{
+		{"quick", "quick", true},
+		{"slow", "slow", true},
+		{"beside", "beside", false},
+		{"quick", "quick number", true},
+		{"slow", "slow number", true},
+		{"quick", "registered no more", false},
+	} {
+		slow, rest := s.split([][]*store.Parked{{{Entity: "a", EventType: c.typ, Handler: c.handler}}})
+		require.Equal(t, c.slow, len(slow) == 1, c.handler)
+		require.Equal(t, c.slow, len(rest) == 0, c.handler)
+	}
+}
