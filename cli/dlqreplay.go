@@ -8,6 +8,7 @@ import (
 	"gorm.io/gorm"
 
 	"github.com/evenkeel-go/evenkeel/dlq"
+	"github.com/evenkeel-go/evenkeel/internal/seam"
 )
 
 const (
@@ -20,7 +21,8 @@ const (
 // became waits until the letters' replays have ended, or for as long as d, and counts what
 // became of them.
 func (a *app) became(c *cobra.Command, db *gorm.DB, refs []dlq.Ref, d time.Duration) (map[string]int, error) {
-	began, said := time.Now(), false
+	clock := seam.System()
+	began, said := clock.Now(), false
 	for wait := pollReplays; ; wait = min(2*wait, 2*time.Second) {
 		counts, under := map[string]int{}, 0
 		for _, ref := range refs {
@@ -40,17 +42,15 @@ func (a *app) became(c *cobra.Command, db *gorm.DB, refs []dlq.Ref, d time.Durat
 				counts[string(l.State)]++
 			}
 		}
-		if under == 0 || time.Since(began) >= d {
+		if under == 0 || clock.Now().Sub(began) >= d {
 			return counts, nil
 		}
-		if under == len(refs) && !said && time.Since(began) > nobodyAfter {
+		if under == len(refs) && !said && clock.Now().Sub(began) > nobodyAfter {
 			said = true
 			fmt.Fprintln(c.ErrOrStderr(), "nobody has replayed any of them yet; does a member of the group run?")
 		}
-		select {
-		case <-c.Context().Done():
+		if clock.Sleep(c.Context(), wait) != nil {
 			return counts, nil
-		case <-time.After(wait):
 		}
 	}
 }

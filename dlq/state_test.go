@@ -19,6 +19,7 @@ func TestMoves(t *testing.T) {
 		dlq.MoveDiscard: {discarded, no, no, no, no},
 		dlq.MoveRestore: {no, no, no, open, no},
 		dlq.MoveReplay:  {replaying, no, no, no, no},
+		dlq.MoveCancel:  {no, open, no, no, no},
 		dlq.MoveFail:    {no, open, no, no, no},
 		dlq.MoveResolve: {no, resolved, no, no, no},
 		dlq.MovePurge:   {no, no, purged, purged, no},

@@ -73,7 +73,7 @@ func (w *work) replayID(u *Unit) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	if forgotten && !(r != nil && r.AcceptForgotten) {
+	if forgotten && (r == nil || !r.AcceptForgotten) {
 		w.unitLetter(u, nil, forgottenVerdict(u), &failure{err: errForgotten})
 		return false, nil
 	}

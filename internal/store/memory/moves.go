@@ -97,7 +97,9 @@ func (s *Store) letGo(t *tx, l *dlq.Letter) {
 		return
 	}
 	k := queueKey{group: l.Group, table: l.Table, entity: l.Entity}
-	which := func(p *store.Parked) bool { return p.Stream == "" && (p.Cause == store.CauseBehind || p.Cause == store.CauseReplay) }
+	which := func(p *store.Parked) bool {
+		return p.Stream == "" && (p.Cause == store.CauseBehind || p.Cause == store.CauseReplay)
+	}
 	if l.Stream != "" {
 		k, which = queueKey{group: l.Group, stream: l.Stream, entity: l.Entity}, wakesInStream
 	}

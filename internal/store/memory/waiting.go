@@ -111,7 +111,9 @@ func (s *Store) writeParked(t *tx, b *store.Batch) error {
 		s.replaceParked(t, have, next)
 	}
 	for _, k := range b.Wake {
-		s.wake(t, queueKey{group: b.Group, table: k.Table, entity: k.Entity}, b.Now, func(p *store.Parked) bool { return p.Cause == store.CauseMissing || p.Cause == store.CauseBehind || p.Cause == store.CauseReplay })
+		s.wake(t, queueKey{group: b.Group, table: k.Table, entity: k.Entity}, b.Now, func(p *store.Parked) bool {
+			return p.Cause == store.CauseMissing || p.Cause == store.CauseBehind || p.Cause == store.CauseReplay
+		})
 	}
 	for _, k := range b.WakeStreams {
 		s.wake(t, queueKey{group: b.Group, stream: k.Stream, entity: k.Entity}, b.Now, func(p *store.Parked) bool { return wakesInStream(p) && p.Place < k.Next })
