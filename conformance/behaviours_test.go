@@ -79,5 +79,6 @@ var behaviours = []behaviour{
 	{name: "D01 race", what: "operators and lanes meet at a letter: each event once, in order, and none left behind", semantic: true},
 	{name: "D02", what: "a mended service replays its letters through the guards: applied or obsolete, once, and in order", semantic: true},
 	{name: "D02 cancel", what: "a replay waits for a member, and can be taken back until then; a replayed gap lets its stream go on", semantic: true},
+	{name: "D02 killed", what: "a member that is killed while it replays leaves no letter with two ends, or none", semantic: true},
 	{name: "D02 race", what: "operators who replay, discard and cancel the same letters give each of them one end", semantic: true},
 }

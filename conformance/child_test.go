@@ -63,6 +63,7 @@ type childSpec struct {
 	BatchSize int
 	Entries   bool // the registry of entries and not of tallies
 	Slow      bool // the member with slow handlers
+	Replays   bool // the registry of moves whose letters are replayed
 	Fault     fault
 	Nth       int64
 }
@@ -192,6 +193,9 @@ func (spec childSpec) member(ctx context.Context) error {
 	}
 	if spec.Children != "" {
 		w.registry = func() *handlers.Registry { return purses(spec.Children) }
+	}
+	if spec.Replays {
+		w.registry = moves(f)
 	}
 	if spec.Slow {
 		w.registry = slowMember(f)

@@ -235,3 +235,63 @@ func TestD02OperatorsMeet(t *testing.T) {
 		}
 	})
 }
+
+// moves wires moves that always succeed, in a member that may die in one.
+func moves(f *faults) func() *handlers.Registry {
+	var runs atomic.Int64
+	return func() *handlers.Registry {
+		reg := handlers.NewRegistry()
+		handlers.Modify(reg, "account.moved", func(_ context.Context, d *moveDelivery) error {
+			f.strike(dieAtHandler, runs.Add(1))
+			d.Entity.Trail += fmt.Sprint(d.Event.Version, " ")
+			return nil
+		}, guards.None(), handlers.Writes("Trail"), handlers.OnMissing(handlers.MissingPlaceholder))
+		return reg
+	}
+}
+
+// TestD02Killed: a member is killed while it replays, after it has replayed others. The next
+// one replays the rest, and each letter has one end.
+func TestD02KilledInAReplay(t *testing.T) {
+	each(t, "D02 killed", func(t *testing.T, at combination) {
+		const keys = 8
+		var fixed atomic.Bool
+		w := newWorld(t, at, 2)
+		w.registry = fixable(guards.None(), &fixed)
+		w.tables(&Account{})
+		m := w.start()
+		for k := range keys {
+			w.tell(int32(k%2), moved(fmt.Sprint("k", k), 2), moved(fmt.Sprint("k", k), 3))
+		}
+		w.eventually(30*time.Second, func() bool { return len(w.letters()) == keys && len(w.waiting()) == keys }, func() string { return fmt.Sprint(w.letters()) })
+		m.stop()
+		replay := func(letters []*dlq.Letter) {
+			for _, l := range letters {
+				report, err := framework.Replay(t.Context(), w.db, []dlq.Ref{l.Ref()}, operator)
+				require.NoError(t, err)
+				require.Equal(t, 1, report.Done)
+			}
+		}
+		letters := w.letters()
+		replay(letters[:keys/2])
+		// Of each letter that is applied the event behind it is a run, too.
+		dead := w.spawn(func(s *childSpec) { s.Replays, s.Fault, s.Nth = true, dieAtHandler, keys+2 })
+		w.ended(map[string]int{"applied": keys / 2, "open": keys / 2})
+		w.eventually(30*time.Second, func() bool { return len(w.waiting()) == keys/2 }, func() string { return fmt.Sprint(w.waiting()) })
+		replay(letters[keys/2:])
+		dead.died()
+		require.Positive(t, w.outcomes()["replaying"])
+		// The claim of the dead ends after a minute.
+		require.NoError(t, w.db.Exec("UPDATE evenkeel_parked SET due = 0 WHERE grp = ?", w.group).Error)
+		fixed.Store(true)
+		w.start()
+		w.ended(map[string]int{"applied": keys})
+		w.drain(2)
+		for k := range keys {
+			require.Equal(t, "2 3", w.trail(fmt.Sprint("k", k)))
+		}
+		lines, err := dlq.Audit(t.Context(), w.db, dlq.AuditFilter{Group: w.group, Verb: "resolve", Limit: 1000})
+		require.NoError(t, err)
+		require.Len(t, lines, keys)
+	})
+}

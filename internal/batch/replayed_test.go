@@ -297,3 +297,55 @@ func TestReplayOfPoison(t *testing.T) {
 	require.Equal(t, ends{"a": "applied"}, m.ends())
 	require.Equal(t, "ab", m.order("o1").Customer)
 }
+
+// What is tried again holds up nobody whom its letter does not.
+func TestReplayHoldsUpNobody(t *testing.T) {
+	t.Parallel()
+	x := mend("b")
+	m := newMemory(t, x.registry(guards.Timestamp()))
+	m.run(m.log(count("a", "b")...))
+	x.soft = true
+	m.replay(false)
+	require.Equal(t, []string{"b replay"}, m.waiting())
+	m.run(m.log(ev{"count", "o1", 3, "c", ""}))
+	require.Equal(t, "ac", m.order("o1").Customer)
+	m.now = m.now.Add(time.Minute)
+	m.sweep()
+	require.Equal(t, ends{"b": "obsolete"}, m.ends())
+
+	x = mend("2")
+	m = newMemory(t, x.registry(guards.Sequence(guards.GapTimeout(time.Minute), guards.OnGap(guards.GapSkip))))
+	m.run(m.log(n(1), n(3)))
+	m.now = m.now.Add(time.Hour)
+	m.sweep()
+	m.run(m.log(n(2)))
+	require.Equal(t, ends{"2": "open"}, m.ends())
+	x.soft = true
+	m.replay(false)
+	require.Equal(t, []string{"2 replay"}, m.waiting())
+	m.run(m.log(n(4)))
+	require.Equal(t, "134", m.order("o1").Customer)
+	m.run(m.log(n(7)))
+	m.now = m.now.Add(time.Hour)
+	clear(x.refuses)
+	m.sweep()
+	require.Equal(t, ends{"2": "applied"}, m.ends())
+	require.ElementsMatch(t, []byte("13427"), []byte(m.order("o1").Customer))
+}
+
+// A number that was ahead of its time is taken when its letter is replayed.
+func TestReplayTakesTheNumber(t *testing.T) {
+	t.Parallel()
+	x := mend()
+	m := newMemory(t, x.registry(guards.Sequence(guards.FirstSeen())))
+	m.run(m.log(n(7600)))
+	require.Equal(t, ends{"7600": "open"}, m.ends())
+	m.now = m.now.Add(2 * time.Hour)
+	m.replay(false)
+	require.Equal(t, ends{"7600": "applied"}, m.ends())
+	m.run(m.log(n(7602)))
+	require.Equal(t, []string{"7602 gap"}, m.waiting())
+	m.run(m.log(n(7601), n(7600)))
+	require.Equal(t, "760076017602", m.order("o1").Customer)
+	require.Empty(t, m.parked)
+}
