@@ -225,3 +225,28 @@ func TestPurgingOutlastsLateness(t *testing.T) {
 	cfg.PurgeDeletedAfter++
 	require.NoError(t, cfg.checkWiring(w))
 }
+
+// Two streams of one name would share one memo under two settings.
+func TestStreamsAreNotNamedLikeTopics(t *testing.T) {
+	t.Parallel()
+	type thing struct {
+		ID   string `gorm:"primaryKey"`
+		A, B string
+		guards.Guarded
+	}
+	nothing := func(context.Context, *handlers.Delivery[struct{}, thing]) error { return nil }
+	for name, want := range map[string][]string{"orders": {"Handlers: streams of different names"}, "moves": {}} {
+		cfg := good()
+		cfg.Handlers = handlers.NewRegistry()
+		named := guards.Sequence(guards.Stream(name))
+		handlers.Modify(cfg.Handlers, "one", nothing, named, handlers.Writes("A"))
+		handlers.Modify(cfg.Handlers, "two", nothing, named, handlers.Writes("A"))
+		w, err := cfg.Handlers.Wire(schema.NamingStrategy{})
+		require.NoError(t, err)
+		require.NoError(t, cfg.checkWiring(w), "it is the only one")
+		handlers.Modify(cfg.Handlers, "three", nothing, guards.Sequence(), handlers.Writes("B"))
+		w, err = cfg.Handlers.Wire(schema.NamingStrategy{})
+		require.NoError(t, err)
+		require.ElementsMatch(t, want, faults(t, cfg.checkWiring(w)))
+	}
+}

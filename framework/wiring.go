@@ -42,6 +42,20 @@ func (c *Config) checkWiring(w *handlers.Wiring) error {
 			})
 		}
 	}
+	if w.TopicStream != nil {
+		named := ""
+		for _, h := range w.All() {
+			if h.Stream == nil || h.Stream.Stream == named || !slices.Contains(c.Topics, h.Stream.Stream) {
+				continue
+			}
+			named = h.Stream.Stream
+			errs = append(errs, &FieldError{
+				Field: "Handlers", Found: fmt.Sprintf("the stream %q of handler %s, which is also what the numbers of the topic of this name are counted under", named, h.Name),
+				Expected: "streams of different names",
+				Mend:     "give guards.Stream a name that is none of Config.Topics, or leave it out for all handlers of the topic",
+			})
+		}
+	}
 	for _, t := range w.Emits() {
 		errs = append(errs, c.checkEmits(t))
 	}
