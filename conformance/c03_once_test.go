@@ -225,7 +225,7 @@ func TestC03BehindTheHorizonNothingIsGuessed(t *testing.T) {
 		require.Len(t, letters, 1)
 		require.Equal(t, "a", letters[0].EventID)
 		require.Equal(t, guards.Late, letters[0].Verdict.Reason)
-		require.Equal(t, guards.Comparison{What: "horizon", Event: old.UnixMicro(), Against: old.UnixMicro()}, letters[0].Verdict.Numbers)
+		require.Equal(t, guards.Comparison{What: "memory", Event: old.UnixMicro(), Against: old.UnixMicro()}, letters[0].Verdict.Numbers)
 		require.Equal(t, 1, w.judgements("held")["duplicate"])
 		require.Equal(t, 1, w.judgements("b")["duplicate"])
 		mended.Store(true)

@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"time"
 
@@ -43,5 +44,31 @@ func TestWhatLetsSlowOnesGoIsSwept(t *testing.T) {
 		slow, rest := s.split([][]*store.Parked{{{Entity: "a", EventType: c.typ, Handler: c.handler}}})
 		require.Equal(t, c.slow, len(slow) == 1, c.handler)
 		require.Equal(t, c.slow, len(rest) == 0, c.handler)
+	}
+}
+
+// Batches that run at once must not meet at an entity, whose stream several tables may share.
+func TestPartsKeepEntitiesTogether(t *testing.T) {
+	t.Parallel()
+	for keys, want := range map[int]int{0: 1, 1: 1, 2*sweepRows - 1: 1, 2 * sweepRows: 2, 100 * sweepRows: sweepAtOnce} {
+		var all [][]*store.Parked
+		for i := range keys {
+			all = append(all, []*store.Parked{{Table: fmt.Sprint(i % 3), Entity: fmt.Sprint(i / 2)}})
+		}
+		at, n, least := map[string]int{}, 0, keys
+		found := parts(all)
+		require.Len(t, found, want)
+		for i, part := range found {
+			least = min(least, len(part))
+			for _, key := range part {
+				n++
+				if j, known := at[key[0].Entity]; known {
+					require.Equal(t, j, i)
+				}
+				at[key[0].Entity] = i
+			}
+		}
+		require.Equal(t, keys, n)
+		require.GreaterOrEqual(t, least, keys/want-2)
 	}
 }

@@ -12,6 +12,9 @@ const (
 	sweepRows   = 50
 	sweepMost   = 800
 	sweepPerKey = 50
+	// sweepAtOnce is how many batches a large portion is judged in at once, on as many
+	// connections; each has sweepRows keys at least.
+	sweepAtOnce = 4
 	// sweepBytes and sweepTime are what a portion may take before the next one is smaller.
 	sweepBytes = 4 << 20
 	sweepTime  = time.Second

@@ -100,7 +100,7 @@ func (s *sweeper) sweep(soft, ctx context.Context) (claimed int, more bool, err 
 		s.slowly(soft, ctx, keys, due)
 	}
 	defer s.claims.drop(s.claims.add(rest, due))
-	err = s.judge(ctx, rest, due, false, sweepTries)
+	err = s.judgeParts(ctx, rest, due)
 	// Slow ones stay in memory after the sweep.
 	s.portion = s.portion.after(rows, s.m.Clock.Now().Sub(now), more && len(slow) == 0, err)
 	return claimed, more, err
@@ -116,6 +116,35 @@ func group(rows []*store.Parked) [][]*store.Parked {
 		keys[len(keys)-1] = append(keys[len(keys)-1], p)
 	}
 	return keys
+}
+
+// judgeParts runs the keys of a large portion as several batches at once.
+func (s *sweeper) judgeParts(ctx context.Context, keys [][]*store.Parked, due func(*store.Parked) bool) error {
+	var judging seam.Group
+	all := parts(keys)
+	errs := make([]error, len(all))
+	for i, part := range all {
+		judging.Go("sweep", func() { errs[i] = s.judge(ctx, part, due, false, sweepTries) })
+	}
+	judging.Wait()
+	return errors.Join(errs...)
+}
+
+// parts shares keys out among batches. Those of one entity stay together, since a stream of
+// numbers may touch several tables.
+func parts(keys [][]*store.Parked) [][][]*store.Parked {
+	n := max(1, min(len(keys)/sweepRows, sweepAtOnce))
+	all := make([][][]*store.Parked, n)
+	at := map[string]int{}
+	for _, key := range keys {
+		i, known := at[key[0].Entity]
+		if !known {
+			i = len(at) % n
+			at[key[0].Entity] = i
+		}
+		all[i] = append(all[i], key)
+	}
+	return all
 }
 
 // judge runs the keys as one batch, and in halves if the database refuses it (R18); then

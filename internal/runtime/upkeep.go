@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/evenkeel-go/evenkeel/guards"
 	"github.com/evenkeel-go/evenkeel/handlers"
 	"github.com/evenkeel-go/evenkeel/internal/batch"
+	"github.com/evenkeel-go/evenkeel/internal/seam"
 	"github.com/evenkeel-go/evenkeel/internal/store"
 )
 
@@ -58,12 +60,15 @@ type walk struct {
 }
 
 const (
-	// upkeepPages is how many portions come between two rounds of the sweeper.
-	upkeepPages = 10
+	// upkeepPages is how many pages come between two rounds of the sweeper.
+	upkeepPages = 3
 	// upkeepRows bounds a portion, and with it a transaction; upkeepOrigins that of
 	// records, which are larger.
 	upkeepRows    = 500
 	upkeepOrigins = 200
+	// upkeepAtOnce is how many portions of old placeholders are removed at once, on as many
+	// connections: as many may grow old at a time as came at a time, by several lanes.
+	upkeepAtOnce = 4
 	// lookEvery is the longest time between two looks. A table without an index for the
 	// rows in question is read whole each time, so only every tenth look is at it.
 	lookEvery = time.Minute
@@ -181,16 +186,26 @@ func (u *upkeep) step(ctx context.Context, w *walk) (done bool, err error) {
 
 // sweepRows removes a page of placeholders.
 func (u *upkeep) sweepRows(ctx context.Context, w *walk) (more bool, err error) {
-	page, err := u.m.Store.Aged(ctx, store.AgedQuery{Table: w.table, State: guards.Placeholder, Before: w.before, After: w.row, Limit: upkeepRows})
+	page, err := u.m.Store.Aged(ctx, store.AgedQuery{Table: w.table, State: guards.Placeholder, Before: w.before, After: w.row, Limit: upkeepAtOnce * upkeepRows})
 	if err != nil || len(page) == 0 {
 		return false, err
 	}
 	w.row = &page[len(page)-1]
-	err = halving(u, w, u.keys(w, page), func(keys []string) error {
-		o := &batch.Orphans{Model: w.model, Before: w.before, Age: u.m.PlaceholderAge, Keys: keys}
-		return u.sweep(ctx, w, o, keys)
-	})
-	return len(page) == upkeepRows, err
+	keys := u.keys(w, page)
+	var removing seam.Group
+	errs := make([]error, 0, upkeepAtOnce)
+	for portion := range slices.Chunk(keys, upkeepRows) {
+		errs = append(errs, nil)
+		failed := &errs[len(errs)-1]
+		removing.Go("upkeep", func() {
+			*failed = halving(u, w, portion, func(keys []string) error {
+				o := &batch.Orphans{Model: w.model, Before: w.before, Age: u.m.PlaceholderAge, Keys: keys}
+				return u.sweep(ctx, w, o, keys)
+			})
+		})
+	}
+	removing.Wait()
+	return len(page) == upkeepAtOnce*upkeepRows, errors.Join(errs...)
 }
 
 // keys are the canonical keys of a page.

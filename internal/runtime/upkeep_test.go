@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -33,6 +34,7 @@ type oldRows struct {
 	memo    *store.Memo
 	pinned  string // the database refuses to remove this row
 
+	mu              sync.Mutex // portions are removed at once
 	claims, counted int
 	pages           []guards.Existence
 	commits         []*store.Batch
@@ -96,6 +98,8 @@ func (o *oldRows) Load(_ context.Context, w *store.Want) (*store.Loaded, error) 
 }
 
 func (o *oldRows) Commit(_ context.Context, b *store.Batch) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
 	for _, r := range b.Delete {
 		if r.Key == o.pinned {
 			return &store.DataError{State: "23503", Err: errUnsettled}
@@ -147,13 +151,14 @@ func (o *oldRows) removed() (n int) {
 // a large table.
 func TestTheSweepTakesPortions(t *testing.T) {
 	t.Parallel()
-	const rows = 2*upkeepPages*upkeepRows + 3
+	const each = upkeepPages * upkeepAtOnce * upkeepRows
+	const rows = 2*each + 3
 	o := &oldRows{indexed: true}
 	u, _, _ := tended(t, o, guards.Placeholder, rows)
 	u.m.PlaceholderPolicy = PlaceholderDelete
 	for round := 1; round <= 2; round++ {
 		require.True(t, u.round(t.Context()), "the rest does not wait")
-		require.Equal(t, round*upkeepPages*upkeepRows, o.removed())
+		require.Equal(t, round*each, o.removed())
 		require.Zero(t, o.counted)
 	}
 	require.False(t, u.round(t.Context()))
