@@ -92,7 +92,7 @@ const (
 
 // Comparison holds the numbers that a guard compared, so that a person can check it.
 type Comparison struct {
-	// What names them, e.g. "timestamp", "version", "sequence", "watermark", "horizon", "memory",
+	// What names them, e.g. "timestamp", "version", "sequence", "watermark", "horizon",
 	// "memory" (of ids); "vector" are the sums of two vector clocks.
 	What string
 	// Event is the event's number, Against the one that it was compared with, Bound
