@@ -78,10 +78,6 @@ func assemble(ctx context.Context, db *gorm.DB, cfg Config, wiring *handlers.Wir
 	if err != nil {
 		return nil, err
 	}
-	byModel := batch.Layouts{}
-	for i, m := range wiring.Models {
-		byModel[m] = layouts[i]
-	}
 	settings := confluent.Settings{Brokers: cfg.Brokers, Group: cfg.Group, Protocol: string(cfg.Protocol), User: cfg.Kafka}
 	if c.producer, err = confluent.NewProducer(settings, c.clock, c.spawn, c.clientLog); err != nil {
 		return nil, err
@@ -127,7 +123,7 @@ func assemble(ctx context.Context, db *gorm.DB, cfg Config, wiring *handlers.Wir
 			Outbox:              outbox,
 		},
 		Prepare: prepare,
-		Models:  wiring.Models, Layouts: byModel,
+		Models:  wiring.Models, Layouts: batch.LayoutsOf(wiring.Models, layouts),
 		StartLatest: cfg.Start == StartLatest, BatchSize: cfg.BatchSize, Parallel: cfg.Parallel, MaxBytes: cfg.MaxBytes,
 		MaxUnpublished: cfg.MaxUnpublished, SweepInterval: cfg.SweepInterval, KeepVerdicts: cfg.KeepVerdicts, KeepLetters: cfg.KeepLetters,
 		PlaceholderAge: cfg.PlaceholderAge, PlaceholderPolicy: placeholderPolicies[cfg.PlaceholderPolicy], PurgeAfter: cfg.PurgeDeletedAfter,

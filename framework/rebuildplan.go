@@ -15,6 +15,7 @@ import (
 	"github.com/evenkeel-go/evenkeel/internal/broker"
 	"github.com/evenkeel-go/evenkeel/internal/ledger"
 	"github.com/evenkeel-go/evenkeel/internal/runtime"
+	"github.com/evenkeel-go/evenkeel/internal/store"
 	"github.com/evenkeel-go/evenkeel/internal/store/tables"
 )
 
@@ -334,7 +335,7 @@ func (c *Consumer) countRebuild(ctx context.Context, db *gorm.DB, r *runtime.Reb
 		for i, s := range streams {
 			names[i] = s.Name
 		}
-		if err := count(&out.Streams, "evenkeel_memos WHERE grp = ? AND kind = ? AND scope IN ?", c.cfg.Group, string(batch.KindSequence), names); err != nil {
+		if err := count(&out.Streams, "evenkeel_memos WHERE grp = ? AND kind = ? AND scope IN ?", c.cfg.Group, string(store.KindSequence), names); err != nil {
 			return out, err
 		}
 	}

@@ -9,8 +9,8 @@ import (
 
 	"gorm.io/gorm"
 
-	"github.com/evenkeel-go/evenkeel/internal/batch"
 	"github.com/evenkeel-go/evenkeel/internal/sequence"
+	"github.com/evenkeel-go/evenkeel/internal/store"
 )
 
 // StreamFilter chooses streams of numbers. Zero fields choose all; the others must all hold.
@@ -92,7 +92,7 @@ const (
 
 // readStreams reads the page after a stream. What waits is counted for the page alone.
 func readStreams(ctx context.Context, db *gorm.DB, f StreamFilter, after NumberStream) (page []NumberStream, err error) {
-	where, args := "m.kind = ? AND (m.grp, m.scope, m.entity) > (?, ?, ?)", []any{string(batch.KindSequence), after.Group, after.Name, after.Entity}
+	where, args := "m.kind = ? AND (m.grp, m.scope, m.entity) > (?, ?, ?)", []any{string(store.KindSequence), after.Group, after.Name, after.Entity}
 	for _, c := range [...]struct{ column, value string }{{"m.grp", f.Group}, {"m.scope", f.Name}, {"m.entity", f.Entity}} {
 		if c.value != "" {
 			where += " AND " + c.column + " = ?"

@@ -25,6 +25,9 @@ func (u *Unit) attempt() int {
 
 // call runs the handler, and once more at once if it fails in a way that may heal.
 func (w *work) call(u *Unit, fresh func() reflect.Value) (*handlers.Call, reflect.Value, *failure) {
+	if u.Handler.UsesTx && w.loaded.Tx == nil {
+		return nil, reflect.Value{}, &failure{err: ErrNeedsTx, broken: ErrNeedsTx}
+	}
 	for try := 0; ; try++ {
 		entity := fresh()
 		c := &handlers.Call{

@@ -23,7 +23,7 @@ func GatherRebuild(group string, m *handlers.Model, keys []string, layouts Layou
 	w := &store.Want{Group: group, Rows: []store.WantRows{{Model: m, Layout: layouts[m], Keys: keys}}}
 	for _, key := range keys {
 		for _, n := range streams {
-			w.Memos = append(w.Memos, memoOf(store.StreamKey{Stream: n.Name, Entity: key}))
+			w.Memos = append(w.Memos, store.MemoOf(store.StreamKey{Stream: n.Name, Entity: key}))
 		}
 	}
 	return w
@@ -116,7 +116,7 @@ func blank(row *store.Row, exists int) {
 
 // restream changes a stream that has begun.
 func restream(b *store.Batch, loaded *store.Loaded, k store.StreamKey, change func(*sequence.State) sequence.State) error {
-	memo := loaded.Memos[memoOf(k)]
+	memo := loaded.Memos[store.MemoOf(k)]
 	if memo == nil {
 		return nil
 	}

@@ -14,9 +14,6 @@ import (
 	"github.com/evenkeel-go/evenkeel/internal/store"
 )
 
-// KindCausal is the kind of the memo that says what an entity has seen.
-const KindCausal = store.KindCausal
-
 // causes is what an entity has seen under guards.Causal, and what waits there for the
 // events that it has not (R14). It is the model's: whatever handler got an event, its
 // writer's later ones go to any.
@@ -45,10 +42,6 @@ func causesKey(h *handlers.Handler, entity string) store.StreamKey {
 	return store.StreamKey{Stream: handlers.CausalStreams + h.Model.Table, Entity: entity}
 }
 
-func causalMemo(k store.StreamKey) store.MemoKey {
-	return store.MemoOf(k)
-}
-
 // ranked reports whether the unit's place is a sum, and no place among what waits for the
 // entity.
 func (u *Unit) ranked() bool {
@@ -69,7 +62,7 @@ func gatherCauses(w *store.Want, items []*Item, memos map[store.MemoKey]bool) {
 				continue
 			}
 			w.Streams = appendNew(w.Streams, asked, k)
-			w.Memos = appendNew(w.Memos, memos, causalMemo(k))
+			w.Memos = appendNew(w.Memos, memos, store.MemoOf(k))
 			for _, h := range u.Handler.Model.Causal {
 				if versions, ok := versionsUnder(h, u.Key); ok {
 					w.Memos = appendNew(w.Memos, memos, versions)
@@ -89,7 +82,7 @@ func (w *work) causes(u *Unit) *causes {
 	if c := w.causal[key]; c != nil {
 		return c
 	}
-	c := &causes{work: w, model: u.Handler.Model, key: key, rw: w.row(u), memo: w.loaded.Memos[causalMemo(key)]}
+	c := &causes{work: w, model: u.Handler.Model, key: key, rw: w.row(u), memo: w.loaded.Memos[store.MemoOf(key)]}
 	if w.causal == nil {
 		w.causal = map[store.StreamKey]*causes{}
 	}
@@ -110,7 +103,7 @@ func (c *causes) recall() {
 	seen, at, err := decodeSeen(c.memo.Body)
 	switch {
 	case err != nil:
-		c.err = fmt.Errorf("what %s %s has seen can't be read in evenkeel_memos (kind %s, scope %s): %w", c.model.Name, c.key.Entity, KindCausal, c.key.Stream, err)
+		c.err = fmt.Errorf("what %s %s has seen can't be read in evenkeel_memos (kind %s, scope %s): %w", c.model.Name, c.key.Entity, store.KindCausal, c.key.Stream, err)
 	case !at.After(c.clock()):
 		c.seen = seen
 	}
@@ -130,23 +123,13 @@ func (c *causes) clock() (newest event.Stamp) {
 }
 
 func (c *causes) load(l *store.Stream) {
-	whole := map[string]*store.Parked{}
-	for _, p := range l.Rows {
-		whole[p.ID] = p
-	}
-	for _, e := range l.Parked {
-		if e.Cause != store.CauseGap {
-			continue // it was let go, and is tried again
+	c.waits = c.waitsOf(l, func(e *store.QueueEntry) bool {
+		return e.Cause == store.CauseGap // others were let go, and are tried again
+	}, func(h *handlers.Handler) bool { return h.Causal != nil })
+	for _, x := range c.waits {
+		if x.unit != nil {
+			_, x.remembered = x.unit.onceKey()
 		}
-		x := &wait{QueueEntry: e}
-		if p := whole[e.ID]; p != nil {
-			row := *p
-			if u := c.Prepare.PrepareParked(&row); u.Handler != nil && u.Handler.Causal != nil {
-				x.unit = u
-				_, x.remembered = u.onceKey()
-			}
-		}
-		c.waits = append(c.waits, x)
 	}
 }
 
@@ -213,7 +196,7 @@ func (w *work) given(u *Unit) {
 func (c *causes) add(u *Unit, p *store.Parked, v guards.Verdict) {
 	p.Stream, p.Place, p.Expires = c.key.Stream, u.Item.Event.Vector.Sum(), p.Due
 	x := &wait{
-		QueueEntry: store.QueueEntry{ID: p.ID, Handler: p.Handler, Cause: p.Cause, Place: p.Place, Due: p.Due, Stream: p.Stream},
+		QueueEntry: p.Entry(),
 		unit:       u, fresh: p, verdict: v,
 	}
 	c.hold(u, true)
@@ -221,14 +204,7 @@ func (c *causes) add(u *Unit, p *store.Parked, v guards.Verdict) {
 	c.rw.queue.Parked = append(c.rw.queue.Parked, x.QueueEntry)
 }
 
-func (c *causes) find(id string) *wait {
-	for _, x := range c.waits {
-		if x.ID == id {
-			return x
-		}
-	}
-	return nil
-}
+func (c *causes) find(id string) *wait { return findWait(c.waits, id) }
 
 // drop lets a unit wait no more.
 func (c *causes) drop(x *wait) {
@@ -420,7 +396,7 @@ func (c *causes) flush() error {
 		return err
 	}
 	b := c.out.Batch
-	m := &store.Memo{MemoKey: causalMemo(c.key), Body: body}
+	m := &store.Memo{MemoKey: store.MemoOf(c.key), Body: body}
 	if c.memo != nil {
 		m.Rev = c.memo.Rev
 	}

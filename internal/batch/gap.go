@@ -109,8 +109,7 @@ func (sw *streamWork) claim(u *Unit, due bool) {
 	sw.alone = sw.alone || u.Item.Alone
 	if u.replayed() {
 		if due && sw.toReplay[u.Parked.ID] {
-			e := store.QueueEntry{ID: u.Parked.ID, Handler: u.Parked.Handler, Cause: u.Parked.Cause, Place: u.Parked.Place, Due: u.Parked.Due, Stream: u.Parked.Stream}
-			sw.replays = insertWait(sw.replays, &wait{QueueEntry: e, unit: u, claimed: true})
+			sw.replays = insertWait(sw.replays, &wait{QueueEntry: u.Parked.Entry(), unit: u, claimed: true})
 		}
 		return
 	}

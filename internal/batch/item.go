@@ -286,7 +286,7 @@ func gatherStreams(w *store.Want, items []*Item, row func(m *handlers.Model, key
 			if !streams[m.key] {
 				streams[m.key] = true
 				w.Streams = append(w.Streams, m.key)
-				w.Memos = append(w.Memos, memoOf(m.key))
+				w.Memos = append(w.Memos, store.MemoOf(m.key))
 			}
 			if !it.Alone { // one of them may be what can't be read (R18)
 				for _, model := range m.stream.Models {

@@ -20,6 +20,15 @@ import (
 // Layouts are the clocks' layouts of all models.
 type Layouts map[*handlers.Model]*clocks.Layout
 
+// LayoutsOf are those of the models, as store.Claim returns them.
+func LayoutsOf(models []*handlers.Model, layouts []*clocks.Layout) Layouts {
+	by := make(Layouts, len(models))
+	for i, m := range models {
+		by[m] = layouts[i]
+	}
+	return by
+}
+
 // Judge decides what becomes of events. It holds what does not change between batches.
 type Judge struct {
 	Wiring   *handlers.Wiring

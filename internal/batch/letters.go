@@ -103,12 +103,12 @@ func (w *work) park(u *Unit, rw *rowWork, cause store.Cause, delay time.Duration
 		p.Stream, p.Place = sw.key.Stream, u.number()
 		sw.add(u, p, v)
 		if cause == store.CauseMissing { // whoever makes the row wakes it
-			rw.queue.Parked = append(rw.queue.Parked, store.QueueEntry{ID: p.ID, Handler: p.Handler, Cause: cause, Place: p.Place, Due: p.Due, Stream: p.Stream})
+			rw.queue.Parked = append(rw.queue.Parked, p.Entry())
 		}
 		return
 	}
 	p.Place = rw.place()
-	rw.queue.Parked = append(rw.queue.Parked, store.QueueEntry{ID: p.ID, Handler: p.Handler, Cause: cause, Place: p.Place, Due: p.Due})
+	rw.queue.Parked = append(rw.queue.Parked, p.Entry())
 	w.out.Batch.Park = append(w.out.Batch.Park, p)
 	w.verdict(u.Item, u, v)
 }

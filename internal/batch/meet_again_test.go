@@ -130,7 +130,7 @@ func TestAGapThatIsGivenUpDuringARebuild(t *testing.T) {
 	require.Len(t, m.letters, 1)
 	m.blank("o1")
 	for id, l := range m.letters { // an operator discards it
-		memo := m.memos[store.SequenceOf(store.StreamKey{Stream: "orders", Entity: "o1"})]
+		memo := m.memos[store.MemoOf(store.StreamKey{Stream: "orders", Entity: "o1"})]
 		body, err := tables.SkipGap(&store.LetterMove{Move: dlq.MoveDiscard}, l, memo.Body)
 		require.NoError(t, err)
 		memo.Body, memo.Rev = body, memo.Rev+1

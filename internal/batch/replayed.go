@@ -294,10 +294,7 @@ func (sw *streamWork) replayOne(x *wait) error {
 	u := x.unit
 	rw := sw.row(u)
 	if sw.state.Covered(x.Place) {
-		sw.settle(u, rw, guards.Verdict{
-			Action: guards.Discard, Reason: guards.Superseded, Detail: "a later event carried the whole state",
-			Numbers: guards.Comparison{What: "sequence", Event: x.Place, Against: sw.state.Base},
-		})
+		sw.settle(u, rw, sw.covered(x.Place))
 		return nil
 	}
 	again, held := sw.held(x.Place)

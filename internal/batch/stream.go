@@ -12,9 +12,6 @@ import (
 	"github.com/evenkeel-go/evenkeel/internal/store"
 )
 
-// KindSequence is the kind of a stream's memo, whose body is a sequence.State.
-const KindSequence = store.KindSequence
-
 // membership is a stream that an item's number belongs to.
 type membership struct {
 	stream *handlers.Stream
@@ -122,7 +119,7 @@ func (w *work) stream(spec *handlers.Stream, key store.StreamKey) (*streamWork, 
 	if !spec.FirstSeen {
 		sw.state = sequence.From(spec.From)
 	}
-	if m := w.loaded.Memos[memoOf(key)]; m != nil {
+	if m := w.loaded.Memos[store.MemoOf(key)]; m != nil {
 		var err error
 		if sw.state, err = sequence.Parse(m.Body); err != nil {
 			return nil, err
@@ -130,28 +127,15 @@ func (w *work) stream(spec *handlers.Stream, key store.StreamKey) (*streamWork, 
 		sw.rev = m.Rev
 	}
 	if l := w.loaded.Streams[key]; l != nil {
-		whole := map[string]*store.Parked{}
-		for _, p := range l.Rows {
-			whole[p.ID] = p
-		}
-		for _, e := range l.Parked {
+		sw.waits = w.waitsOf(l, func(e *store.QueueEntry) bool {
 			// What is registered no more does not hold anybody up.
-			if !w.Wiring.InStream(e.Handler) {
-				continue
-			}
-			if e.Cause == store.CauseReplay {
+			counts := w.Wiring.InStream(e.Handler)
+			if counts && e.Cause == store.CauseReplay {
 				sw.toReplay[e.ID] = true
-				continue
+				return false
 			}
-			x := &wait{QueueEntry: e}
-			if p := whole[e.ID]; p != nil {
-				row := *p
-				if u := w.Prepare.PrepareParked(&row); u.Handler != nil && u.Handler.Stream != nil {
-					x.unit = u
-				}
-			}
-			sw.waits = append(sw.waits, x)
-		}
+			return counts
+		}, func(h *handlers.Handler) bool { return h.Stream != nil })
 		for _, e := range l.Letters {
 			if w.Wiring.InStream(e.Handler) {
 				sw.letters = append(sw.letters, e)
@@ -195,9 +179,6 @@ func (sw *streamWork) standing(it *Item, baseline bool) guards.Standing {
 	}
 	return st
 }
-
-// memoOf names the memo with the stream's state.
-func memoOf(k store.StreamKey) store.MemoKey { return store.SequenceOf(k) }
 
 // numberKey names the id that a number of the stream came with.
 func numberKey(k store.StreamKey, n int64) store.IDKey {
@@ -323,13 +304,38 @@ func (sw *streamWork) heldBelow(parked, letters int64) (again time.Duration, hel
 	return 0, false
 }
 
-func (sw *streamWork) find(id string) *wait {
-	for _, x := range sw.waits {
+func (sw *streamWork) find(id string) *wait { return findWait(sw.waits, id) }
+
+func findWait(waits []*wait, id string) *wait {
+	for _, x := range waits {
 		if x.ID == id {
 			return x
 		}
 	}
 	return nil
+}
+
+// waitsOf are the entries of a stream that count, each with its unit if its row was loaded
+// whole and its handler is one whose events wait so.
+func (w *work) waitsOf(l *store.Stream, counts func(*store.QueueEntry) bool, waits func(*handlers.Handler) bool) (found []*wait) {
+	whole := map[string]*store.Parked{}
+	for _, p := range l.Rows {
+		whole[p.ID] = p
+	}
+	for _, e := range l.Parked {
+		if !counts(&e) {
+			continue
+		}
+		x := &wait{QueueEntry: e}
+		if p := whole[e.ID]; p != nil {
+			row := *p
+			if u := w.Prepare.PrepareParked(&row); u.Handler != nil && waits(u.Handler) {
+				x.unit = u
+			}
+		}
+		found = append(found, x)
+	}
+	return found
 }
 
 // full is work.full's for a stream.
@@ -350,7 +356,7 @@ func (sw *streamWork) changed(p *store.Parked) {
 // add lets a unit wait, without writing it yet: what fills the gap may come in this batch.
 func (sw *streamWork) add(u *Unit, p *store.Parked, v guards.Verdict) {
 	x := &wait{
-		QueueEntry: store.QueueEntry{ID: p.ID, Handler: p.Handler, Cause: p.Cause, Place: p.Place, Due: p.Due, Stream: p.Stream},
+		QueueEntry: p.Entry(),
 		unit:       u, fresh: p, verdict: v, first: sw.first,
 	}
 	sw.waits = insertWait(sw.waits, x)
@@ -437,10 +443,7 @@ func (sw *streamWork) run(x *wait) error {
 	rw := sw.row(u)
 	switch {
 	case sw.state.Covered(x.Place):
-		v := guards.Verdict{
-			Action: guards.Discard, Reason: guards.Superseded, Detail: "a later event carried the whole state",
-			Numbers: guards.Comparison{What: "sequence", Event: x.Place, Against: sw.state.Base},
-		}
+		v := sw.covered(x.Place)
 		if emitsMasked(u, v) {
 			return sw.modify(u, rw, guards.State{Now: sw.now, FirstSight: x.first}, &v)
 		}
@@ -453,6 +456,14 @@ func (sw *streamWork) run(x *wait) error {
 	return sw.judge(u, rw, guards.State{Now: sw.now, FirstSight: x.first})
 }
 
+// covered is the verdict on a number that a whole state covers.
+func (sw *streamWork) covered(n int64) guards.Verdict {
+	return guards.Verdict{
+		Action: guards.Discard, Reason: guards.Superseded, Detail: "a later event carried the whole state",
+		Numbers: guards.Comparison{What: "sequence", Event: n, Against: sw.state.Base},
+	}
+}
+
 // flush writes what the batch leaves of the stream. Its memo is always among it: what was
 // decided depends on it (R15).
 func (sw *streamWork) flush() {
@@ -461,7 +472,7 @@ func (sw *streamWork) flush() {
 	}
 	b := sw.out.Batch
 	b.Memos = append(b.Memos, &store.Memo{
-		MemoKey: memoOf(sw.key), Rev: sw.rev, Body: sw.state.String(),
+		MemoKey: store.MemoOf(sw.key), Rev: sw.rev, Body: sw.state.String(),
 	})
 	for _, x := range sw.waits {
 		if x.fresh != nil {

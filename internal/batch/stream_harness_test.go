@@ -104,7 +104,7 @@ func (m *memory) commitStreams(out *batch.Outcome) {
 
 // stream is the state of an entity's stream.
 func (m *memory) stream(key string) sequence.State {
-	memo := m.memos[store.MemoKey{Kind: batch.KindSequence, Scope: "orders", Entity: key}]
+	memo := m.memos[store.MemoKey{Kind: store.KindSequence, Scope: "orders", Entity: key}]
 	if memo == nil {
 		return sequence.State{}
 	}

@@ -72,7 +72,7 @@ func TestMemoIsGuarded(t *testing.T) {
 	m := newMemory(t, counterRegistry(guards.Sequence(), map[string]bool{"4": true}, map[string]int{}))
 	memos := func(out *batch.Outcome) (revs []int64) {
 		for _, memo := range out.Batch.Memos {
-			require.Equal(t, store.MemoKey{Kind: batch.KindSequence, Scope: "orders", Entity: "o1"}, memo.MemoKey)
+			require.Equal(t, store.MemoKey{Kind: store.KindSequence, Scope: "orders", Entity: "o1"}, memo.MemoKey)
 			revs = append(revs, memo.Rev)
 		}
 		return revs

@@ -158,9 +158,6 @@ func (w *work) judge(u *Unit, rw *rowWork, s guards.State) error {
 	case guards.Apply:
 	case guards.Discard:
 		if emitsMasked(u, v) {
-			if h.UsesTx && w.loaded.Tx == nil {
-				return ErrNeedsTx
-			}
 			return w.modify(u, rw, s, &v)
 		}
 		w.settle(u, rw, v)
@@ -188,9 +185,6 @@ func (w *work) judge(u *Unit, rw *rowWork, s guards.State) error {
 		}
 		w.failed(u, rw, f)
 		return nil
-	}
-	if h.UsesTx && w.loaded.Tx == nil {
-		return ErrNeedsTx
 	}
 	switch h.Verb {
 	case handlers.VerbSet:

@@ -175,7 +175,7 @@ func remembered(c *memory.Content) []string {
 	var all []string
 	ofStreams := map[string]bool{}
 	for _, m := range c.Memos {
-		if m.Kind == batch.KindSequence {
+		if m.Kind == store.KindSequence {
 			ofStreams[batch.StreamScope(m.Scope)] = true
 		}
 	}
@@ -191,7 +191,7 @@ func remembered(c *memory.Content) []string {
 	}
 	for _, m := range c.Memos {
 		body := m.Body
-		if s, err := sequence.Parse(body); err == nil && m.Kind == batch.KindSequence && s.Asked != nil {
+		if s, err := sequence.Parse(body); err == nil && m.Kind == store.KindSequence && s.Asked != nil {
 			asked := *s.Asked // that a replay was asked for counts, and not when
 			asked.Until = 0
 			s.Asked = &asked

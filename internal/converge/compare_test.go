@@ -82,7 +82,7 @@ func TestWhatIsCompared(t *testing.T) {
 func TestOfAStreamItsNumbersCount(t *testing.T) {
 	t.Parallel()
 	stream := func(body string, ids ...string) *memory.Content {
-		c := &memory.Content{Memos: []*store.Memo{{MemoKey: store.MemoKey{Kind: batch.KindSequence, Scope: "s", Entity: "a"}, Body: body}}}
+		c := &memory.Content{Memos: []*store.Memo{{MemoKey: store.MemoKey{Kind: store.KindSequence, Scope: "s", Entity: "a"}, Body: body}}}
 		for _, id := range ids {
 			c.IDs = append(c.IDs, &store.ID{IDKey: store.IDKey{Scope: batch.StreamScope("s"), Entity: "a", ID: id}})
 		}

@@ -248,12 +248,8 @@ func (m *Member) reloadLayouts(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	fresh := make(batch.Layouts, len(ls))
-	for i, model := range m.Models {
-		fresh[model] = ls[i]
-	}
 	m.layoutsMu.Lock()
-	m.Layouts = fresh
+	m.Layouts = batch.LayoutsOf(m.Models, ls)
 	m.layoutsMu.Unlock()
 	return nil
 }

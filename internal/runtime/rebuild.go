@@ -273,11 +273,7 @@ func (r *Rebuild) reloadLayouts(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	fresh := make(batch.Layouts, len(ls))
-	for i, m := range r.Models {
-		fresh[m] = ls[i]
-	}
-	r.Layouts = fresh
+	r.Layouts = batch.LayoutsOf(r.Models, ls)
 	return nil
 }
 

@@ -120,13 +120,19 @@ func group(rows []*store.Parked) [][]*store.Parked {
 
 // judgeParts runs the keys of a large portion as several batches at once.
 func (s *sweeper) judgeParts(ctx context.Context, keys [][]*store.Parked, due func(*store.Parked) bool) error {
-	var judging seam.Group
-	all := parts(keys)
-	errs := make([]error, len(all))
-	for i, part := range all {
-		judging.Go("sweep", func() { errs[i] = s.judge(ctx, part, due, false, sweepTries) })
+	return atOnce(parts(keys), func(part [][]*store.Parked) error {
+		return s.judge(ctx, part, due, false, sweepTries)
+	})
+}
+
+// atOnce does all parts side by side.
+func atOnce[T any](parts []T, do func(T) error) error {
+	var doing seam.Group
+	errs := make([]error, len(parts))
+	for i, part := range parts {
+		doing.Go("sweep", func() { errs[i] = do(part) })
 	}
-	judging.Wait()
+	doing.Wait()
 	return errors.Join(errs...)
 }
 

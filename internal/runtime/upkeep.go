@@ -10,7 +10,6 @@ import (
 	"github.com/evenkeel-go/evenkeel/guards"
 	"github.com/evenkeel-go/evenkeel/handlers"
 	"github.com/evenkeel-go/evenkeel/internal/batch"
-	"github.com/evenkeel-go/evenkeel/internal/seam"
 	"github.com/evenkeel-go/evenkeel/internal/store"
 )
 
@@ -191,21 +190,13 @@ func (u *upkeep) sweepRows(ctx context.Context, w *walk) (more bool, err error) 
 		return false, err
 	}
 	w.row = &page[len(page)-1]
-	keys := u.keys(w, page)
-	var removing seam.Group
-	errs := make([]error, 0, upkeepAtOnce)
-	for portion := range slices.Chunk(keys, upkeepRows) {
-		errs = append(errs, nil)
-		failed := &errs[len(errs)-1]
-		removing.Go("upkeep", func() {
-			*failed = halving(u, w, portion, func(keys []string) error {
-				o := &batch.Orphans{Model: w.model, Before: w.before, Age: u.m.PlaceholderAge, Keys: keys}
-				return u.sweep(ctx, w, o, keys)
-			})
+	err = atOnce(slices.Collect(slices.Chunk(u.keys(w, page), upkeepRows)), func(portion []string) error {
+		return halving(u, w, portion, func(keys []string) error {
+			o := &batch.Orphans{Model: w.model, Before: w.before, Age: u.m.PlaceholderAge, Keys: keys}
+			return u.sweep(ctx, w, o, keys)
 		})
-	}
-	removing.Wait()
-	return len(page) == upkeepAtOnce*upkeepRows, errors.Join(errs...)
+	})
+	return len(page) == upkeepAtOnce*upkeepRows, err
 }
 
 // keys are the canonical keys of a page.

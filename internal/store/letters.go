@@ -76,18 +76,14 @@ const KindSequence MemoKind = "sequence"
 // KindCausal is the kind of the memo that says what an entity has seen (R14).
 const KindCausal MemoKind = "causal"
 
-// SequenceOf names the memo with a stream's state.
-func SequenceOf(k StreamKey) MemoKey {
-	return MemoKey{Kind: KindSequence, Scope: k.Stream, Entity: k.Entity}
-}
-
 // MemoOf names the memo that what is decided about a stream depends on: of numbers, or of
 // causes.
 func MemoOf(k StreamKey) MemoKey {
+	kind := KindSequence
 	if strings.HasPrefix(k.Stream, handlers.CausalStreams) {
-		return MemoKey{Kind: KindCausal, Scope: k.Stream, Entity: k.Entity}
+		kind = KindCausal
 	}
-	return SequenceOf(k)
+	return MemoKey{Kind: kind, Scope: k.Stream, Entity: k.Entity}
 }
 
 // OnceScope is the scope of a handler's ids under guards.Once (R8).

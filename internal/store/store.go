@@ -258,6 +258,11 @@ type Parked struct {
 	Replay *Replay
 }
 
+// Entry is what the row is in its queue.
+func (p *Parked) Entry() QueueEntry {
+	return QueueEntry{ID: p.ID, Handler: p.Handler, Cause: p.Cause, Place: p.Place, Due: p.Due, Stream: p.Stream}
+}
+
 // Batch is what one transaction writes.
 type Batch struct {
 	Group string

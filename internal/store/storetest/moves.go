@@ -278,14 +278,14 @@ func replayingBlocks(b *bench) {
 // stream puts a stream's state into its memo and returns it as loaded.
 func (b *bench) stream(t *testing.T, state sequence.State) *store.Memo {
 	t.Helper()
-	k := store.SequenceOf(store.StreamKey{Stream: "s", Entity: "a"})
+	k := store.MemoOf(store.StreamKey{Stream: "s", Entity: "a"})
 	require.NoError(t, b.commit(t, &store.Batch{Memos: []*store.Memo{{MemoKey: k, Body: state.String()}}}))
 	return b.sequence(t)
 }
 
 func (b *bench) sequence(t *testing.T) *store.Memo {
 	t.Helper()
-	k := store.SequenceOf(store.StreamKey{Stream: "s", Entity: "a"})
+	k := store.MemoOf(store.StreamKey{Stream: "s", Entity: "a"})
 	return b.memory(&store.Want{Memos: []store.MemoKey{k}}).Memos[k]
 }
 
@@ -319,7 +319,7 @@ func moveOverGap(b *bench) {
 	require.NoError(t, b.commit(t, &store.Batch{Letters: []*dlq.Letter{l, passed}}))
 	broken := b.letter("broken")
 	broken.Stream, broken.Entity, broken.Verdict.Reason = "s", "b", guards.Gap
-	require.NoError(t, b.commit(t, &store.Batch{Letters: []*dlq.Letter{broken}, Memos: []*store.Memo{{MemoKey: store.SequenceOf(store.StreamKey{Stream: "s", Entity: "b"}), Body: "?"}}}))
+	require.NoError(t, b.commit(t, &store.Batch{Letters: []*dlq.Letter{broken}, Memos: []*store.Memo{{MemoKey: store.MemoOf(store.StreamKey{Stream: "s", Entity: "b"}), Body: "?"}}}))
 	err := b.move("broken", 0, dlq.MoveDiscard)
 	require.ErrorContains(t, err, "the memo of a stream, \"?\", can't be read")
 	require.NotErrorAs(t, err, new(*store.TransientError))
