@@ -39,9 +39,9 @@ test: ## Run all tests on the embedded broker, SQLite and PostgreSQL (fetched)
 	go test -race -timeout 30m -parallel $(PARALLEL) ./...
 
 .PHONY: test-kafka
-test-kafka: $(PARTS) ## Run the conformance suite on Apache Kafka and PostgreSQL (needs Java, Maven)
+test-kafka: $(PARTS) ## Run the conformance suite and the walk on Apache Kafka and PostgreSQL (needs Java, Maven)
 	@$(PARTS) check
-	$(PARTS) run -kafka -postgres go test -race -count=1 -timeout 30m -parallel $(PARALLEL) ./conformance/...
+	$(PARTS) run -kafka -postgres go test -race -count=1 -timeout 30m -parallel $(PARALLEL) ./conformance/... ./examples/dlq
 
 .PHONY: fuzz
 fuzz: ## Fuzz every fuzz target for FUZZTIME (20s) each

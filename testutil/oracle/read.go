@@ -76,11 +76,12 @@ func inside(f *schema.Field, index []int) bool {
 	return len(at) >= len(index) && slices.Equal(at[:len(index)], index)
 }
 
-// ReadGroup reads a group's letters, parked events and ledger from Evenkeel's tables.
+// ReadGroup reads a group's letters, parked events and ledger from Evenkeel's tables. A
+// letter that a replay has resolved is left out: its event has come to its end.
 // Kafka's own offsets are not in them: Committed is -1.
 func ReadGroup(ctx context.Context, db *gorm.DB, group string) (letters []Letter, parked []Parked, positions []Position, err error) {
 	db = db.WithContext(ctx)
-	err = each(db, "SELECT topic, partition, log_offset, reason, handler, tbl, entity FROM evenkeel_dead_letters WHERE grp = ?", group, func(rows *sql.Rows) error {
+	err = each(db, "SELECT topic, partition, log_offset, reason, handler, tbl, entity FROM evenkeel_dead_letters WHERE grp = ? AND outcome = ''", group, func(rows *sql.Rows) error {
 		var l Letter
 		err := rows.Scan(&l.Topic, &l.Partition.Partition, &l.Offset, &l.Reason, &l.Handler, &l.Table, &l.Key)
 		letters = append(letters, l)

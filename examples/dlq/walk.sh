@@ -1,0 +1,96 @@
+#!/usr/bin/env bash
+# A bad release, and what people on call do about it. Needs Go and a C compiler; with
+#
+#   SHOP_BROKERS=host:port EVENKEEL_DSN=postgres://… examples/dlq/walk.sh
+#
+# it runs on servers of yours (an empty database, no topics named shop or shop.dlq).
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+home=$(mktemp -d)
+pids=()
+finish() {
+	for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null || true; done
+	wait
+	rm -rf "$home"
+}
+trap finish EXIT
+go build -o "$home/shop" ./examples/dlq
+PATH="$home:$PATH"
+export EVENKEEL_DSN=${EVENKEEL_DSN:-file:$home/shop.db} COLUMNS=100
+
+if [ -z "${SHOP_BROKERS:-}" ]; then
+	shop broker >"$home/brokers" &
+	pids+=($!)
+	until [ -s "$home/brokers" ]; do sleep 0.1; done
+	SHOP_BROKERS=$(cat "$home/brokers")
+fi
+export SHOP_BROKERS
+
+say() { printf '\n# %s\n' "$*"; }
+# run shows a command, and what it prints.
+run() {
+	printf '$ %s\n' "$*"
+	"$@"
+}
+# want runs a command that must end with a code other than 0.
+want() {
+	local code=$1 got=0
+	shift
+	run "$@" || got=$?
+	[ "$got" = "$code" ] || fail "$* ended with $got, expected $code"
+}
+fail() {
+	printf 'walk: %s\n' "$*" >&2
+	exit 1
+}
+# count is how many letters there are, of those that the flags choose.
+count() { shop evenkeel dlq list --limit 100000 -o jsonl "$@" | wc -l | tr -d ' ' || true; }
+
+serve() {
+	SHOP_RELEASE=$1 shop serve &
+	service=$!
+	pids+=("$service")
+}
+stop() {
+	kill "$service"
+	wait "$service" || true
+}
+
+say "20,000 events, and release 1.5.0"
+shop evenkeel migrate >/dev/null
+shop tables
+shop produce --events 20000
+serve 1.5.0
+shop wait
+[ "$(count)" = 1000 ] || fail "$(count) letters, expected 1000"
+stop
+
+say "what happened?"
+run shop evenkeel dlq groups
+run shop evenkeel dlq stats
+one=$(shop evenkeel dlq list --limit 1 --handler points -o jsonl | head -1 | sed 's/.*"id":"\([0-9a-f]*\)".*/\1/')
+run shop evenkeel dlq show "$one"
+
+say "release 1.5.1 has the mend"
+before=$(shop hash)
+run shop evenkeel dlq replay --all --dry-run
+[ "$before" = "$(shop hash)" ] || fail "the dry run has changed something"
+serve 1.5.1
+run shop evenkeel dlq replay --all --yes --why "mended in 1.5.1" --wait 2m
+shop wait
+run shop check
+run shop evenkeel dlq stats
+ended=$(shop evenkeel audit --verb resolve --limit 100000 -o jsonl | grep -o '"letter":"[0-9a-f]*"' | sort)
+[ "$(wc -l <<<"$ended")" -eq 1000 ] || fail "$(wc -l <<<"$ended") letters have ended, expected 1000"
+[ -z "$(uniq -d <<<"$ended")" ] || fail "these letters have ended twice: $(uniq -d <<<"$ended")"
+stop
+
+say "all of it once more, 100 times: nothing to do"
+before=$(shop hash)
+for _ in $(seq 100); do
+	code=0
+	shop evenkeel dlq replay --all --yes >/dev/null 2>&1 || code=$?
+	[ "$code" = 4 ] || fail "replaying nothing ended with $code, expected 4"
+done
+[ "$before" = "$(shop hash)" ] || fail "replaying again has changed something"
