@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"reflect"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/evenkeel-go/evenkeel/dlq"
@@ -73,7 +74,7 @@ type Classifier func(error) (permanent bool, reason guards.Reason)
 func (j *Judge) run(ctx context.Context, h *handlers.Handler, c *handlers.Call) (f *failure) {
 	defer func() {
 		if r := recover(); r != nil {
-			p := &panicError{value: r, stack: string(debug.Stack())}
+			p := &panicError{value: r, stack: userPart(string(debug.Stack()))}
 			f = &failure{err: p, stack: p.stack}
 		}
 	}()
@@ -82,6 +83,23 @@ func (j *Judge) run(ctx context.Context, h *handlers.Handler, c *handlers.Call) 
 		return nil
 	}
 	return j.failure(ctx, err)
+}
+
+// userPart leaves out the frames of a stack that are the same for every panic of a handler:
+// above the place where it panicked, and below the call of the handler.
+func userPart(stack string) string {
+	goroutine, _, _ := strings.Cut(stack, "\n")
+	at := strings.LastIndex(stack, "\npanic(")
+	if at < 0 {
+		return stack
+	}
+	// Two lines for each frame: the call, and where it is.
+	frames := strings.SplitN(stack[at+1:], "\n", 3)
+	own, _, called := strings.Cut(frames[len(frames)-1], "\n"+reflect.TypeFor[handlers.Handler]().PkgPath()+".(*Handler).Run(")
+	if !called {
+		return stack
+	}
+	return goroutine + "\n" + own + "\n"
 }
 
 func (j *Judge) failure(ctx context.Context, err error) *failure {
