@@ -12,8 +12,8 @@ import (
 
 func (o *model) deleteStatement(table, key string) {
 	keys := wires[o.keyWire()]
-	o.remove = newStatement(fmt.Sprintf("WITH w AS (DELETE FROM %s AS t USING unnest($2::%s, $3::int8[]) AS u(k, rev) WHERE t.%s = u.k::%s AND t.ek_rev = u.rev RETURNING 1) "+
-		"SELECT evenkeel_require((SELECT count(*) FROM w) = $1, '%s')", table, keys.name, key, o.key.cast, stateConflict),
+	o.remove = newStatement(fmt.Sprintf("WITH w AS (DELETE FROM %s AS t USING unnest(%s, %s) AS u(k, rev) WHERE t.%s = u.k::%s AND t.ek_rev = u.rev RETURNING 1) "+
+		"SELECT evenkeel_require((SELECT count(*) FROM w) = $1, '%s')", table, few(2, keys.name), few(3, "int8[]"), key, o.key.cast, stateConflict),
 		[]uint32{pgtype.Int8OID, keys.array, pgtype.Int8ArrayOID}, nil)
 }
 

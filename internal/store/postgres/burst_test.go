@@ -2,6 +2,8 @@ package postgres_test
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"testing"
 	"time"
 
@@ -64,6 +66,14 @@ func (b *burst) exec(text string) {
 	require.NoError(b.t, b.db.Exec(text).Error)
 }
 
+// load reads rows by their keys.
+func (b *burst) load(keys []string) []*store.Row {
+	b.t.Helper()
+	loaded, err := b.s.Load(b.t.Context(), b.want(keys))
+	require.NoError(b.t, err)
+	return slices.Collect(maps.Values(loaded.Rows["accounts"]))
+}
+
 func (b *burst) table() store.Table { return store.Table{Name: "accounts", Key: "id"} }
 
 // read is how many rows and index entries of a table have been read.
@@ -92,11 +102,16 @@ func looksGoByIndex(t *testing.T, b *burst) {
 	const few = 100
 	keys := make([]string, few)
 	memos, ids := make([]store.MemoKey, few), make([]store.IDKey, few)
-	for i := range keys {
-		keys[i] = fmt.Sprint("key-", 2+i*burstRows/few)
-		memos[i] = store.MemoKey{Kind: "sequence", Scope: "s", Entity: keys[i]}
-		ids[i] = store.IDKey{Scope: "s", Entity: keys[i], ID: "1"}
+	first := 1
+	next := func() { // what was written has left dead versions
+		first++
+		for i := range keys {
+			keys[i] = fmt.Sprint("key-", first+i*burstRows/few)
+			memos[i] = store.MemoKey{Kind: "sequence", Scope: "s", Entity: keys[i]}
+			ids[i] = store.IDKey{Scope: "s", Entity: keys[i], ID: "1"}
+		}
 	}
+	next()
 	long := now.Add(1000 * time.Hour)
 	for _, tt := range []struct {
 		name, table string
@@ -109,10 +124,6 @@ func looksGoByIndex(t *testing.T, b *burst) {
 		{"a page of origins", "evenkeel_origins", func() (int, error) {
 			page, err := b.s.Origins(t.Context(), "g", "accounts", long, store.OriginKey{}, few)
 			return len(page), err
-		}},
-		{"what is due", "evenkeel_parked", func() (int, error) {
-			rows, err := b.s.Due(t.Context(), "g", time.UnixMicro(burstRows/2), time.Hour, few, 10)
-			return len(rows), err
 		}},
 		{"a batch's rows", "accounts", func() (int, error) {
 			loaded, err := b.s.Load(t.Context(), b.want(keys))
@@ -128,6 +139,29 @@ func looksGoByIndex(t *testing.T, b *burst) {
 			loaded, err := b.s.Load(t.Context(), &store.Want{Group: "g", IDs: ids})
 			require.NoError(t, err)
 			return len(loaded.IDs), err
+		}},
+		{"rows that a batch changes", "accounts", func() (int, error) {
+			rows := b.load(keys)
+			next()
+			b.commit(t, &store.Batch{Update: rows})
+			return len(rows), nil
+		}},
+		{"rows that a sweep removes", "accounts", func() (int, error) {
+			rows := b.load(keys)
+			next()
+			return len(rows), b.s.Commit(t.Context(), &store.Batch{Group: "g", Now: now, Delete: rows})
+		}},
+		{"what a batch releases", "evenkeel_parked", func() (int, error) {
+			marks := make([]store.Mark, few)
+			for i := range marks {
+				marks[i] = store.Mark{ID: keys[i], Rev: 1}
+			}
+			next()
+			return few, b.s.Commit(t.Context(), &store.Batch{Group: "g", Now: now, Release: marks})
+		}},
+		{"what is due", "evenkeel_parked", func() (int, error) {
+			rows, err := b.s.Due(t.Context(), "g", time.UnixMicro(burstRows/2), time.Hour, few, 10)
+			return len(rows), err
 		}},
 	} {
 		for range 7 { // the server keeps a plan after five

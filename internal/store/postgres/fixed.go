@@ -116,12 +116,12 @@ func arrays[T any](fields []tables.Field[T]) []uint32 {
 	return oids
 }
 
-// from is "unnest($n::…, …) AS u(…)" for fields whose first parameter is $first, under the
+// from is "unnest(…) AS u(…)" for fields whose first parameter is $first, under the
 // name as.
 func from[T any](as string, fields []tables.Field[T], first int) string {
 	args := make([]string, len(fields))
 	for i := range fields {
-		args[i] = fmt.Sprintf("$%d::%s", first+i, wires[fieldWire(fields[i].Kind)].name)
+		args[i] = few(first+i, wires[fieldWire(fields[i].Kind)].name)
 	}
 	return fmt.Sprintf("unnest(%s) AS %s(%s)", strings.Join(args, ", "), as, tables.Names(fields))
 }

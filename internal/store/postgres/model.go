@@ -79,7 +79,7 @@ func (o *model) statements() {
 		formats = append(formats, c.format)
 	}
 	keyWire := o.keyWire()
-	asked := fmt.Sprintf("unnest($1::%s) WITH ORDINALITY AS u(k, n)", wires[keyWire].name)
+	asked := fmt.Sprintf("unnest(%s) WITH ORDINALITY AS u(k, n)", few(1, wires[keyWire].name))
 	// The ordinal tells which key a row answers: the column's own text may differ from
 	// what was asked for, as with uuid or citext.
 	load := fmt.Sprintf("SELECT u.n, %s, %s FROM %s", ekReads, strings.Join(columns, ", "), asked)
@@ -104,6 +104,12 @@ func (o *model) statements() {
 func byKey(table, where, as string) string {
 	return fmt.Sprintf(" CROSS JOIN LATERAL (SELECT * FROM %s AS r WHERE %s OFFSET 0) AS %s", table, where, as)
 }
+
+// few is the array parameter $n, where rows that exist are joined with it. Behind a sub-select
+// the planner takes it for ten elements whatever its length, and so looks the rows up one by
+// one. If it saw hundreds it would rather read a table of some 100,000 rows whole, each time
+// until it keeps a plan; and byKey can't be had for the target of an UPDATE or DELETE.
+func few(n int, array string) string { return fmt.Sprintf("(SELECT $%d::%s)", n, array) }
 
 // eachFirst is the dialect's.
 func eachFirst(table, where string) string {
@@ -142,7 +148,7 @@ func (o *model) updateStatement(table, key string) {
 		arg := fmt.Sprintf("c%d", len(params))
 		sets = append(sets, tables.QuoteOne(name)+" = u."+arg+"::"+cast)
 		args = append(args, arg)
-		arrays = append(arrays, fmt.Sprintf("$%d::%s", len(params), wires[w].name))
+		arrays = append(arrays, few(len(params), wires[w].name))
 	}
 	for _, c := range o.written {
 		add(c.field.DBName, c.cast, c.wire)
@@ -150,9 +156,9 @@ func (o *model) updateStatement(table, key string) {
 	for i, n := range ekNames {
 		add(n, ekCasts[i], ekWires[i])
 	}
-	o.update = newStatement(fmt.Sprintf("WITH w AS (UPDATE %s AS t SET %s, ek_rev = t.ek_rev + 1 FROM unnest($2::%s, $3::int8[], %s) AS u(k, rev, %s) WHERE t.%s = u.k::%s AND t.ek_rev = u.rev RETURNING 1) "+
+	o.update = newStatement(fmt.Sprintf("WITH w AS (UPDATE %s AS t SET %s, ek_rev = t.ek_rev + 1 FROM unnest(%s, %s, %s) AS u(k, rev, %s) WHERE t.%s = u.k::%s AND t.ek_rev = u.rev RETURNING 1) "+
 		"SELECT evenkeel_require((SELECT count(*) FROM w) = $1, '%s')",
-		table, strings.Join(sets, ", "), wires[o.key.wire].name, strings.Join(arrays, ", "), strings.Join(args, ", "), key, o.key.cast, stateConflict), params, nil)
+		table, strings.Join(sets, ", "), few(2, wires[o.key.wire].name), few(3, "int8[]"), strings.Join(arrays, ", "), strings.Join(args, ", "), key, o.key.cast, stateConflict), params, nil)
 }
 
 // keyWire is how keys that come as canonical text are asked for.

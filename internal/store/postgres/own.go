@@ -114,9 +114,9 @@ held AS (UPDATE evenkeel_ids t SET held = v.held
 func waitsPiece() piece {
 	const i8, i8s, txts = pgtype.Int8OID, pgtype.Int8ArrayOID, pgtype.TextArrayOID
 	return piece{
-		ctes: fmt.Sprintf(`released AS (DELETE FROM evenkeel_parked p USING unnest($2::text[], $3::int8[]) AS u(id, rev) WHERE p.id = u.id AND p.rev = u.rev RETURNING 1),
+		ctes: fmt.Sprintf(`released AS (DELETE FROM evenkeel_parked p USING unnest(%s, %s) AS u(id, rev) WHERE p.id = u.id AND p.rev = u.rev RETURNING 1),
 reparked AS (%s RETURNING 1),
-parked AS (%s)`, updateAll("evenkeel_parked", tables.Reparks(), tables.ReparkKeys, 5), insertAll("evenkeel_parked", tables.Parkeds(), 5+len(tables.Reparks()), nil, nil)+tables.ParkedConflict()),
+parked AS (%s)`, few(2, "text[]"), few(3, "int8[]"), updateAll("evenkeel_parked", tables.Reparks(), tables.ReparkKeys, 5), insertAll("evenkeel_parked", tables.Parkeds(), 5+len(tables.Reparks()), nil, nil)+tables.ParkedConflict()),
 		holds:  "(SELECT count(*) FROM released) = $1 AND (SELECT count(*) FROM reparked) = $4",
 		params: slices.Concat([]uint32{i8, txts, i8s, i8}, arrays(tables.Reparks()), arrays(tables.Parkeds())),
 	}
@@ -131,8 +131,8 @@ func lettersPiece() piece {
 	after := 2 + len(fields)
 	return piece{
 		ctes: fmt.Sprintf(`lettered AS (INSERT INTO evenkeel_dead_letters (swept, %s) SELECT u.swept, %s FROM %s%s),
-marked AS (UPDATE evenkeel_dead_letters l SET published_at = $%d FROM unnest($%d::text[], $%d::int8[]) AS u(id, rev) WHERE l.id = u.id AND l.rev = u.rev)`,
-			names, "u."+strings.ReplaceAll(names, ", ", ", u."), source, tables.LetterConflict(), after, after+1, after+2),
+marked AS (UPDATE evenkeel_dead_letters l SET published_at = $%d FROM unnest(%s, %s) AS u(id, rev) WHERE l.id = u.id AND l.rev = u.rev)`,
+			names, "u."+strings.ReplaceAll(names, ", ", ", u."), source, tables.LetterConflict(), after, few(after+1, "text[]"), few(after+2, "int8[]")),
 		params: slices.Concat([]uint32{pgtype.BoolArrayOID}, arrays(fields), []uint32{i8, txts, i8s}),
 	}
 }
@@ -149,9 +149,9 @@ func verdictsPiece() piece {
 func originsPiece() piece {
 	const txt, txts, i8s = pgtype.TextOID, pgtype.TextArrayOID, pgtype.Int8ArrayOID
 	return piece{
-		ctes: fmt.Sprintf(`forgotten AS (DELETE FROM evenkeel_origins o USING unnest($2::text[], $3::int8[], $4::text[]) AS u(tbl, born, entity)
+		ctes: fmt.Sprintf(`forgotten AS (DELETE FROM evenkeel_origins o USING unnest(%s, %s, %s) AS u(tbl, born, entity)
 WHERE o.grp = $1 AND o.tbl = u.tbl AND o.born = u.born AND o.entity = u.entity),
-kept AS (%s)`, insertAll("evenkeel_origins", tables.Origins(), 5, nil, nil)),
+kept AS (%s)`, few(2, "text[]"), few(3, "int8[]"), few(4, "text[]"), insertAll("evenkeel_origins", tables.Origins(), 5, nil, nil)),
 		params: append([]uint32{txt, txts, i8s, txts}, arrays(tables.Origins())...),
 	}
 }
