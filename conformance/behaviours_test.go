@@ -81,4 +81,13 @@ var behaviours = []behaviour{
 	{name: "D02 cancel", what: "a replay waits for a member, and can be taken back until then; a replayed gap lets its stream go on", semantic: true},
 	{name: "D02 killed", what: "a member that is killed while it replays leaves no letter with two ends, or none", semantic: true},
 	{name: "D02 race", what: "operators who replay, discard and cancel the same letters give each of them one end", semantic: true},
+	{name: "D08 console", semantic: true, what: "Kafka's console consumer shows the dead-letter topic's records and their standard headers", notFor: func(at combination) string {
+		if at.broker == brokerKfake {
+			return "kfake has no tools"
+		}
+		if at.store == storeSQLite {
+			return "the store does not matter to it"
+		}
+		return ""
+	}},
 }
