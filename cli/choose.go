@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -13,8 +14,8 @@ import (
 
 // letterFlags are the flags that choose letters, the same for all commands.
 type letterFlags struct {
-	filter       dlq.Filter
-	since, until string
+	filter             dlq.Filter
+	since, until, expr string
 }
 
 // flags adds them to a command; states: --state is one of them.
@@ -34,11 +35,18 @@ func (l *letterFlags) flags(c *cobra.Command, states bool) {
 	flags.StringVar(&f.Fingerprint, "fingerprint", "", "only with this `cause`, as dlq show tells it")
 	flags.StringVar(&l.since, "since", "", "only letters made at or after this `time`")
 	flags.StringVar(&l.until, "until", "", "only letters made before this `time`")
+	flags.StringVar(&l.expr, "filter", "", "only where this CEL `expression` holds, see dlq --help")
 }
 
-// read takes the times from the flags.
+// read takes the times and the expression from the flags, and looks at their words.
 func (l *letterFlags) read(c *cobra.Command, now time.Time) error {
-	return bounds(c, now, l.since, l.until, &l.filter.Since, &l.filter.Until)
+	if err := bounds(c, now, l.since, l.until, &l.filter.Since, &l.filter.Until); err != nil {
+		return err
+	}
+	if s := l.filter.State; s != "" && !slices.Contains(dlq.States(), s) {
+		return usage(c, "--state is one of %s, found %q", list(dlq.States()), s)
+	}
+	return l.readFilter(c, now)
 }
 
 // bounds reads --since and --until.
@@ -60,13 +68,18 @@ func bounds(c *cobra.Command, now time.Time, since, until string, from, to *time
 }
 
 // words are the flags that were given to choose letters, as the audit keeps them: times as
-// what they came to.
+// what they came to, and with what the settings add to them. None given is no word.
 func (l *letterFlags) words(c *cobra.Command) string {
 	var words []string
 	own := &cobra.Command{}
 	(&letterFlags{}).flags(own, true)
-	c.Flags().Visit(func(f *pflag.Flag) {
-		if own.Flags().Lookup(f.Name) == nil {
+	given := c.Flags().Changed("all")
+	c.Flags().Visit(func(f *pflag.Flag) { given = given || own.Flags().Lookup(f.Name) != nil })
+	if !given {
+		return ""
+	}
+	c.Flags().VisitAll(func(f *pflag.Flag) {
+		if own.Flags().Lookup(f.Name) == nil || f.Value.String() == "" {
 			return
 		}
 		value := f.Value.String()

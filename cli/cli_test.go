@@ -143,6 +143,11 @@ func TestOutputs(t *testing.T) {
 		"show-late":     {80, []string{"dlq", "show", "AAAA"}},
 		"show-hostile":  {80, []string{"dlq", "show", "0000"}},
 		"show-json":     {0, []string{"dlq", "show", "5598", "-o", "json"}},
+		"list-yaml":     {0, []string{"dlq", "list", "-n", "1", "-o", "yaml"}},
+		"show-yaml":     {0, []string{"dlq", "show", "5598", "-o", "yaml"}},
+		"show-bad-yaml": {0, []string{"dlq", "show", "0000", "-o", "yaml"}},
+		"show-redacted": {0, []string{"dlq", "show", "5598", "--redact", "payload.total", "--redact", "header.x", "--redact", "key"}},
+		"list-redacted": {0, []string{"dlq", "list", "--redact", "payload.total", "--redact", "error"}},
 		"show-bad-json": {0, []string{"dlq", "show", "0000", "-o", "json"}},
 	} {
 		t.Run(name, func(t *testing.T) {

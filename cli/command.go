@@ -70,17 +70,26 @@ func command(env environment, options ...Option) *cobra.Command {
 early and out of order. This command shows what could not be applied and why,
 decides what becomes of it, and makes the tables that Evenkeel needs.
 
-Every command takes the database from --dsn or from the environment variable
-` + dsnVariable + `. Exit codes: 0 done, 1 error, 2 wrong usage, 3 partly done,
-4 nothing found.`,
+Flags may also be set by variables of the environment, as ` + dsnVariable + ` for
+--dsn, or by keys of the file ` + settingsName + `, which is looked for here and in
+$XDG_CONFIG_HOME/evenkeel: as, brokers, dsn, group, kafka, output and redact,
+and contexts of these by name. A flag goes before a variable, that before the
+file; what hides fields adds up. A rule of --redact is a path as
+payload.card.number (* is any one field, ** any number of them), payload,
+header.NAME, key or error.
+
+Exit codes: 0 done, 1 error, 2 wrong usage, 3 partly done, 4 nothing found.`,
 		Example: `  export ` + dsnVariable + `=postgres://orders@db.internal/orders
   evenkeel dlq list --since 1h
   evenkeel dlq show 5598dac7`,
 	}
 	group(root)
 	flags := root.PersistentFlags()
-	flags.StringVar(&a.dsn, "dsn", "", "database, postgres://… or file:/path (default $"+dsnVariable+")")
-	flags.StringVarP(&a.output, "output", "o", "table", "`format`: table, json or jsonl")
+	flags.StringVar(&a.dsn, "dsn", "", "database, postgres://… or file:/path")
+	flags.StringVarP(&a.output, "output", "o", "table", "`format`: table, json, jsonl or yaml")
+	flags.StringArrayVar(&a.redact, "redact", nil, "hide a `field` of payloads, or a header; may be repeated")
+	flags.StringVar(&a.settings, "config", "", "read settings from this `file` (default "+settingsName+")")
+	flags.StringVar(&a.context, "context", "", "take the settings of this `name` in the file")
 	letters := &cobra.Command{
 		Use:   "dlq",
 		Short: "Look at dead letters, and decide what becomes of them",
@@ -88,7 +97,17 @@ Every command takes the database from --dsn or from the environment variable
 table evenkeel_dead_letters with its bytes, the reason and the numbers compared.
 
 It is open until somebody decides: replay judges it once more, discard ends it
-without effect, restore opens it again. ` + "`evenkeel audit`" + ` tells who did what.`,
+without effect, restore opens it again. ` + "`evenkeel audit`" + ` tells who did what.
+
+Letters are chosen by flags that must all hold. --filter takes an expression in
+CEL (https://cel.dev), over the fields of the letter as dlq show -o json names
+them, the JSON payload, the headers by name, and now:
+
+  letter.attempts >= 3 && payload.total > 100
+  now - letter.created_at > duration("6h") && headers["tenant"] == "acme"
+
+It reads all letters that the other flags choose. One whose payload has not what
+it asks for is not chosen, and counted; has(payload.total) tells beforehand.`,
 		Example: `  evenkeel dlq groups --since 1d
   evenkeel dlq discard --fingerprint 8f1d --why "test data" --dry-run`,
 	}
@@ -96,27 +115,47 @@ without effect, restore opens it again. ` + "`evenkeel audit`" + ` tells who did
 	letters.AddCommand(a.listCommand(), a.showCommand(), a.searchCommand(), a.groupsCommand(), a.statsCommand(),
 		a.moveCommand(replaying()), a.moveCommand(cancelling()), a.moveCommand(discarding()), a.moveCommand(restoring()), a.noteCommand(), a.exportCommand(), a.importCommand())
 	root.AddCommand(a.auditCommand(), a.migrateCommand(), letters, a.parkedCommand(), a.placeholdersCommand(), a.rebuildCommand(), a.streamsCommand(), a.versionCommand())
-	root.CompletionOptions.HiddenDefaultCmd = true
 	// The subcommands inherit these two.
 	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages", ".FlagUsagesWrapped 80"))
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usage(c, "%v", err) })
-	silence(root)
+	a.finish(root)
 	return root
 }
 
 // app carries the flags that all commands share.
 type app struct {
 	environment
-	dsn    string
-	output string
-	config *framework.Config // nil in the stand-alone binary
+	dsn      string
+	output   string
+	redact   []string
+	settings string // the file's path
+	context  string
+	config   *framework.Config // nil in the stand-alone binary
+
+	// from says where the settings come from that no flag gave, and hide what must not be
+	// shown, once the command runs.
+	from map[string]string
+	hide *redactor
 }
 
-// silence leaves errors to the caller, also under a root that isn't ours.
-func silence(c *cobra.Command) {
+// finish gives all commands what they have in common: settings from elsewhere than flags,
+// words to complete flags with, and errors that are left to the caller, also under a root
+// that isn't ours.
+func (a *app) finish(c *cobra.Command) {
 	c.SilenceErrors, c.SilenceUsage = true, true
+	complete(c)
 	for _, sub := range c.Commands() {
-		silence(sub)
+		a.finish(sub)
+	}
+	if run := c.RunE; run != nil && !c.HasSubCommands() {
+		c.RunE = func(c *cobra.Command, args []string) error {
+			if err := a.settle(c); err != nil {
+				return err
+			}
+			missed := withUnanswered(c)
+			defer missed.tell(c)
+			return run(c, args)
+		}
 	}
 }
 

@@ -22,7 +22,7 @@ import (
 )
 
 const (
-	dsnVariable    = "EVENKEEL_DSN"
+	dsnVariable    = variablePrefix + "DSN"
 	connectTimeout = 10 * time.Second
 	dsnForms       = "postgres://user:password@host:5432/database or file:/path/to/database.db" //nolint:gosec // an example
 )
@@ -47,13 +47,8 @@ func dialectOf(dsn string) string {
 	return ""
 }
 
-// resolve returns the DSN to use, from the flag or else from the environment.
-func (a *app) resolve() (dsn, from string) {
-	if a.dsn != "" {
-		return a.dsn, "--dsn"
-	}
-	return a.getenv(dsnVariable), dsnVariable
-}
+// resolve returns the DSN to use, and who says so.
+func (a *app) resolve() (dsn, from string) { return a.dsn, a.source("dsn") }
 
 // connect opens the database and sees that it answers. Only create makes a SQLite file
 // that isn't there: a wrong path must not look like a database without letters.
@@ -62,7 +57,7 @@ func (a *app) connect(ctx context.Context, create bool) (*gorm.DB, func(), error
 	if dsn == "" {
 		return nil, nil, &problem{
 			code: codeUsage, what: "no database is named",
-			next: "give --dsn or set " + dsnVariable + ", e.g. " + dsnForms,
+			next: "give --dsn, set " + dsnVariable + ", or write dsn: into " + settingsName + ", e.g. " + dsnForms,
 		}
 	}
 	var dialector gorm.Dialector
@@ -128,8 +123,14 @@ func (a *app) open(c *cobra.Command) (f format, db *gorm.DB, closeDB func(), err
 	if f, err = a.format(c); err != nil {
 		return f, nil, nil, err
 	}
-	db, closeDB, err = a.migrated(c.Context())
-	return f, db, closeDB, err
+	if db, closeDB, err = a.migrated(c.Context()); err != nil {
+		return f, nil, nil, err
+	}
+	if err := knownReason(c, db); err != nil {
+		closeDB()
+		return f, nil, nil, err
+	}
+	return f, db, closeDB, nil
 }
 
 type sqliteDSN struct{ path, dsn string }

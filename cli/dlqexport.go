@@ -27,7 +27,10 @@ the same letters of it.
 
 The flags that choose letters are those of ` + "`evenkeel dlq list`" + `; without them
 all are written. A file that exists is not written over. When no letter is
-chosen no file is made and the exit code is 4.`,
+chosen no file is made and the exit code is 4.
+
+Where rules hide fields (--redact, or the settings), the lines are marked, and
+import refuses them: what is hidden is not in the file.`,
 		Example: `  evenkeel dlq export --file letters.jsonl
   evenkeel dlq export --group orders --since 7d | gzip > letters.jsonl.gz`,
 		Args: noArguments,
@@ -39,13 +42,28 @@ chosen no file is made and the exit code is 4.`,
 		if err := chosen.read(c, a.now()); err != nil {
 			return err
 		}
-		db, closeDB, err := a.migrated(c.Context())
+		_, db, closeDB, err := a.open(c)
 		if err != nil {
 			return err
 		}
 		defer closeDB()
+		if a.hide.any() {
+			fmt.Fprintln(c.ErrOrStderr(), "fields are hidden, so that this export can't be imported; without rules that hide it can")
+		}
+		bar := a.progress(c, "exported", 0)
+		defer bar.end()
+		if bar.seen() && chosen.filter.Match == nil {
+			if bar.total, err = dlq.Count(c.Context(), db, chosen.filter); err != nil {
+				return err
+			}
+		}
 		export := func(w io.Writer) error {
-			n, err := dlq.Export(c.Context(), db, w, chosen.filter)
+			lines := dlq.NewLineWriter(bar.lines(w))
+			if a.hide.any() {
+				lines.Redact = a.hide.letter
+			}
+			n, err := dlq.ExportLines(c.Context(), db, lines, chosen.filter)
+			bar.end()
 			if err == nil && n == 0 {
 				return &problem{code: codeNothing, what: "no letters match"}
 			}
@@ -55,6 +73,9 @@ chosen no file is made and the exit code is 4.`,
 			return err
 		}
 		if file == standard {
+			if a.columns(c.OutOrStdout()) > 0 {
+				bar.end() // the letters themselves are to be seen
+			}
 			return export(terminalSafe{c.OutOrStdout()})
 		}
 		return newFile(file, export)

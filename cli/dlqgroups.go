@@ -50,6 +50,15 @@ func (a *app) groups(c *cobra.Command, filter dlq.Filter) error {
 	if err != nil {
 		return err
 	}
+	for _, g := range groups {
+		if a.hide.any() && g.Example != nil {
+			whole, err := dlq.Get(c.Context(), db, g.Example.ID)
+			if err != nil {
+				return explain(c, err)
+			}
+			g.Example = a.hide.letter(whole)
+		}
+	}
 	if err := a.writeGroups(c, f, groups); err != nil {
 		return err
 	}

@@ -49,9 +49,12 @@ is then 1. With --stop the first one ends the import.`,
 	flags.StringVarP(&from.file, "file", "f", "", "read from this `file`; - is standard input")
 	flags.StringVar(&from.brokers, "brokers", "", "read from a topic of these `brokers`, host:port,host:port")
 	flags.StringVar(&from.topic, "topic", "", "read from this dead-letter `topic`")
-	flags.StringArrayVar(&from.properties, "kafka", nil, "pass a librdkafka property, `name=value`; may be repeated")
+	kafkaFlag(c, &from.properties)
 	flags.BoolVar(&from.stop, "stop", false, "end at the first thing that is no letter")
 	c.RunE = func(c *cobra.Command, _ []string) error {
+		if from.file != "" && !c.Flags().Changed("brokers") && !c.Flags().Changed("kafka") {
+			from.brokers, from.properties = "", nil // those of the settings are for topics
+		}
 		properties, err := from.check(c)
 		if err != nil {
 			return err
@@ -61,16 +64,19 @@ is then 1. With --stop the first one ends the import.`,
 			return err
 		}
 		defer closeDB()
-		letters, closeFile, err := a.letters(c, from, properties)
+		bar := a.progress(c, "read", 0)
+		defer bar.end()
+		letters, closeFile, err := a.letters(c, from, properties, bar)
 		if err != nil {
 			return err
 		}
 		defer closeFile()
 		var refused func(error) error
 		if !from.stop {
-			refused = namer(c.ErrOrStderr())
+			refused = namer(bar.above(c.ErrOrStderr()))
 		}
 		done, err := dlq.Import(c.Context(), db, letters, refused)
+		bar.end()
 		if err := a.imported(c, format, done); err != nil {
 			return err
 		}
@@ -91,15 +97,25 @@ is then 1. With --stop the first one ends the import.`,
 // check sees that the flags name one source.
 func (s *importSource) check(c *cobra.Command) (map[string]any, error) {
 	switch topic := s.brokers != "" || s.topic != "" || len(s.properties) > 0; {
-	case s.file == "" && !topic:
+	case s.file == "" && s.topic == "" && !c.Flags().Changed("brokers"):
 		return nil, usage(c, "where are the letters? give --file, or --brokers and --topic")
 	case s.file != "" && topic:
 		return nil, usage(c, "--file and --brokers, --topic or --kafka are two sources; give one")
 	case topic && (s.brokers == "" || s.topic == ""):
 		return nil, usage(c, "a topic is read with --brokers and --topic, found only one of them")
 	}
+	return kafkaProperties(c, s.properties)
+}
+
+// kafkaFlag adds --kafka.
+func kafkaFlag(c *cobra.Command, to *[]string) {
+	c.Flags().StringArrayVar(to, "kafka", nil, "pass a librdkafka property, `name=value`; may be repeated")
+}
+
+// kafkaProperties reads name=value; the last one of a name counts.
+func kafkaProperties(c *cobra.Command, from []string) (map[string]any, error) {
 	properties := map[string]any{}
-	for _, p := range s.properties {
+	for _, p := range from {
 		name, value, ok := strings.Cut(p, "=")
 		if !ok || name == "" {
 			// It may hold a password, so it isn't shown.
@@ -110,13 +126,15 @@ func (s *importSource) check(c *cobra.Command) (map[string]any, error) {
 	return properties, nil
 }
 
-func (a *app) letters(c *cobra.Command, from importSource, properties map[string]any) (iter.Seq2[*dlq.Letter, error], func(), error) {
+func (a *app) letters(c *cobra.Command, from importSource, properties map[string]any, bar *progress) (iter.Seq2[*dlq.Letter, error], func(), error) {
+	source := &countingReader{r: c.InOrStdin()}
+	at := func() int64 { return source.n }
 	switch from.file {
 	case "":
 		records := framework.ReadTopic(c.Context(), from.brokers, from.topic, properties)
-		return dlq.FromRecords(records, a.now()), func() {}, nil
+		return bar.read(dlq.FromRecords(records, a.now()), at), func() {}, nil
 	case standard:
-		return dlq.NewLineReader(c.InOrStdin()).Letters(), func() {}, nil
+		return bar.read(dlq.NewLineReader(source).Letters(), at), func() {}, nil
 	}
 	file, err := os.Open(from.file)
 	if err != nil {
@@ -126,7 +144,11 @@ func (a *app) letters(c *cobra.Command, from importSource, properties map[string
 		}
 		return nil, nil, &problem{code: codeError, what: fmt.Sprintf("can't read the file %s: %v", from.file, err), next: next, err: err}
 	}
-	return dlq.NewLineReader(file).Letters(), func() { _ = file.Close() }, nil
+	if info, err := file.Stat(); err == nil {
+		bar.total = info.Size()
+	}
+	source.r = file
+	return bar.read(dlq.NewLineReader(source).Letters(), at), func() { _ = file.Close() }, nil
 }
 
 // namer writes what is no letter, up to a number.

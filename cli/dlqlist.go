@@ -52,14 +52,16 @@ func (a *app) list(c *cobra.Command, f dlq.Filter) error {
 		return err
 	}
 	defer closeDB()
-	if format == formatTable {
-		f.Brief = true
-	}
+	whole := !f.Brief && format != formatTable
+	f.Brief = !whole && !a.hide.any() // what an error quotes of a record is hidden with the record
 	letters, err := dlq.List(c.Context(), db, f)
 	if err != nil {
 		return err
 	}
-	if err := a.writeList(c, format, letters, !f.Brief); err != nil {
+	for i := range letters {
+		letters[i] = a.hide.letter(letters[i])
+	}
+	if err := a.writeList(c, format, letters, whole); err != nil {
 		return err
 	}
 	if len(letters) == 0 {

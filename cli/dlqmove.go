@@ -166,6 +166,7 @@ func (a *app) moveLetters(c *cobra.Command, m moving, f *moveFlags, ids []string
 	if err != nil {
 		return err
 	}
+	unansweredOf(c.Context()).tell(c)
 	if len(refs) == 0 {
 		return &problem{code: codeNothing, what: "no letter that is " + string(m.from) + " matches"}
 	}
@@ -231,6 +232,7 @@ func (f *moveFlags) choose(c *cobra.Command, db *gorm.DB, from dlq.State, ids []
 
 // line tells one letter in a line.
 func (a *app) line(l *dlq.Letter) string {
+	l = a.hide.letter(l)
 	made := "unknown"
 	if !l.CreatedAt.IsZero() {
 		made = ago(a.now(), l.CreatedAt)

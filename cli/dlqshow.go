@@ -45,7 +45,7 @@ are shown in hexadecimal. When there is no such letter the exit code is 4.`,
 			if err != nil {
 				return explain(c, err)
 			}
-			told := &story{letter: l}
+			told := &story{letter: a.hide.letter(l)}
 			if told.notes, err = dlq.Notes(c.Context(), db, l.ID, l.Fingerprint); err != nil {
 				return err
 			}

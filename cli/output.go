@@ -17,18 +17,24 @@ const (
 	formatTable format = "table"
 	formatJSON  format = "json"
 	formatLines format = "jsonl"
+	formatYAML  format = "yaml"
 )
+
+func formats() []string {
+	return []string{string(formatTable), string(formatJSON), string(formatLines), string(formatYAML)}
+}
 
 func (a *app) format(c *cobra.Command) (format, error) {
 	switch f := format(a.output); f {
-	case formatTable, formatJSON, formatLines:
+	case formatTable, formatJSON, formatLines, formatYAML:
 		return f, nil
 	}
-	return "", usage(c, "--output is table, json or jsonl, found %q", a.output)
+	return "", usage(c, "%s is table, json, jsonl or yaml, found %q", a.source("output"), a.output)
 }
 
-// writeJSON writes v indented, or in one line. What encoding/json leaves as it is and a
-// terminal would obey is written as \u escapes, which mean the same to a parser.
+// writeJSON writes v for programs: indented, in one line, or as the same in YAML. What
+// encoding/json leaves as it is and a terminal would obey is written as \u escapes, which
+// mean the same to a parser.
 func writeJSON(w io.Writer, f format, v any) error {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
@@ -39,7 +45,14 @@ func writeJSON(w io.Writer, f format, v any) error {
 	if err := e.Encode(v); err != nil {
 		return err
 	}
-	_, err := w.Write(escapeJSON(b.Bytes()))
+	text := escapeJSON(b.Bytes())
+	if f == formatYAML {
+		var err error
+		if text, err = toYAML(b.Bytes()); err != nil {
+			return err
+		}
+	}
+	_, err := w.Write(text)
 	return err
 }
 

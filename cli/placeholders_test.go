@@ -77,7 +77,7 @@ func TestPlaceholders(t *testing.T) {
 		{[]string{"--table", "order"}, codeError, `no consumer keeps a table "order"`},
 		{[]string{"--before", "soon"}, codeUsage, "--before: expected how long ago"},
 		{[]string{"-n", "0"}, codeUsage, "--limit is 1 or more, found 0"},
-		{[]string{"-o", "xml"}, codeUsage, "--output is table, json or jsonl"},
+		{[]string{"-o", "xml"}, codeUsage, "--output is table, json, jsonl or yaml"},
 		{[]string{"now"}, codeUsage, "takes no arguments"},
 	} {
 		r := w.run(t, append([]string{"placeholders", "--dsn", dsn}, c.args...)...)

@@ -53,6 +53,9 @@ func Groups(ctx context.Context, db *gorm.DB, f Filter, now time.Time) (groups [
 	if limit <= 0 {
 		limit = DefaultLimit
 	}
+	if f.Match != nil {
+		return matchGroups(ctx, db, f, now, limit)
+	}
 	where, args := f.where()
 	by := map[string]*Group{}
 	// The index evenkeel_dead_letters_causes has all that is counted.
@@ -98,14 +101,7 @@ func Groups(ctx context.Context, db *gorm.DB, f Filter, now time.Time) (groups [
 	if err != nil {
 		return nil, err
 	}
-	err = each(ctx, db, "SELECT fingerprint, count(*) FROM evenkeel_notes WHERE letter = '' AND fingerprint IN ? GROUP BY fingerprint", []any{prints}, func(rows *sql.Rows) error {
-		var fingerprint string
-		var n int64
-		err := rows.Scan(&fingerprint, &n)
-		by[fingerprint].Notes = n
-		return err
-	})
-	if err != nil {
+	if err := countNotes(ctx, db, groups); err != nil {
 		return nil, err
 	}
 	for _, g := range groups {
@@ -135,7 +131,29 @@ func (g *Group) example(ctx context.Context, db *gorm.DB, f Filter) error {
 	if err != nil || len(found) == 0 {
 		return err
 	}
-	l := found[0]
-	g.Example, g.Reason, g.EventType, g.Handler, g.ErrorType = l, l.Verdict.Reason, l.EventType, l.Handler, l.ErrorType
+	g.exemplify(found[0])
 	return nil
+}
+
+// exemplify takes from a letter what all of the group have.
+func (g *Group) exemplify(l *Letter) {
+	g.Example, g.Reason, g.EventType, g.Handler, g.ErrorType = l, l.Verdict.Reason, l.EventType, l.Handler, l.ErrorType
+}
+
+// countNotes counts the notes on the groups' fingerprints.
+func countNotes(ctx context.Context, db *gorm.DB, groups []*Group) error {
+	if len(groups) == 0 {
+		return nil
+	}
+	by, prints := map[string]*Group{}, make([]string, len(groups))
+	for i, g := range groups {
+		by[g.Fingerprint], prints[i] = g, g.Fingerprint
+	}
+	return each(ctx, db, "SELECT fingerprint, count(*) FROM evenkeel_notes WHERE letter = '' AND fingerprint IN ? GROUP BY fingerprint", []any{prints}, func(rows *sql.Rows) error {
+		var fingerprint string
+		var n int64
+		err := rows.Scan(&fingerprint, &n)
+		by[fingerprint].Notes = n
+		return err
+	})
 }

@@ -20,19 +20,30 @@ import (
 // in memory. A Limit of 0 is no limit here, and Brief is ignored. Errors are the driver's
 // and w's.
 func Export(ctx context.Context, db *gorm.DB, w io.Writer, f Filter) (n int64, err error) {
+	return ExportLines(ctx, db, NewLineWriter(w), f)
+}
+
+// ExportLines is [Export] to a writer that is set up already.
+func ExportLines(ctx context.Context, db *gorm.DB, lines *LineWriter, f Filter) (n int64, err error) {
 	where, args := f.where()
 	rest := where + " ORDER BY id"
-	if f.Limit > 0 {
+	if f.Limit > 0 && f.Match == nil {
 		rest, args = rest+" LIMIT ?", append(args, f.Limit)
 	}
-	lines := NewLineWriter(w)
-	err = eachLetter(ctx, db, func(l *Letter) error {
+	f.Brief = false
+	write := func(l *Letter) error {
 		if err := lines.Write(l); err != nil {
 			return fmt.Errorf("write letter %s: %w", l.ID, err)
 		}
-		n++
+		if n++; f.Match != nil && n == int64(f.Limit) {
+			return errEnough
+		}
 		return nil
-	}, columns(false), rest, args...)
+	}
+	err = eachLetter(ctx, db, func(l *Letter) error { return f.each(l, write) }, columns(false), rest, args...)
+	if errors.Is(err, errEnough) {
+		err = nil
+	}
 	return n, err
 }
 

@@ -42,10 +42,17 @@ func (e *LineError) Error() string {
 // exactly the same: bytes that are not UTF-8 are in base64, null and empty differ, headers
 // keep order and repetitions, and times their microseconds.
 type LineWriter struct {
+	// Redact, if not nil, returns what of a letter is written. Such lines are marked, and
+	// [LineReader] refuses them: what they hide is not in them.
+	Redact func(*Letter) *Letter
+
 	w    io.Writer
 	line bytes.Buffer
 	json *json.Encoder
 }
+
+// redactedField is in lines that don't have all of their letters.
+const redactedField = "redacted"
 
 // NewLineWriter returns a writer that makes one call of w for each letter.
 func NewLineWriter(w io.Writer) *LineWriter {
@@ -59,6 +66,10 @@ func NewLineWriter(w io.Writer) *LineWriter {
 func (w *LineWriter) Write(l *Letter) error {
 	w.line.Reset()
 	fmt.Fprintf(&w.line, `{"v":%d`, linesVersion)
+	if w.Redact != nil {
+		l = w.Redact(l)
+		fmt.Fprintf(&w.line, `,"%s":true`, redactedField)
+	}
 	for i := range lineFields {
 		fmt.Fprintf(&w.line, `,"%s":`, lineFields[i].name)
 		if err := w.json.Encode(lineFields[i].get(l)); err != nil {
@@ -163,6 +174,9 @@ func parseLine(line []byte) (*Letter, *LineError) {
 		return nil, &LineError{Field: "v", Expected: fmt.Sprintf("%d, the version that this Evenkeel reads", linesVersion), Found: quoted(values["v"])}
 	}
 	delete(values, "v")
+	if mark, ok := values[redactedField]; ok {
+		return nil, &LineError{Field: redactedField, Expected: "a letter with all that it had; this line was exported with fields hidden, so export it again without rules that hide", Found: quoted(mark)}
+	}
 	l := &Letter{Record: &event.Record{}}
 	for i := range lineFields {
 		f := &lineFields[i]

@@ -40,6 +40,10 @@ type Filter struct {
 	// Brief leaves the record's key, value and headers, and the stack, in the database.
 	// A letter that was read so must not be published or replayed.
 	Brief bool
+	// Match is asked about each letter that all other fields choose, with its record; nil is
+	// asked about none. All of those letters are read for it, in portions as [Each] does. It
+	// must not use the database, and an error ends the reading.
+	Match func(*Letter) (bool, error)
 }
 
 // DefaultLimit is how many letters [List] returns when the filter doesn't say.
@@ -80,12 +84,18 @@ func List(ctx context.Context, db *gorm.DB, f Filter) ([]*Letter, error) {
 	if limit <= 0 {
 		limit = DefaultLimit
 	}
+	if f.Match != nil {
+		return matchList(ctx, db, f, limit)
+	}
 	order := " ORDER BY created_at DESC NULLS LAST, id LIMIT ?"
 	return query(ctx, db, columns(f.Brief), where+order, append(args, limit)...)
 }
 
 // Count returns how many letters f chooses, whatever its limit.
 func Count(ctx context.Context, db *gorm.DB, f Filter) (int64, error) {
+	if f.Match != nil {
+		return matchCount(ctx, db, f)
+	}
 	where, args := f.where()
 	var n int64
 	err := db.WithContext(ctx).Raw("SELECT count(*) FROM evenkeel_dead_letters"+where, args...).Row().Scan(&n)

@@ -22,6 +22,9 @@ func (l *Letter) Ref() Ref { return Ref{ID: l.ID, Rev: l.Rev} }
 // Refs returns all letters that f chooses, whatever its limit, oldest first: what is chosen
 // once stays chosen, whatever fails meanwhile. Errors are the driver's.
 func Refs(ctx context.Context, db *gorm.DB, f Filter) (refs []Ref, err error) {
+	if f.Match != nil {
+		return matchRefs(ctx, db, f)
+	}
 	where, args := f.where()
 	rows, err := db.WithContext(ctx).Raw("SELECT id, rev FROM evenkeel_dead_letters"+where+" ORDER BY created_at, place, id", args...).Rows()
 	if err != nil {

@@ -24,7 +24,10 @@ type Stats struct {
 
 // ReadStats counts the letters that f chooses, whatever its limit. Errors are the driver's.
 func ReadStats(ctx context.Context, db *gorm.DB, f Filter) (*Stats, error) {
-	s := &Stats{ByState: make(map[State]int64), ByReason: make(map[guards.Reason]int64), ByType: make(map[string]int64), ByHandler: make(map[string]int64)}
+	if f.Match != nil {
+		return matchStats(ctx, db, f)
+	}
+	s := newStats()
 	where, args := f.where()
 	// Counted in the index evenkeel_dead_letters_causes; a fingerprint stands for reason, type
 	// and handler, so that one letter of each tells them.
@@ -41,21 +44,30 @@ func ReadStats(ctx context.Context, db *gorm.DB, f Filter) (*Stats, error) {
 		if err := rows.Scan(&state, &n, &first, &reason, &kind, &handler); err != nil {
 			return err
 		}
-		s.Total += n
-		s.ByState[state] += n
-		if !state.Unresolved() {
-			return nil
-		}
-		s.ByReason[reason] += n
-		s.ByType[kind] += n
-		s.ByHandler[handler] += n
-		if at := fromMicros(first); !at.IsZero() && (s.Oldest.IsZero() || at.Before(s.Oldest)) {
-			s.Oldest = at
-		}
+		s.add(state, n, reason, kind, handler, fromMicros(first))
 		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
 	return s, nil
+}
+
+func newStats() *Stats {
+	return &Stats{ByState: make(map[State]int64), ByReason: make(map[guards.Reason]int64), ByType: make(map[string]int64), ByHandler: make(map[string]int64)}
+}
+
+// add counts n letters of one state and cause, the first of which was made at first.
+func (s *Stats) add(state State, n int64, reason guards.Reason, kind, handler string, first time.Time) {
+	s.Total += n
+	s.ByState[state] += n
+	if !state.Unresolved() {
+		return
+	}
+	s.ByReason[reason] += n
+	s.ByType[kind] += n
+	s.ByHandler[handler] += n
+	if !first.IsZero() && (s.Oldest.IsZero() || first.Before(s.Oldest)) {
+		s.Oldest = first
+	}
 }
