@@ -3,6 +3,7 @@ package store
 import (
 	"encoding/json"
 	"fmt"
+	"time"
 
 	"github.com/evenkeel-go/evenkeel/dlq"
 	"github.com/evenkeel-go/evenkeel/guards"
@@ -45,6 +46,16 @@ func ParseReplay(text string) (*Replay, error) {
 // ReplayOf is the Replay of a letter that the move takes.
 func ReplayOf(m *LetterMove, l *dlq.Letter) *Replay {
 	return &Replay{Reason: l.Verdict.Reason, Compared: l.Verdict.Numbers.What, AcceptForgotten: m.AcceptForgotten}
+}
+
+// ParkedOf is what parks the event of a letter that the move takes, due at once whatever
+// anybody's clock says.
+func ParkedOf(m *LetterMove, l *dlq.Letter) *Parked {
+	return &Parked{
+		ID: l.ID, Group: l.Group, Table: l.Table, Entity: l.Entity, Handler: l.Handler, Stream: l.Stream, Cause: CauseReplay,
+		Place: l.Place, Rev: 1, Due: time.UnixMicro(0).UTC(), EventType: l.EventType, Source: l.Source, EventID: l.EventID, OccurredAt: l.OccurredAt,
+		Record: l.Record, Replay: ReplayOf(m, l),
+	}
 }
 
 // Resolution ends the replay of a letter.

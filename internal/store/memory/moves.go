@@ -18,7 +18,11 @@ func blocking(letters []*letter) []*letter {
 
 // MoveLetter is store.LetterKeeper's.
 func (s *Store) MoveLetter(ctx context.Context, m *store.LetterMove) error {
-	return s.transaction(ctx, func(t *tx) error {
+	return s.transaction(ctx, s.move(m))
+}
+
+func (s *Store) move(m *store.LetterMove) func(*tx) error {
+	return func(t *tx) error {
 		l := s.letters[m.ID]
 		if l == nil {
 			return &dlq.NotFoundError{ID: m.ID}
@@ -54,7 +58,7 @@ func (s *Store) MoveLetter(ctx context.Context, m *store.LetterMove) error {
 			}
 		}))
 		return nil
-	})
+	}
 }
 
 // through makes the move known to batches that have loaded the letter, or its absence (R9).

@@ -18,11 +18,7 @@ func (s *Store) parkReplay(t *tx, m *store.LetterMove, l *dlq.Letter) {
 		}
 		return
 	}
-	next := &store.Parked{
-		ID: l.ID, Group: l.Group, Table: l.Table, Entity: l.Entity, Handler: l.Handler, Stream: l.Stream, Cause: store.CauseReplay,
-		Place: l.Place, Rev: 1, Due: time.UnixMicro(0).UTC(), EventType: l.EventType, Source: l.Source, EventID: l.EventID, OccurredAt: l.OccurredAt,
-		Record: l.Record, Replay: store.ReplayOf(m, l),
-	}
+	next := store.ParkedOf(m, l)
 	if have != nil {
 		next.Rev = have.Rev + 1
 	}

@@ -26,6 +26,8 @@ import (
 const (
 	lockTimeout = "10s"
 	idleTimeout = "30s"
+	// briefLockTimeout is for rehearsals, which hold locks while they wait for others.
+	briefLockTimeout = "2s"
 	// lockedIdleTimeout has room for handlers that run while Lock holds the rows.
 	lockedIdleTimeout = "60s"
 	// A process that stops in the middle of a pipeline is not idle to the server, which

@@ -47,6 +47,7 @@ func New(db *gorm.DB) (*Store, error) {
 	s.Plain = tables.Plain{DB: db, Pool: pool, Dialect: &tables.Dialect{
 		Begin:       "BEGIN ISOLATION LEVEL READ COMMITTED",
 		Bounds:      "SELECT set_config('lock_timeout', '" + lockTimeout + "', true), set_config('idle_in_transaction_session_timeout', '" + idleTimeout + "', true)",
+		Brief:       "SELECT set_config('lock_timeout', '" + briefLockTimeout + "', true), set_config('idle_in_transaction_session_timeout', '" + lockedIdleTimeout + "', true)",
 		LockKey:     "SELECT pg_advisory_xact_lock($1)",
 		ForUpdate:   " FOR UPDATE",
 		SkipLocked:  " FOR UPDATE SKIP LOCKED",

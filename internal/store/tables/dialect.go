@@ -18,6 +18,9 @@ type Dialect struct {
 	// Bounds limits, in the transaction that it is run in, how long that waits for a lock
 	// and stands idle; empty where nobody else can be held up for long.
 	Bounds string
+	// Brief is Bounds for a transaction in which handlers run and which others must not wait
+	// long for.
+	Brief string
 	// LockKey holds the lock in $1, see LockKey, until the transaction ends; empty where one
 	// writer has the whole database to itself.
 	LockKey string

@@ -48,7 +48,14 @@ func (p *Plain) MoveLetter(ctx context.Context, m *store.LetterMove) error {
 	const tries = 10
 	noRow := false
 	for try := 1; ; try++ {
-		err := p.Tx(ctx, func(q Querier) error { return p.move(ctx, q, m, noRow) })
+		err := p.Tx(ctx, func(q Querier) error {
+			if p.Dialect.Bounds != "" {
+				if _, err := q.ExecContext(ctx, p.Dialect.Bounds); err != nil {
+					return err
+				}
+			}
+			return p.move(ctx, q, m, noRow, p.audit)
+		})
 		var broken *rowError
 		switch {
 		case err == nil:
@@ -85,12 +92,7 @@ func (p *Plain) cantBe(ctx context.Context, table string, err error) (gone bool)
 
 // move does all in the order of a batch: key, row, memo, ids, what is parked, the letter.
 // So the two can't wait for each other in a circle.
-func (p *Plain) move(ctx context.Context, q Querier, m *store.LetterMove, noRow bool) error {
-	if p.Dialect.Bounds != "" {
-		if _, err := q.ExecContext(ctx, p.Dialect.Bounds); err != nil {
-			return err
-		}
-	}
+func (p *Plain) move(ctx context.Context, q Querier, m *store.LetterMove, noRow bool, audit func(context.Context, Querier, *dlq.AuditEntry) error) error {
 	l, err := p.head(ctx, q, m.ID)
 	if err != nil {
 		return err
@@ -135,7 +137,7 @@ func (p *Plain) move(ctx context.Context, q Querier, m *store.LetterMove, noRow 
 	if n == 0 {
 		return store.ErrConflict
 	}
-	return p.audit(ctx, q, m.Entry(l.Group, l.State, after, l.Rev+1))
+	return audit(ctx, q, m.Entry(l.Group, l.State, after, l.Rev+1))
 }
 
 // head reads what a move must know of a letter.
