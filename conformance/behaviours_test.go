@@ -75,6 +75,7 @@ var behaviours = []behaviour{
 	{name: "C12 waits", what: "what waits, and what lies as a letter, keeps its outcome in a rebuild; what fails in one waits its turn", semantic: true},
 	{name: "C13", what: "the dead-letter topic, or an export, rebuilds the table of letters; a rewind then repeats nothing"},
 	{name: "D01", what: "a discarded letter lets its entity go on at once, a restored one holds it up again", semantic: true},
+	{name: "D01 causal", what: "what waits for a discarded event goes on at once", semantic: true},
 	{name: "D01 known", what: "what was discarded stays without effect, and the topic hears of it", semantic: true},
 	{name: "D01 race", what: "operators and lanes meet at a letter: each event once, in order, and none left behind", semantic: true},
 	{name: "D02", what: "a mended service replays its letters through the guards: applied or obsolete, once, and in order", semantic: true},

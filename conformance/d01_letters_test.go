@@ -167,6 +167,41 @@ func TestD01DiscardedLettersLetTheirEntityGoOn(t *testing.T) {
 	})
 }
 
+// What waits for a discarded event goes on at once, whether anything came before that or not.
+func TestD01DiscardedCausesCountAsSeen(t *testing.T) {
+	each(t, "D01 causal", func(t *testing.T, at combination) {
+		w := newWorld(t, at, 1)
+		w.registry = func() *handlers.Registry {
+			reg := handlers.NewRegistry(guards.Vector(guards.Causal(time.Hour)))
+			handlers.Set(reg, "decided", func(_ context.Context, x *handlers.Delivery[cartOf, Cart]) error {
+				if x.Payload.Items[0] == "?" {
+					return handlers.DeadLetter(errNotNow)
+				}
+				x.Entity.Items = x.Payload.Items[0]
+				return nil
+			}, handlers.Writes("Items"), handlers.Creates())
+			return reg
+		}
+		w.tables(&Cart{})
+		w.start()
+		for _, key := range []string{"new", "old"} {
+			if key == "old" {
+				w.causalSaved(0, "decided", key, "b", edit{"b1" + key, map[string]int64{"b": 1}, []string{"first"}})
+			}
+			w.causalSaved(0, "decided", key, "a", edit{"a1" + key, map[string]int64{"a": 1}, []string{"?"}})
+			w.causalSaved(0, "decided", key, "a", edit{"a2" + key, map[string]int64{"a": 2}, []string{"second"}})
+			w.causalSaved(0, "decided", key, "c", edit{"c1" + key, map[string]int64{"a": 2, "c": 1}, []string{"third"}})
+		}
+		w.settle(2, map[string]string{"a2new": "gap", "c1new": "gap", "a2old": "gap", "c1old": "gap"})
+		w.discard(2)
+		w.drain(1)
+		require.Len(t, w.letters(), 2)
+		rows := all(w, func(c *Cart) string { return c.ID })
+		require.Equal(t, "third", rows["new"].Items)
+		require.Equal(t, "third", rows["old"].Items)
+	})
+}
+
 // What was discarded stays without effect when its record is read once more, and the topic
 // hears of each change of state.
 func TestD01DiscardedLettersStayKnown(t *testing.T) {

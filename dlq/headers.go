@@ -93,6 +93,16 @@ var fields = [...]field{
 	instant("event-time", func(l *Letter) *time.Time { return &l.OccurredAt }),
 	number("stamp-time", func(l *Letter) *int64 { return &l.Stamp.Time }),
 	tie("stamp-tie", func(l *Letter) *string { return &l.Stamp.Tie }),
+	{
+		"vector", tierFacts,
+		func(l *Letter) string {
+			if s := l.Vector.String(); len(s) <= maxTie { // cut, it would say something else
+				return s
+			}
+			return ""
+		},
+		func(l *Letter, s string) (err error) { l.Vector, err = event.ParseVector(s); return err },
+	},
 	text("compared", tierFacts, maxName, func(l *Letter) *string { return &l.Verdict.Numbers.What }),
 	number("compared-event", func(l *Letter) *int64 { return &l.Verdict.Numbers.Event }),
 	number("compared-against", func(l *Letter) *int64 { return &l.Verdict.Numbers.Against }),

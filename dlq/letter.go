@@ -41,6 +41,9 @@ type Letter struct {
 	EventID    string
 	OccurredAt time.Time // zero when undecodable
 	Stamp      event.Stamp
+	// Vector is what the event's writer had seen, empty where the event says nothing of it.
+	// Under guards.Causal a discard lets those go that wait for the event.
+	Vector event.Vector
 
 	Attempts                int
 	FirstFailed, LastFailed time.Time

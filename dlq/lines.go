@@ -59,6 +59,7 @@ var lineFields = [...]lineField{
 	lineTime("occurred_at", func(l *Letter) *time.Time { return &l.OccurredAt }),
 	lineInt("stamp_time", func(l *Letter) *int64 { return &l.Stamp.Time }),
 	lineText("stamp_tie", func(l *Letter) *string { return &l.Stamp.Tie }),
+	lineVector("vector", func(l *Letter) *event.Vector { return &l.Vector }),
 	lineInt("attempts", func(l *Letter) *int { return &l.Attempts }),
 	lineTime("first_failed", func(l *Letter) *time.Time { return &l.FirstFailed }),
 	lineTime("last_failed", func(l *Letter) *time.Time { return &l.LastFailed }),
@@ -228,6 +229,28 @@ func lineMasked(name string, at func(*Letter) *[]string) lineField {
 			return wrong(json.Unmarshal(raw, at(l)) != nil, "a list of columns, or null")
 		},
 	}
+}
+
+func lineVector(name string, at func(*Letter) *event.Vector) lineField {
+	return lineField{
+		name,
+		func(l *Letter) any { return at(l).String() },
+		func(l *Letter, raw json.RawMessage) (err error) {
+			var s string
+			if err = json.Unmarshal(raw, &s); err == nil {
+				*at(l), err = parseVector(s)
+			}
+			return wrong(err != nil, "a vector like a=1,b=2, or an empty text")
+		},
+	}
+}
+
+// parseVector reads what [event.Vector.String] has written.
+func parseVector(s string) (event.Vector, error) {
+	if s == "" {
+		return nil, nil
+	}
+	return event.ParseVector(s)
 }
 
 func lineAction(name string, at func(*Letter) *guards.Action) lineField {

@@ -183,7 +183,7 @@ func likeLiteral(s string) string {
 func columns(brief bool) string {
 	const facts = `id, rev, state, outcome, blocking, place, stream, grp, handler, tbl, entity,
 		action, reason, compared, cmp_event, cmp_against, cmp_bound, cmp_event_tie, cmp_against_tie,
-		detail, masked, event_type, source, event_id, occurred_at, stamp_time, stamp_tie,
+		detail, masked, event_type, source, event_id, occurred_at, stamp_time, stamp_tie, vector,
 		attempts, first_failed, last_failed, error_type, error, fingerprint, service_version,
 		created_at, published_at, cluster, topic, topic_id, partition, log_offset, leader_epoch,
 		record_time, record_time_type`
@@ -235,11 +235,11 @@ func scan(rows *sql.Rows) (*Letter, error) {
 	r, v, n := l.Record, &l.Verdict, &l.Verdict.Numbers
 	var occurred, first, last, created, published, recorded sql.NullInt64
 	var eventTie, againstTie, stampTie, headers []byte
-	var masked string
+	var masked, vector string
 	err := rows.Scan(
 		&l.ID, &l.Rev, &l.State, &l.Outcome, &l.Blocking, &l.Place, &l.Stream, &l.Group, &l.Handler, &l.Table, &l.Entity,
 		&v.Action, &v.Reason, &n.What, &n.Event, &n.Against, &n.Bound, &eventTie, &againstTie,
-		&v.Detail, &masked, &l.EventType, &l.Source, &l.EventID, &occurred, &l.Stamp.Time, &stampTie,
+		&v.Detail, &masked, &l.EventType, &l.Source, &l.EventID, &occurred, &l.Stamp.Time, &stampTie, &vector,
 		&l.Attempts, &first, &last, &l.ErrorType, &l.Error, &l.Fingerprint, &l.ServiceVersion,
 		&created, &published, &r.Cluster, &r.Topic, &r.TopicID, &r.Partition, &r.Offset, &r.LeaderEpoch,
 		&recorded, &r.TimestampType, &l.Stack, &r.Key, &r.Value, &headers,
@@ -254,6 +254,9 @@ func scan(rows *sql.Rows) (*Letter, error) {
 		if err := json.Unmarshal([]byte(masked), &v.Masked); err != nil {
 			return nil, fmt.Errorf("%s: column masked: %w", l.ID, err)
 		}
+	}
+	if l.Vector, err = parseVector(vector); err != nil {
+		return nil, fmt.Errorf("%s: column vector: %w", l.ID, err)
 	}
 	if r.Headers, err = DecodeHeaders(headers); err != nil {
 		return nil, fmt.Errorf("%s: column headers: %w", l.ID, err)

@@ -40,6 +40,7 @@ var importColumns = [...]struct {
 	{"occurred_at", func(l *Letter) any { return microsCell(l.OccurredAt) }},
 	{"stamp_time", func(l *Letter) any { return l.Stamp.Time }},
 	{"stamp_tie", func(l *Letter) any { return []byte(l.Stamp.Tie) }},
+	{"vector", func(l *Letter) any { return l.Vector.String() }},
 	{"attempts", func(l *Letter) any { return l.Attempts }},
 	{"first_failed", func(l *Letter) any { return microsCell(l.FirstFailed) }},
 	{"last_failed", func(l *Letter) any { return microsCell(l.LastFailed) }},

@@ -15,8 +15,8 @@ import (
 // What counts is what the handlers of the model were given: each event type that the
 // vectors count needs a handler on the model. An event whose handler has not come through,
 // because it is tried again or is a dead letter, has not been given, and what its writer
-// said later waits. A conflict is the exception: whoever writes after both versions settles
-// it.
+// said later waits, until the letter is replayed or discarded. A conflict is the exception:
+// whoever writes after both versions settles it.
 //
 // The waiting ends after wait, or when more than [MaxWaiting] events of an entity wait;
 // [OnMissingCause] says what then. The time begins anew when a member starts or gets a

@@ -1,7 +1,6 @@
 package batch
 
 import (
-	"encoding/json"
 	"fmt"
 	"math"
 	"slices"
@@ -100,12 +99,12 @@ func (w *work) causes(u *Unit) *causes {
 // recall reads the memo. It counts while the row's clock is not behind what it was then:
 // of a row that was removed or cleared since, nothing has been seen.
 func (c *causes) recall() {
-	seen, at, err := decodeSeen(c.memo.Body)
+	seen, err := store.ParseSeen(c.memo.Body)
 	switch {
 	case err != nil:
 		c.err = fmt.Errorf("what %s %s has seen can't be read in evenkeel_memos (kind %s, scope %s): %w", c.model.Name, c.key.Entity, store.KindCausal, c.key.Stream, err)
-	case !at.After(c.clock()):
-		c.seen = seen
+	case !seen.At.After(c.clock()):
+		c.seen = seen.Vector
 	}
 }
 
@@ -387,16 +386,15 @@ func (c *causes) waitOn(x *wait) {
 
 // flush writes what the batch leaves. The memo is always among it: whatever was decided
 // depends on it (R15).
-func (c *causes) flush() error {
+func (c *causes) flush() {
 	if c.err != nil {
-		return nil
+		return
 	}
-	body, err := encodeSeen(c.seen, c.clock())
-	if err != nil {
-		return err
+	if c.memo == nil && c.begins {
+		return // whichever event is given first still begins
 	}
 	b := c.out.Batch
-	m := &store.Memo{MemoKey: store.MemoOf(c.key), Body: body}
+	m := &store.Memo{MemoKey: store.MemoOf(c.key), Body: store.Seen{Vector: c.seen, At: c.clock()}.String()}
 	if c.memo != nil {
 		m.Rev = c.memo.Rev
 	}
@@ -415,34 +413,4 @@ func (c *causes) flush() error {
 		// transaction can't take along is due at once.
 		b.WakeStreams = append(b.WakeStreams, store.WakeStream{StreamKey: c.key, Next: math.MaxInt64})
 	}
-	return nil
-}
-
-// storedSeen is a memo's body. There may be more nodes than one vector holds.
-type storedSeen struct {
-	Seen map[string]int64 `json:"seen"`
-	// Time and Tie are the row's clock.
-	Time int64  `json:"time,omitempty"`
-	Tie  []byte `json:"tie,omitempty"`
-}
-
-func encodeSeen(seen event.Vector, at event.Stamp) (string, error) {
-	s := storedSeen{Seen: make(map[string]int64, len(seen)), Time: at.Time, Tie: []byte(at.Tie)}
-	for _, c := range seen {
-		s.Seen[c.Node] = c.Count
-	}
-	body, err := json.Marshal(s)
-	return string(body), err
-}
-
-func decodeSeen(body string) (seen event.Vector, at event.Stamp, err error) {
-	var s storedSeen
-	if err := json.Unmarshal([]byte(body), &s); err != nil {
-		return nil, at, err
-	}
-	for node, count := range s.Seen {
-		seen = append(seen, event.Component{Node: node, Count: count})
-	}
-	slices.SortFunc(seen, func(a, b event.Component) int { return strings.Compare(a.Node, b.Node) })
-	return seen, event.Stamp{Time: s.Time, Tie: string(s.Tie)}, nil
 }

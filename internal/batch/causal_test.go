@@ -344,6 +344,33 @@ func TestALetterIsNotSeen(t *testing.T) {
 	require.Equal(t, []string{"apply/applied", "dead-letter/conflict", "apply/applied"}, m.reasons())
 }
 
+// TestALetterCanBeCountedAsSeen: what a discard counts is there from the first letter on, also
+// where nothing was given yet; but whoever fails does not begin a row that was written before.
+func TestALetterCanBeCountedAsSeen(t *testing.T) {
+	t.Parallel()
+	m := patientMemory(t, modifyCausal())
+	broken := by("a", "1", "a=1,b=2")
+	broken.data = `{"vector":"a=1,b=2","customer":7}`
+	m.run(m.log(broken))
+	for _, l := range m.letters {
+		require.Equal(t, "a=1,b=2", l.Vector.String())
+	}
+	require.Contains(t, m.memos, store.MemoOf(store.StreamKey{Stream: "causal:orders", Entity: "o1"}))
+
+	m = patientMemory(t, modifyCausal())
+	m.run(m.log(by("a", "1", "a=1"), by("a", "2", "a=2")))
+	clear(m.memos)
+	broken = by("a", "3", "a=3")
+	broken.data = `{"vector":"a=3","customer":7}`
+	m.run(m.log(broken, by("b", "4", "a=3,b=9")))
+	require.Empty(t, m.parked)
+	require.Equal(t, "124", m.order("o1").Customer)
+	clear(m.memos)
+	m.run(m.log(broken))
+	m.run(m.log(by("b", "5", "a=3,b=17")))
+	require.Empty(t, m.parked, "the letter has not begun it")
+}
+
 // TestCausalPoison: an event that does not count itself, and a NodeOf that panics.
 func TestCausalPoison(t *testing.T) {
 	t.Parallel()

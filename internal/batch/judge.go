@@ -270,9 +270,7 @@ func (w *work) finish() (*Outcome, error) {
 		return nil, err
 	}
 	for _, c := range w.inCause {
-		if err := c.flush(); err != nil {
-			return nil, err
-		}
+		c.flush()
 	}
 	inOrder := func(a, b *store.Row) int {
 		if c := strings.Compare(a.Model.Table, b.Model.Table); c != 0 {

@@ -250,7 +250,7 @@ func (w *work) unitLetter(u *Unit, rw *rowWork, v guards.Verdict, f *failure) {
 	}
 	w.verdict(u.Item, u, v)
 	w.release(u, rw)
-	if v.Reason == guards.Conflict {
+	if c := w.causes(u); c != nil && v.Reason == guards.Conflict { // c is where a discard will count it as seen
 		w.given(u)
 	}
 }
@@ -268,6 +268,7 @@ func (w *work) letter(it *Item, v guards.Verdict, f *failure) *dlq.Letter {
 	}
 	if e := it.Event; e != nil {
 		l.EventType, l.Source, l.EventID, l.OccurredAt, l.Entity = e.Type, e.Source, e.ID, e.OccurredAt, e.Key
+		l.Vector = e.Vector
 		if w.Wiring.Stamper != nil {
 			l.Stamp = stampOf(w.Wiring.Stamper, e)
 		}

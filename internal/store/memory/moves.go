@@ -44,7 +44,9 @@ func (s *Store) move(m *store.LetterMove) func(*tx) error {
 			}
 		}
 		if m.LetsGo() {
-			s.letGo(t, l.Letter)
+			if err := s.letGo(t, l.Letter); err != nil {
+				return err
+			}
 		}
 		s.parkReplay(t, m, l.Letter)
 		s.keepAudit(t, m.Entry(l.Group, l.State, after, l.Rev+1))
@@ -86,8 +88,20 @@ func (s *Store) through(t *tx, m *store.LetterMove, l *dlq.Letter) error {
 	return nil
 }
 
-// letGo frees the event's id and makes due what waits behind the letter.
-func (s *Store) letGo(t *tx, l *dlq.Letter) {
+// letGo counts the letter's event as seen, frees its id and makes due what waits behind it.
+func (s *Store) letGo(t *tx, l *dlq.Letter) error {
+	stream := l.Stream
+	if tables.WaitedFor(l) {
+		stream = tables.CausesOf(l).Stream
+		k := memoKey{l.Group, store.MemoOf(tables.CausesOf(l))}
+		if have := s.memos[k]; have != nil {
+			body, err := tables.SeenAfter(l, have.Body)
+			if err != nil {
+				return err
+			}
+			put(t, s.memos, k, &store.Memo{MemoKey: k.MemoKey, Rev: have.Rev + 1, Body: body})
+		}
+	}
 	if l.Handler != "" {
 		e := &event.Event{Source: l.Source, ID: l.EventID, Record: l.Record}
 		k := idKey{l.Group, store.IDKey{Scope: store.OnceScope(l.Handler), Entity: l.Entity, ID: store.EventID(e.Identity())}}
@@ -97,17 +111,18 @@ func (s *Store) letGo(t *tx, l *dlq.Letter) {
 			put(t, s.ids, k, &next)
 		}
 	}
-	if !l.Blocking {
-		return
+	if !l.Blocking && !tables.WaitedFor(l) {
+		return nil
 	}
-	k := queueKey{group: l.Group, table: l.Table, entity: l.Entity}
-	which := func(p *store.Parked) bool {
-		return p.Stream == "" && (p.Cause == store.CauseBehind || p.Cause == store.CauseReplay)
+	if stream != "" {
+		s.wake(t, queueKey{group: l.Group, stream: stream, entity: l.Entity}, time.UnixMicro(0), wakesInStream)
 	}
-	if l.Stream != "" {
-		k, which = queueKey{group: l.Group, stream: l.Stream, entity: l.Entity}, wakesInStream
+	if l.Stream == "" {
+		s.wake(t, queueKey{group: l.Group, table: l.Table, entity: l.Entity}, time.UnixMicro(0), func(p *store.Parked) bool {
+			return p.Stream == "" && (p.Cause == store.CauseBehind || p.Cause == store.CauseReplay)
+		})
 	}
-	s.wake(t, k, time.UnixMicro(0), which)
+	return nil
 }
 
 // LastMove is store.LetterKeeper's.

@@ -50,3 +50,7 @@ CREATE TABLE evenkeel_notes (
     body        text   NOT NULL
 );
 CREATE INDEX evenkeel_notes_about ON evenkeel_notes (letter, fingerprint, id);
+
+-- What the writer of a letter's event had seen, like a=1,b=2; '' where the event does not
+-- say. A discard counts it as seen, so that what waits for it goes on.
+ALTER TABLE evenkeel_dead_letters ADD COLUMN vector text NOT NULL DEFAULT '';

@@ -29,6 +29,7 @@ func moveCases() []testCase {
 		{"a discard goes through the stream", moveThroughStream},
 		{"a discarded gap moves its stream on", moveOverGap},
 		{"a gap that is discarded while its stream is read again passes over nothing of that", moveOverGapInRebuild},
+		{"a discard counts as seen what waits for its causes, and lets that go", moveSeen},
 		{"a discard lets go of the event's id, a restore does not take it back", moveFreesID},
 		{"a letter without an entity, or with a key that no row can have, can be discarded", moveWithoutRow},
 		{"a moved letter is published again, and no lane waits for it", moveCopies},
@@ -356,6 +357,48 @@ func moveOverGapInRebuild(b *bench) {
 	require.EqualValues(t, 1, now.Next)
 	whole := now.Whole()
 	require.EqualValues(t, 7, whole.Next)
+}
+
+func moveSeen(b *bench) {
+	t := b.t
+	k := store.StreamKey{Stream: "causal:orders", Entity: "a"}
+	l, unseen, whole := b.letter("l"), b.letter("unseen"), b.letter("whole")
+	l.Vector, l.Blocking = event.Vector{{Node: "n", Count: 2}, {Node: "o", Count: 5}}, false
+	unseen.Vector, unseen.Entity = l.Vector, "b" // nothing was decided about its causes
+	whole.Vector, whole.Handler, whole.Table = l.Vector, "", ""
+	row := b.order(t, &Order{ID: "a"}, 1)
+	seen := store.Seen{Vector: event.Vector{{Node: "n", Count: 1}, {Node: "p", Count: 7}}, At: event.Stamp{Time: 3, Tie: "t\x00"}}
+	require.NoError(t, b.commit(t, &store.Batch{
+		Letters: []*dlq.Letter{l, unseen, whole}, Insert: []*store.Row{row}, Memos: []*store.Memo{{MemoKey: store.MemoOf(k), Body: seen.String()}},
+		Park: []*store.Parked{
+			b.waits("waits", k.Stream, "a", 8, store.CauseGap), b.waits("fails", k.Stream, "a", 9, store.CauseRetry),
+			b.waits("other", k.Stream, "c", 8, store.CauseGap), b.waits("numbered", "s", "a", 8, store.CauseGap),
+		},
+	}))
+	load := func() *store.Memo {
+		return b.memory(&store.Want{Memos: []store.MemoKey{store.MemoOf(k)}}).Memos[store.MemoOf(k)]
+	}
+	require.Equal(t, l.Vector, b.unpublished()["l"].Vector)
+	old := load()
+	require.NoError(t, b.move("l", 0, dlq.MoveReplay))
+	require.NoError(t, b.move("l", 0, dlq.MoveFail))
+	require.NoError(t, b.move("unseen", 0, dlq.MoveDiscard))
+	require.NoError(t, b.move("whole", 0, dlq.MoveDiscard))
+	require.Equal(t, old, load())
+	b.due() // what was parked for the replay
+	for range 2 {
+		require.NoError(t, b.move("l", 0, dlq.MoveDiscard))
+		now, err := store.ParseSeen(load().Body)
+		require.NoError(t, err)
+		require.Equal(t, store.Seen{Vector: event.Vector{{Node: "n", Count: 2}, {Node: "o", Count: 5}, {Node: "p", Count: 7}}, At: seen.At}, now)
+		require.ErrorIs(t, b.commit(t, &store.Batch{Memos: []*store.Memo{old}}), store.ErrConflict, "it would let an event wait that need not")
+		require.Equal(t, []string{"waits"}, b.due())
+		require.NoError(t, b.move("l", 0, dlq.MoveRestore))
+	}
+	require.NoError(t, b.commit(t, &store.Batch{Memos: []*store.Memo{{MemoKey: store.MemoOf(k), Rev: load().Rev, Body: "?"}}}))
+	err := b.move("l", 0, dlq.MoveDiscard)
+	require.ErrorContains(t, err, `the memo of what an entity has seen, "?", can't be read`)
+	require.NotErrorAs(t, err, new(*store.TransientError))
 }
 
 func moveFreesID(b *bench) {

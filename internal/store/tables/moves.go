@@ -109,6 +109,11 @@ func (p *Plain) move(ctx context.Context, q Querier, m *store.LetterMove, noRow 
 			return err
 		}
 	}
+	if m.LetsGo() && WaitedFor(l) {
+		if err := p.changeMemo(ctx, q, l.Group, store.MemoOf(CausesOf(l)), func(body string) (string, error) { return SeenAfter(l, body) }); err != nil {
+			return err
+		}
+	}
 	if m.LetsGo() && l.Handler != "" {
 		e := &event.Event{Source: l.Source, ID: l.EventID, Record: l.Record}
 		_, err := p.exec(ctx, q, "UPDATE evenkeel_ids SET held = FALSE WHERE grp = $1 AND scope = $2 AND entity = $3 AND id = $4 AND held",
@@ -117,7 +122,7 @@ func (p *Plain) move(ctx context.Context, q Querier, m *store.LetterMove, noRow 
 			return err
 		}
 	}
-	if m.LetsGo() && l.Blocking {
+	if m.LetsGo() && (l.Blocking || WaitedFor(l)) {
 		if err := p.wakeBehind(ctx, q, l); err != nil {
 			return err
 		}
@@ -143,11 +148,16 @@ func (p *Plain) move(ctx context.Context, q Querier, m *store.LetterMove, noRow 
 // head reads what a move must know of a letter.
 func (p *Plain) head(ctx context.Context, q Querier, id string) (*dlq.Letter, error) {
 	l := &dlq.Letter{ID: id, Record: &event.Record{}}
-	r := l.Record
-	err := q.QueryRowContext(ctx, p.Dialect.Rebind("SELECT rev, state, blocking, place, stream, grp, handler, tbl, entity, reason, compared, source, event_id, cluster, topic_id, partition, log_offset FROM evenkeel_dead_letters WHERE id = $1"), id).
-		Scan(&l.Rev, &l.State, &l.Blocking, &l.Place, &l.Stream, &l.Group, &l.Handler, &l.Table, &l.Entity, &l.Verdict.Reason, &l.Verdict.Numbers.What, &l.Source, &l.EventID, &r.Cluster, &r.TopicID, &r.Partition, &r.Offset)
+	r, vector := l.Record, ""
+	err := q.QueryRowContext(ctx, p.Dialect.Rebind("SELECT rev, state, blocking, place, stream, grp, handler, tbl, entity, reason, compared, source, event_id, vector, cluster, topic_id, partition, log_offset FROM evenkeel_dead_letters WHERE id = $1"), id).
+		Scan(&l.Rev, &l.State, &l.Blocking, &l.Place, &l.Stream, &l.Group, &l.Handler, &l.Table, &l.Entity, &l.Verdict.Reason, &l.Verdict.Numbers.What, &l.Source, &l.EventID, &vector, &r.Cluster, &r.TopicID, &r.Partition, &r.Offset)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, &ownError{&dlq.NotFoundError{ID: id}}
+	}
+	if err == nil {
+		if l.Vector, err = vectorOf(vector); err != nil {
+			err = &ownError{fmt.Errorf("evenkeel_dead_letters: the vector of letter %s: %w", id, err)}
+		}
 	}
 	return l, err
 }
@@ -191,20 +201,26 @@ func (p *Plain) through(ctx context.Context, q Querier, m *store.LetterMove, l *
 // not be applied: each that waits behind it would be the next letter (R7).
 func (p *Plain) throughStream(ctx context.Context, q Querier, m *store.LetterMove, l *dlq.Letter) error {
 	k := store.MemoOf(store.StreamKey{Stream: l.Stream, Entity: l.Entity})
+	return p.changeMemo(ctx, q, l.Group, k, func(body string) (string, error) { return SkipGap(m, l, body) })
+}
+
+// changeMemo writes a memo anew, also where its body stays: who has loaded it is to notice.
+// One that is not there has been taken away by hand, or nobody has decided anything on it.
+func (p *Plain) changeMemo(ctx context.Context, q Querier, group string, k store.MemoKey, change func(body string) (string, error)) error {
 	var rev int64
 	var body string
-	err := q.QueryRowContext(ctx, p.Dialect.Rebind("SELECT rev, body FROM evenkeel_memos WHERE grp = $1 AND kind = $2 AND scope = $3 AND entity = $4"), l.Group, string(k.Kind), k.Scope, k.Entity).Scan(&rev, &body)
+	err := q.QueryRowContext(ctx, p.Dialect.Rebind("SELECT rev, body FROM evenkeel_memos WHERE grp = $1 AND kind = $2 AND scope = $3 AND entity = $4"), group, string(k.Kind), k.Scope, k.Entity).Scan(&rev, &body)
 	if errors.Is(err, sql.ErrNoRows) {
-		return nil // taken away by hand: nobody can have decided anything on it
+		return nil
 	}
 	if err != nil {
 		return err
 	}
-	if body, err = SkipGap(m, l, body); err != nil {
+	if body, err = change(body); err != nil {
 		return &ownError{err}
 	}
 	n, err := p.exec(ctx, q, "UPDATE evenkeel_memos SET rev = rev + 1, body = $6, updated_at = "+p.Dialect.Now+" WHERE grp = $1 AND kind = $2 AND scope = $3 AND entity = $4 AND rev = $5",
-		l.Group, string(k.Kind), k.Scope, k.Entity, rev, body)
+		group, string(k.Kind), k.Scope, k.Entity, rev, body)
 	if err == nil && n == 0 {
 		err = store.ErrConflict
 	}
@@ -226,14 +242,22 @@ func SkipGap(m *store.LetterMove, l *dlq.Letter, body string) (string, error) {
 
 // wakeBehind makes due what waits behind the letter. The due time is long past, whatever
 // anybody's clock says. In a stream all that waits is looked at: what does so for a gap
-// further on has to begin its time.
-func (p *Plain) wakeBehind(ctx context.Context, q Querier, l *dlq.Letter) (err error) {
+// further on has to begin its time. What waits for causes may do so for this one.
+func (p *Plain) wakeBehind(ctx context.Context, q Querier, l *dlq.Letter) error {
 	const wake = "UPDATE evenkeel_parked SET due = 0, rev = rev + 1 WHERE grp = $1 AND entity = $2 AND "
-	if l.Stream != "" {
-		_, err = p.exec(ctx, q, wake+"stream = $3 AND stream <> '' AND cause IN ('behind', 'gap', 'replay')", l.Group, l.Entity, l.Stream)
-	} else {
-		_, err = p.exec(ctx, q, wake+"tbl = $3 AND stream = '' AND cause IN ('behind', 'replay')", l.Group, l.Entity, l.Table)
+	stream := l.Stream
+	if WaitedFor(l) {
+		stream = CausesOf(l).Stream
 	}
+	if stream != "" {
+		if _, err := p.exec(ctx, q, wake+"stream = $3 AND stream <> '' AND cause IN ('behind', 'gap', 'replay')", l.Group, l.Entity, stream); err != nil {
+			return err
+		}
+	}
+	if l.Stream != "" {
+		return nil
+	}
+	_, err := p.exec(ctx, q, wake+"tbl = $3 AND stream = '' AND cause IN ('behind', 'replay')", l.Group, l.Entity, l.Table)
 	return err
 }
 

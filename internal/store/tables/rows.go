@@ -32,6 +32,11 @@ func Letters() []Field[dlq.Letter] {
 			instant("occurred_at", func(t *l) *time.Time { return &t.OccurredAt }),
 			number("stamp_time", func(t *l) *int64 { return &t.Stamp.Time }),
 			opaque("stamp_tie", func(t *l) *string { return &t.Stamp.Tie }),
+			{
+				Name: "vector", Kind: Text,
+				Text: func(t *l) string { return t.Vector.String() },
+				set:  func(t *l, cell any) (err error) { t.Vector, err = vectorOf(*cell.(*string)); return err },
+			},
 			number("attempts", func(t *l) *int { return &t.Attempts }),
 			instant("first_failed", func(t *l) *time.Time { return &t.FirstFailed }),
 			instant("last_failed", func(t *l) *time.Time { return &t.LastFailed }),
