@@ -49,6 +49,8 @@ type LetterMove struct {
 	Reason    string
 	Selection string
 	Job       string
+	// Take goes with MoveReplay, where a job does it.
+	Take *JobTake
 }
 
 // LetsGo reports whether what waits behind the letter may go on after the move.

@@ -97,6 +97,7 @@ type Store interface {
 	Rebuilds
 	LetterKeeper
 	Rehearsals
+	Jobs
 
 	// Retain deletes verdicts older than before, in small ordered portions, and
 	// returns how many there were.

@@ -50,6 +50,8 @@ type Store struct {
 	outbox    []*outbound // in order
 	outFields []tables.Field[store.Outbound]
 	origins   map[originKey]*store.Origin
+	jobs      map[string]*dlq.Job
+	jobOf     map[jobPlace]dlq.JobLetter
 }
 
 var _ store.Store = (*Store)(nil)
@@ -92,6 +94,7 @@ func New(now func() time.Time) *Store {
 		letters: map[string]*letter{}, lettersOf: map[queueKey][]*letter{},
 		ids: map[idKey]*store.ID{}, memos: map[memoKey]*store.Memo{},
 		origins: map[originKey]*store.Origin{}, outFields: tables.Outbounds(),
+		jobs: map[string]*dlq.Job{}, jobOf: map[jobPlace]dlq.JobLetter{},
 	}
 }
 
@@ -113,6 +116,8 @@ func (s *Store) Reset() {
 	clear(s.ids)
 	clear(s.memos)
 	clear(s.origins)
+	clear(s.jobs)
+	clear(s.jobOf)
 	s.outbox = nil
 }
 

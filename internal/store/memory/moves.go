@@ -23,19 +23,13 @@ func (s *Store) MoveLetter(ctx context.Context, m *store.LetterMove) error {
 
 func (s *Store) move(m *store.LetterMove) func(*tx) error {
 	return func(t *tx) error {
-		l := s.letters[m.ID]
-		if l == nil {
-			return &dlq.NotFoundError{ID: m.ID}
-		}
-		after, err := l.State.After(m.Move)
-		if err != nil || m.Rev != 0 && m.Rev != l.Rev {
-			e := &dlq.TakenError{ID: m.ID, Move: m.Move, State: l.State}
-			if last := s.lastMove(m.ID); last != nil && last.Rev == l.Rev {
-				e.First = last
+		if m.Take != nil {
+			if err := s.taking(t, m.Take, dlq.ResultReplaying, ""); err != nil {
+				return err
 			}
-			return e
 		}
-		if err := m.Refuse(l.Letter); err != nil {
+		l, after, err := s.movable(m)
+		if err != nil {
 			return err
 		}
 		if l.Blocking && l.State.Unresolved() != after.Unresolved() {
@@ -61,6 +55,24 @@ func (s *Store) move(m *store.LetterMove) func(*tx) error {
 		}))
 		return nil
 	}
+}
+
+// movable is the letter of a move, and its state after that; the error says why it can't be
+// moved.
+func (s *Store) movable(m *store.LetterMove) (*letter, dlq.State, error) {
+	l := s.letters[m.ID]
+	if l == nil {
+		return nil, "", &dlq.NotFoundError{ID: m.ID}
+	}
+	after, err := l.State.After(m.Move)
+	if err != nil || m.Rev != 0 && m.Rev != l.Rev {
+		e := &dlq.TakenError{ID: m.ID, Move: m.Move, State: l.State}
+		if last := s.lastMove(m.ID); last != nil && last.Rev == l.Rev {
+			e.First = last
+		}
+		return nil, "", e
+	}
+	return l, after, m.Refuse(l.Letter)
 }
 
 // through makes the move known to batches that have loaded the letter, or its absence (R9).

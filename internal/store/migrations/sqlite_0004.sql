@@ -55,3 +55,41 @@ CREATE INDEX evenkeel_notes_about ON evenkeel_notes (letter, fingerprint, id);
 -- What the writer of a letter's event had seen, like a=1,b=2; '' where the event does not
 -- say. A discard counts it as seen, so that what waits for it goes on.
 ALTER TABLE evenkeel_dead_letters ADD COLUMN vector text NOT NULL DEFAULT '';
+-- Replay jobs (R21): which letters, at what pace, and how far they have come. Letters that are
+-- in none of the counts wait.
+CREATE TABLE evenkeel_jobs (
+    id         text PRIMARY KEY,
+    grp        text NOT NULL,
+    state      text NOT NULL, -- selecting, running, paused, done, cancelled
+    plan       text NOT NULL, -- as JSON
+    actor      text NOT NULL, -- who started it
+    via        text NOT NULL,
+    reason     text NOT NULL,
+    selection  text NOT NULL,
+    total      integer NOT NULL,
+    counts     text NOT NULL, -- of results, as JSON
+    forgiven   integer NOT NULL, -- failures before it was resumed
+    why        text NOT NULL, -- who or what brought it into its state
+    owner      text NOT NULL, -- the member that has it in hand, until lease
+    lease      integer,
+    paced      integer, -- when the next letter may be taken
+    created_at integer NOT NULL,
+    changed_at integer,
+    ended_at   integer, -- NULL until nothing is under way any more
+    rev        integer NOT NULL
+);
+CREATE INDEX evenkeel_jobs_open ON evenkeel_jobs (grp) WHERE ended_at IS NULL;
+
+-- The letters of jobs, in the order in which they are taken.
+CREATE TABLE evenkeel_job_letters (
+    job    text NOT NULL,
+    place  integer NOT NULL,
+    letter text NOT NULL,
+    rev    integer NOT NULL, -- the letter's when it was chosen, then when it was taken
+    result text NOT NULL, -- waiting, replaying, applied, obsolete, duplicate, failed, refused, cancelled
+    why    text NOT NULL, -- what refused it; of the others the audit knows, at the next rev
+    at     integer NOT NULL,
+    PRIMARY KEY (job, place)
+);
+CREATE INDEX evenkeel_job_letters_result ON evenkeel_job_letters (job, result, place);
+CREATE INDEX evenkeel_job_letters_letter ON evenkeel_job_letters (letter);

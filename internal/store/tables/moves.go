@@ -93,16 +93,14 @@ func (p *Plain) cantBe(ctx context.Context, table string, err error) (gone bool)
 // move does all in the order of a batch: key, row, memo, ids, what is parked, the letter.
 // So the two can't wait for each other in a circle.
 func (p *Plain) move(ctx context.Context, q Querier, m *store.LetterMove, noRow bool, audit func(context.Context, Querier, *dlq.AuditEntry) error) error {
-	l, err := p.head(ctx, q, m.ID)
+	if m.Take != nil { // the job before all else, so that whoever cancels it waits for us
+		if err := p.taking(ctx, q, m.Take, dlq.ResultReplaying, ""); err != nil {
+			return err
+		}
+	}
+	l, after, err := p.movable(ctx, q, m)
 	if err != nil {
 		return err
-	}
-	after, err := l.State.After(m.Move)
-	if err != nil || m.Rev != 0 && m.Rev != l.Rev {
-		return p.taken(ctx, q, l, m.Move)
-	}
-	if err := m.Refuse(l); err != nil {
-		return &ownError{err}
 	}
 	if l.Blocking && l.State.Unresolved() != after.Unresolved() {
 		if err := p.through(ctx, q, m, l, noRow); err != nil {
@@ -143,6 +141,22 @@ func (p *Plain) move(ctx context.Context, q Querier, m *store.LetterMove, noRow 
 		return store.ErrConflict
 	}
 	return audit(ctx, q, m.Entry(l.Group, l.State, after, l.Rev+1))
+}
+
+// movable reads the letter of a move, and what it is after that; the error says why it
+// can't be moved.
+func (p *Plain) movable(ctx context.Context, q Querier, m *store.LetterMove) (l *dlq.Letter, after dlq.State, err error) {
+	if l, err = p.head(ctx, q, m.ID); err != nil {
+		return nil, "", err
+	}
+	after, err = l.State.After(m.Move)
+	if err != nil || m.Rev != 0 && m.Rev != l.Rev {
+		return nil, "", p.taken(ctx, q, l, m.Move)
+	}
+	if err := m.Refuse(l); err != nil {
+		return nil, "", &ownError{err}
+	}
+	return l, after, nil
 }
 
 // head reads what a move must know of a letter.
