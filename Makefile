@@ -34,6 +34,11 @@ demo: ## Run the demo; nothing is needed. ARGS="…" goes to it, ARGS=-h lists w
 build: ## Build the command bin/evenkeel
 	go build -o bin/evenkeel ./cmd/evenkeel
 
+.PHONY: man
+man: build ## Write the man pages into man/
+	@mkdir -p man
+	bin/evenkeel man man
+
 .PHONY: test
 test: ## Run all tests on the embedded broker, SQLite and PostgreSQL (fetched)
 	go test -race -timeout 30m -parallel $(PARALLEL) ./...

@@ -17,7 +17,7 @@ func (a *app) noteCommand() *cobra.Command {
 		Short: "Note what you have found out about a letter, or about a group",
 		Long: `Keep a note about one letter, or with --fingerprint about all letters with one
 cause, also those to come. ` + "`evenkeel dlq show`" + ` tells both. It changes nothing
-about the letters.`,
+about the letters. When there is no such letter the exit code is 4.`,
 		Example: `  evenkeel dlq note 5598dac7 "the bank says it is their fault, ticket 4711"
   evenkeel dlq note --fingerprint 0123456789abcdef "mended in v1.4.3"`,
 	}

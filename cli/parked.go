@@ -63,6 +63,9 @@ func (a *app) parked(c *cobra.Command, f framework.ParkedFilter) error {
 	if err != nil {
 		return err
 	}
+	for i := range events {
+		events[i].Error = a.hide.text(events[i].Error)
+	}
 	if err := a.writeParked(c, format, events); err != nil {
 		return err
 	}

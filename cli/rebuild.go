@@ -48,7 +48,7 @@ First the plan is shown: which rows and columns become zero, what is read, and
 what stands against it. Nothing is touched before you agree, with y or --yes.
 Ctrl-C interrupts; the same command goes on from there. With --dry-run only the
 plan is shown. --status shows the rebuild that is under way, and --cancel ends
-it: the rows stay half built then.`,
+it: the rows stay half built then. When --status finds none the exit code is 4.`,
 		Example: `  evenkeel rebuild Order
   evenkeel rebuild stock --key A-17 --key B-2 --dry-run
   evenkeel rebuild --status --group orders`,

@@ -84,6 +84,15 @@ func (r *redactor) letter(l *dlq.Letter) *dlq.Letter {
 	return l
 }
 
+// text returns an error's text that comes without its record: what it quotes of that can't
+// be known, so that any rule hides it.
+func (r *redactor) text(s string) string {
+	if !r.any() {
+		return s
+	}
+	return maskText(s)
+}
+
 // value returns a payload, or the value of a record, without what is hidden: what every
 // command shows of one that doesn't come with a letter.
 func (r *redactor) value(b []byte) []byte {
@@ -92,15 +101,6 @@ func (r *redactor) value(b []byte) []byte {
 	}
 	b, _, _ = r.hide(b)
 	return b
-}
-
-// recordHeaders returns headers without the values that are hidden.
-func (r *redactor) recordHeaders(headers []event.Header) []event.Header {
-	if !r.any() {
-		return headers
-	}
-	headers, _ = r.hideHeaders(headers, nil)
-	return headers
 }
 
 func (r *redactor) hideHeaders(headers []event.Header, secrets []string) ([]event.Header, []string) {

@@ -38,7 +38,7 @@ func settled(t *testing.T, env map[string]string, config *framework.Config, args
 	flags.StringVar(&a.settings, "config", "", "")
 	flags.StringVar(&a.context, "context", "", "")
 	a.finish(c)
-	c.SetArgs(args)
+	c.SetArgs(append([]string{}, args...))
 	c.SetOut(&bytes.Buffer{})
 	c.SetErr(&bytes.Buffer{})
 	err = c.ExecuteContext(t.Context())

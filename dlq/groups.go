@@ -59,7 +59,7 @@ func Groups(ctx context.Context, db *gorm.DB, f Filter, now time.Time) (groups [
 	where, args := f.where()
 	by := map[string]*Group{}
 	// The index evenkeel_dead_letters_causes has all that is counted.
-	const order = "sum(CASE WHEN state IN ('open', 'replaying') THEN 1 ELSE 0 END) DESC, max(created_at) DESC, fingerprint"
+	const order = "sum(CASE WHEN state IN ('open', 'replaying') THEN 1 ELSE 0 END) DESC, max(created_at) DESC NULLS LAST, fingerprint"
 	err = each(ctx, db, "SELECT fingerprint, min(created_at), max(created_at) FROM evenkeel_dead_letters"+where+" GROUP BY fingerprint ORDER BY "+order+" LIMIT ?", append(args, limit), func(rows *sql.Rows) error {
 		g := &Group{Count: make(map[State]int64)}
 		var first, last sql.NullInt64

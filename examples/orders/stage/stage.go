@@ -27,20 +27,20 @@ const stallTimeout = time.Minute
 // Main runs the demo with the arguments of the command line and returns the exit code: 0
 // when Evenkeel is right and the naive consumer wrong, 1 when not, 2 for wrong flags.
 func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	if len(args) > 0 && args[0] == memberCommand {
-		return member(stdin, stdout, stderr)
-	}
 	self, err := os.Executable()
 	if err != nil {
 		fmt.Fprintln(stderr, "demo:", err)
 		return 1
 	}
-	return Run(args, []string{self}, stdout, stderr)
+	return Run(args, []string{self}, stdin, stdout, stderr)
 }
 
 // Run is Main for a program that has the demo among other commands: self is the command
-// that runs Main in a process of its own, to which members append their argument.
-func Run(args, self []string, stdout, stderr io.Writer) int {
+// that calls Run in a process of its own, to which members append their argument.
+func Run(args, self []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	if len(args) > 0 && args[0] == memberCommand {
+		return member(stdin, stdout, stderr)
+	}
 	o, err := parseOptions(args)
 	switch {
 	case err != nil:

@@ -1,0 +1,264 @@
+package cli
+
+import (
+	"io"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/evenkeel-go/evenkeel/event"
+	"github.com/evenkeel-go/evenkeel/internal/lettertest"
+)
+
+// leaves are all commands that do something, whoever adds one.
+func leaves(c *cobra.Command) (all []*cobra.Command) {
+	if !c.HasSubCommands() {
+		return []*cobra.Command{c}
+	}
+	for _, sub := range c.Commands() {
+		all = append(all, leaves(sub)...)
+	}
+	return all
+}
+
+func pathOf(c *cobra.Command) []string { return strings.Fields(c.CommandPath())[1:] }
+
+// every says how each command is called in these tests. A command that is missing here
+// fails them.
+var every = map[string]struct {
+	empty []string // arguments on a database without anything
+	code  int      // and what it ends with
+	full  []string // arguments on a database with one letter, whose id begins with 5598
+	// offline: it needs no database.
+	offline bool
+}{
+	"audit":        {nil, codeNothing, nil, false},
+	"dlq cancel":   {[]string{"--all"}, codeNothing, []string{"--all", "--dry-run"}, false},
+	"dlq discard":  {[]string{"--all", "--why", "x"}, codeNothing, []string{"5598", "--why", "x", "--dry-run"}, false},
+	"dlq export":   {nil, codeNothing, nil, false},
+	"dlq groups":   {nil, codeNothing, nil, false},
+	"dlq import":   {[]string{"--file", "-"}, 0, []string{"--file", "-"}, false},
+	"dlq list":     {nil, codeNothing, nil, false},
+	"dlq note":     {[]string{"55", "x"}, codeNothing, []string{"5598", "x"}, false},
+	"dlq replay":   {[]string{"--all"}, codeNothing, []string{"5598", "--dry-run"}, false},
+	"dlq restore":  {[]string{"--all"}, codeNothing, []string{"--all", "--dry-run"}, false},
+	"dlq search":   {[]string{"x"}, codeNothing, []string{"declined"}, false},
+	"dlq show":     {[]string{"55"}, codeNothing, []string{"5598"}, false},
+	"dlq stats":    {nil, codeNothing, nil, false},
+	"doctor":       {nil, 0, nil, true}, // it looks at the rest without one
+	"migrate":      {[]string{"--check"}, 0, []string{"--check"}, false},
+	"parked":       {nil, codeNothing, nil, false},
+	"placeholders": {nil, codeNothing, nil, false},
+	"rebuild":      {[]string{"--status", "--group", "g"}, codeNothing, []string{"--status", "--group", "g"}, false},
+	"streams":      {nil, codeNothing, nil, false},
+	"version":      {nil, 0, nil, true},
+}
+
+// The codes are the same for all: 2 for wrong words, 1 for what is not there, 4 for nothing,
+// and a help that says so.
+func TestExitCodesOfEveryCommand(t *testing.T) {
+	t.Parallel()
+	dsn, _ := migrated(t)
+	missing := "file:" + filepath.Join(t.TempDir(), "no.db")
+	for _, c := range leaves(command(environment{})) {
+		path := pathOf(c)
+		call, known := every[strings.Join(path, " ")]
+		if !known {
+			t.Errorf("%q is not in the table of this test", path)
+			continue
+		}
+		run := func(want int, args ...string) {
+			t.Helper()
+			if r := (world{}).run(t, slices.Concat(path, args)...); r.code != want || want != 0 && r.errOut == "" {
+				t.Errorf("%q %q: code %d, want %d: %s%s", path, args, r.code, want, r.out, r.errOut)
+			}
+		}
+		run(codeUsage, "--no-such-flag")
+		run(codeUsage, slices.Concat(call.empty, []string{"--dsn", dsn, "--config", filepath.Join(t.TempDir(), "none.yaml")})...)
+		if path[0] != "migrate" {
+			run(codeUsage, slices.Concat(call.empty, []string{"--dsn", dsn, "-o", "xml"})...)
+		}
+		if !call.offline {
+			run(codeUsage, call.empty...) // no database is named
+			run(codeError, slices.Concat(call.empty, []string{"--dsn", missing})...)
+		}
+		run(call.code, slices.Concat(call.empty, []string{"--dsn", dsn})...)
+		if call.code == codeNothing && !strings.Contains(strings.ReplaceAll(c.Long, "\n", " "), "exit code is 4") && !strings.Contains(c.Long, "4 no") {
+			t.Errorf("%q: its help does not say that the exit code may be 4", path)
+		}
+	}
+}
+
+// Whatever a command shows, what rules hide is not in it.
+func TestEveryCommandRedacts(t *testing.T) {
+	t.Parallel()
+	const secret = "s3same-4242"
+	for _, c := range leaves(command(environment{})) {
+		path := pathOf(c)
+		for _, f := range formats() {
+			dsn, db := migrated(t)
+			l := lettertest.Full()
+			l.Record.Value = []byte(`{"card":{"number":"` + secret + `"},"n":9007199254740993}`)
+			l.Record.Headers = []event.Header{{Key: "Authorization", Value: []byte(secret)}}
+			l.Error, l.Stack, l.Verdict.Detail = "declined "+secret, "paid("+secret+")", "with "+secret
+			insert(t, db, l)
+			park(t, db, "p", "order-17", "retry", "", 1, lettertest.At(0), 1, "declined "+secret)
+			args := slices.Concat(path, every[strings.Join(path, " ")].full, []string{"--dsn", dsn, "-o", f})
+			if slices.Contains(path, "list") || slices.Contains(path, "search") {
+				args = append(args, "--full")
+			}
+			rules := []string{"--redact", "payload.card.number", "--redact", "header.authorization"}
+			open, hidden := world{}.run(t, args...), world{}.run(t, slices.Concat(args, rules)...)
+			if strings.Contains(hidden.out+hidden.errOut, secret) {
+				t.Errorf("%q shows what is hidden: %s%s", args, hidden.out, hidden.errOut)
+			}
+			if (slices.Contains(path, "show") || slices.Contains(path, "parked")) && !strings.Contains(open.out, secret) {
+				t.Errorf("%q: the test itself shows nothing: %s", args, open.out)
+			}
+		}
+	}
+}
+
+// A help is read at 80 columns, and says what each flag is.
+func TestEveryHelpIsWhole(t *testing.T) {
+	t.Parallel()
+	var visit func(*cobra.Command)
+	visit = func(c *cobra.Command) {
+		if c.Short == "" || cells(c.Short) > 72 || strings.HasSuffix(c.Short, ".") {
+			t.Errorf("%s: Short is %q", c.CommandPath(), c.Short)
+		}
+		if c.Long == "" || c.Example == "" {
+			t.Errorf("%s: Long and Example are needed", c.CommandPath())
+		}
+		for line := range strings.Lines(c.Long + "\n" + c.Example) {
+			if cells(strings.TrimSuffix(line, "\n")) > 80 {
+				t.Errorf("%s: more than 80 columns: %s", c.CommandPath(), line)
+			}
+		}
+		c.LocalFlags().VisitAll(func(f *pflag.Flag) {
+			if f.Usage == "" {
+				t.Errorf("%s: --%s says nothing", c.CommandPath(), f.Name)
+			}
+		})
+		for _, sub := range c.Commands() {
+			visit(sub)
+		}
+	}
+	visit(command(environment{}))
+}
+
+// Completion knows the words that flags take, in every shell.
+func TestCompletion(t *testing.T) {
+	t.Parallel()
+	for line, want := range map[string]string{
+		"dlq list --state |":    "open\nreplaying\nresolved\ndiscarded\npurged\n:4\n",
+		"dlq replay --reason |": "behind\nconflict\nconstraint\nexhausted\nforeign\nfuture\ngap\nlate\nmissing\norphaned\npoison\nrejected\nunhandled\n:4\n",
+		"audit -o |":            "table\njson\njsonl\nyaml\n:4\n",
+		"parked --cause |":      "gap\nretry\nbehind\nmissing\n:4\n",
+		"dlq li":                "list\tList dead letters, newest first\n:4\n",
+		"dlq list |":            ":4\n",
+	} {
+		args := strings.Split(strings.TrimSuffix(line, "|"), " ") // the last one is begun
+		if r := (world{}).run(t, append([]string{"__complete"}, args...)...); r.code != 0 || r.out != want {
+			t.Errorf("%s: got %q, want %q", line, r.out, want)
+		}
+	}
+	for _, shell := range []string{"bash", "zsh", "fish", "powershell"} {
+		if r := (world{}).run(t, "completion", shell); r.code != 0 || !strings.Contains(r.out, "evenkeel") {
+			t.Errorf("%s: %+v", shell, r)
+		}
+	}
+}
+
+func TestFilterFlag(t *testing.T) {
+	t.Parallel()
+	dsn, db := migrated(t)
+	small, large := lettertest.Full(), lettertest.Full()
+	small.ID, small.Record.Value = "aa", []byte(`{"total": 7}`)
+	large.ID, large.Record.Value = "bb", []byte(`{"total": 700}`)
+	insert(t, db, small, large, hostile())
+	w := world{env: map[string]string{dsnVariable: dsn}}
+	const missed = "--filter could not be asked about 1 letter, which count as not chosen, e.g. letter 00000000000000000000000000000bad: no such attribute"
+	for _, path := range [][]string{{"dlq", "list"}, {"dlq", "search", "declined"}, {"dlq", "groups"}, {"dlq", "stats"}, {"dlq", "export"}, {"dlq", "discard", "--why", "x", "--yes"}} {
+		r := w.run(t, append(path, "-o", "jsonl", "--filter", "payload.total > 100")...)
+		told := path[1] == "search" || strings.Contains(r.errOut, missed)
+		if r.code != 0 || !told || strings.Count(r.out, "\n") != 1 || strings.Contains(r.out, `"aa"`) {
+			t.Errorf("%q: %+v", path, r)
+		}
+	}
+	if r := w.run(t, "audit", "-o", "jsonl"); strings.Count(r.out, "\n") != 1 || !strings.Contains(r.out, `"letter":"bb"`) || !strings.Contains(r.out, `"selection":"filter payload.total > 100"`) {
+		t.Errorf("%+v", r)
+	}
+	if r := w.run(t, "dlq", "discard", "--why", "x", "--yes", "--filter", "payload.total > 100"); r.code != codeNothing {
+		t.Errorf("nothing is left: %+v", r)
+	}
+}
+
+// What the settings choose narrows a change, is kept in the audit, and is never the choice.
+func TestSettingsDontChoose(t *testing.T) {
+	t.Parallel()
+	dsn, db := migrated(t)
+	other := lettertest.Full()
+	other.ID, other.Group = "bb", "shipping"
+	insert(t, db, lettertest.Full(), other)
+	w := world{env: map[string]string{dsnVariable: dsn, "EVENKEEL_GROUP": "shipping", "EVENKEEL_AS": "bob"}}
+	if r := w.run(t, "dlq", "discard", "--why", "x", "--yes"); r.code != codeUsage {
+		t.Errorf("the group alone: %+v", r)
+	}
+	if r := w.run(t, "dlq", "discard", "--why", "x", "--yes", "--reason", "exhausted"); r.code != 0 || r.out != "1 letter discarded\n" {
+		t.Errorf("%+v", r)
+	}
+	if r := w.run(t, "dlq", "restore", "--all", "--yes"); r.code != 0 || r.out != "1 letter restored\n" {
+		t.Errorf("%+v", r)
+	}
+	r := world{}.run(t, "audit", "--dsn", dsn, "-o", "jsonl")
+	for _, want := range []string{`"selection":"group shipping, reason exhausted"`, `"selection":"all discarded, group shipping"`, `"by":"bob"`} {
+		if !strings.Contains(r.out, want) {
+			t.Errorf("%s is not in %s", want, r.out)
+		}
+	}
+	if r := w.run(t, "dlq", "show", "5598"); r.code != 0 {
+		t.Errorf("an id of another group: %+v", r)
+	}
+}
+
+func TestRedactedExportIsNotImported(t *testing.T) {
+	t.Parallel()
+	dsn, db := migrated(t)
+	insert(t, db, lettertest.Full())
+	r := world{}.run(t, "dlq", "export", "--dsn", dsn, "--redact", "payload.id")
+	if r.code != 0 || !strings.Contains(r.errOut, "can't be imported") || strings.Contains(r.out, "9007199254740993") {
+		t.Errorf("%+v", r)
+	}
+	r = world{in: r.out}.run(t, "dlq", "import", "--dsn", dsn, "--file", "-")
+	if r.code != codeError || !strings.Contains(r.errOut, "field redacted: expected a letter with all that it had") {
+		t.Errorf("%+v", r)
+	}
+}
+
+// Somebody who looks sees how far it is; nobody else gets a byte of it.
+func TestProgress(t *testing.T) {
+	t.Parallel()
+	dsn, db := migrated(t)
+	insert(t, db, lettertest.Full(), hostile())
+	file := filepath.Join(t.TempDir(), "letters.jsonl")
+	if r := (world{}).run(t, "dlq", "export", "--dsn", dsn, "--file", file); r.errOut != "2 letters written to "+file+"\n" {
+		t.Errorf("%+v", r)
+	}
+	r := world{columns: 60}.run(t, "dlq", "import", "--dsn", dsn, "--file", file)
+	if !strings.Contains(r.errOut, "\r\x1b[K") || strings.Contains(r.out, "\r") || r.code != 0 {
+		t.Errorf("%+v", r)
+	}
+	p := &progress{w: io.Discard, columns: 60, verb: "read", total: 200, done: 50, letters: 3}
+	if got := p.text(); got != "[#####               ]  25%  read 3 letters" {
+		t.Errorf("%q", got)
+	}
+	p.total = 0
+	if got := p.text(); got != "read 3 letters" {
+		t.Errorf("%q", got)
+	}
+}
