@@ -19,9 +19,9 @@ func (a *app) jobsCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "jobs",
 		Short: "Look at replay jobs, pause, resume and cancel them",
-		Long: `A replay of dead letters (` + "`evenkeel dlq replay`" + `) is a job: the letters are chosen
-when it starts, and the running members of their group replay them at its pace.
-It pauses after too many failures, and survives whoever started it.`,
+		Long: `A replay of dead letters (` + "`evenkeel dlq replay`" + `) is a job: the letters are
+chosen when it starts, and the running members of their group replay them at its
+pace. It pauses after too many failures, and survives whoever started it.`,
 		Example: `  evenkeel jobs list
   evenkeel jobs show 8c41f2a09b73d6e5 --letters`,
 	}

@@ -28,8 +28,8 @@ func (a *app) jobsShowCommand() *cobra.Command {
 causes of failures, by fingerprint. With --letters the result of each letter
 follows, in the order in which they are taken; --result chooses some of them.
 
-ID is the job's id or its beginning, as long as no other begins so. When there is
-no such job the exit code is 4.`,
+ID is the job's id or its beginning, as long as no other begins so. When there
+is no such job the exit code is 4.`,
 		Example: `  evenkeel jobs show 8c41f2a09b73d6e5
   evenkeel jobs show 8c41f2a09b73d6e5 --letters --result failed -o jsonl`,
 		Args: oneJob,
