@@ -114,7 +114,7 @@ it asks for is not chosen, and counted; has(payload.total) tells beforehand.`,
 	group(letters)
 	letters.AddCommand(a.listCommand(), a.showCommand(), a.searchCommand(), a.groupsCommand(), a.statsCommand(),
 		a.moveCommand(replaying()), a.moveCommand(cancelling()), a.moveCommand(discarding()), a.moveCommand(restoring()), a.noteCommand(), a.exportCommand(), a.importCommand())
-	root.AddCommand(a.auditCommand(), a.doctorCommand(), a.migrateCommand(), letters, a.parkedCommand(), a.placeholdersCommand(), a.rebuildCommand(), a.streamsCommand(), a.versionCommand())
+	root.AddCommand(a.auditCommand(), a.doctorCommand(), a.jobsCommand(), a.migrateCommand(), letters, a.parkedCommand(), a.placeholdersCommand(), a.rebuildCommand(), a.streamsCommand(), a.versionCommand())
 	// The subcommands inherit these two.
 	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages", ".FlagUsagesWrapped 80"))
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usage(c, "%v", err) })

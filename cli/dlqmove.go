@@ -6,10 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
-	"slices"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 	"gorm.io/gorm"
@@ -25,7 +22,8 @@ type moving struct {
 	why           bool // must be said
 	short         string
 	long, example string
-	act           func(context.Context, *gorm.DB, []dlq.Ref, framework.LetterAct) (framework.LetterReport, error)
+	// act is nil where a job does it.
+	act func(context.Context, *gorm.DB, []dlq.Ref, framework.LetterAct) (framework.LetterReport, error)
 }
 
 func discarding() moving {
@@ -53,23 +51,27 @@ what has gone on meanwhile stays so.`,
 
 func replaying() moving {
 	return moving{
-		verb: "replay", past: "taken for a replay", from: dlq.Open, act: framework.Replay,
+		verb: "replay", past: "taken for a replay", from: dlq.Open,
 		short: "Judge letters' events once more",
-		long: `Hand open letters to the running members of their group, which judge their
-events once more, by the guards and handlers that they have now. What newer
-events have made pointless resolves as obsolete; what fails again is open again.
-Without a running member the letters stay "replaying": cancel opens them again.
+		long: `Start a job that hands open letters to the running members of their group, which
+judge their events once more, by the guards and handlers that they have now.
+What newer events have made pointless resolves as obsolete; what fails again is
+open again, and after ten failures (--stop-after) the job pauses. The letters
+are of one group. The job goes on when this command ends: ` + "`evenkeel jobs`" + ` shows,
+pauses, resumes and cancels it. Without a running member it waits for one.
 This command does not know the handlers, so a dry run shows no verdicts.`,
-		example: `  evenkeel dlq replay 5598dac7
-  evenkeel dlq replay --handler invoice --since 1d --why "fixed in 1.4.2"`,
+		example: `  evenkeel dlq replay 5598dac7 --wait 30s
+  evenkeel dlq replay --handler invoice --since 1d --why "fixed in 1.4.2"
+  evenkeel dlq replay --group orders --all --ramp 1,5,20,100 --rate 50`,
 	}
 }
 
 func cancelling() moving {
 	return moving{
 		verb: "cancel", past: "opened again", from: dlq.Replaying, act: framework.CancelReplay,
-		short:   "Open letters again whose replay nobody has carried out",
-		long:    `Open letters again that were to be replayed and that no member has replayed yet.`,
+		short: "Open letters again whose replay nobody has carried out",
+		long: `Open letters again that were to be replayed and that no member has replayed yet.
+` + "`evenkeel jobs cancel`" + ` ends a whole job.`,
 		example: `  evenkeel dlq cancel --handler invoice`,
 	}
 }
@@ -78,9 +80,8 @@ func cancelling() moving {
 type moveFlags struct {
 	chosen           letterFlags
 	all, yes, dryRun bool
-	accept           bool // an event that the memory of ids has forgotten
 	as, why          string
-	wait             time.Duration
+	job              jobFlags
 }
 
 func (a *app) moveCommand(m moving) *cobra.Command {
@@ -103,9 +104,8 @@ Exit codes: 0 done, 1 error or refused, 3 partly done, 4 no letter matches.`,
 	flags.BoolVar(&f.all, "all", false, "all that are "+string(m.from))
 	flags.BoolVarP(&f.yes, "yes", "y", false, "don't ask")
 	flags.BoolVar(&f.dryRun, "dry-run", false, "only show what would be done")
-	if m.verb == replaying().verb {
-		flags.BoolVar(&f.accept, "accept-forgotten", false, "apply also what is older than the memory of ids, though\nnobody can tell whether it was applied before")
-		flags.DurationVar(&f.wait, "wait", 0, "wait up to this `duration` for what becomes of them, e.g. 30s")
+	if m.act == nil {
+		f.job.flags(c)
 	}
 	flags.StringVar(&f.as, "as", "", "`name` for the audit (default your user name)")
 	why := "`text` for the audit that says why"
@@ -118,6 +118,9 @@ Exit codes: 0 done, 1 error or refused, 3 partly done, 4 no letter matches.`,
 			return err
 		}
 		words := f.chosen.words(c)
+		if err := f.job.read(c); err != nil {
+			return err
+		}
 		switch {
 		case len(args) > 0 && (words != "" || f.all):
 			return usage(c, "letters are named by ids or chosen by flags, found both")
@@ -140,8 +143,6 @@ type movedJSON struct {
 	Done    int           `json:"done"`
 	DryRun  bool          `json:"dry_run"`
 	Refused []refusalJSON `json:"refused"`
-	// Became counts what became of replayed letters, if somebody waited for it.
-	Became map[string]int `json:"became,omitempty"`
 }
 
 type refusalJSON struct {
@@ -150,12 +151,9 @@ type refusalJSON struct {
 }
 
 func (a *app) moveLetters(c *cobra.Command, m moving, f *moveFlags, ids []string, words string) error {
-	by := dlq.Actor{Name: strings.TrimSpace(f.as), Via: "cli"}
-	if by.Name == "" {
-		by.Name = a.user()
-	}
-	if by.Name == "" {
-		return usage(c, "your user has no name; give one with --as, for the audit")
+	by, err := a.actor(c, f.as)
+	if err != nil {
+		return err
 	}
 	format, db, closeDB, err := a.open(c)
 	if err != nil {
@@ -179,15 +177,14 @@ func (a *app) moveLetters(c *cobra.Command, m moving, f *moveFlags, ids []string
 	if !f.yes && !confirmed(c.InOrStdin(), errOut, m.verb) {
 		return &problem{code: codeError, what: "nothing was changed", next: "answer y, or give --yes"}
 	}
-	report, err := m.act(c.Context(), db, refs, framework.LetterAct{By: by, Reason: f.why, Selection: words, AcceptForgotten: f.accept})
+	act := framework.LetterAct{By: by, Reason: f.why, Selection: words}
+	if m.act == nil {
+		return a.startJob(c, format, db, &f.job, refs, act)
+	}
+	report, err := m.act(c.Context(), db, refs, act)
 	result.Done = report.Done
 	for _, refused := range report.Refused {
 		result.Refused = append(result.Refused, refusalJSON{ID: refusedID(refused), Error: refused.Error()})
-	}
-	if f.wait > 0 && report.Done > 0 && err == nil {
-		if result.Became, err = a.became(c, db, refs, f.wait); err != nil {
-			return err
-		}
 	}
 	if failed := a.writeMoved(c, format, m, result); failed != nil {
 		return failed
@@ -203,6 +200,18 @@ func (a *app) moveLetters(c *cobra.Command, m moving, f *moveFlags, ids []string
 		return &problem{code: code, what: fmt.Sprintf("%s of %d left alone", letters(len(result.Refused)), len(refs)), next: "look at them again with `evenkeel dlq show`"}
 	}
 	return nil
+}
+
+// actor is who changes letters, for the audit.
+func (a *app) actor(c *cobra.Command, as string) (dlq.Actor, error) {
+	by := dlq.Actor{Name: strings.TrimSpace(as), Via: "cli"}
+	if by.Name == "" {
+		by.Name = a.user()
+	}
+	if by.Name == "" {
+		return by, usage(c, "your user has no name; give one with --as, for the audit")
+	}
+	return by, nil
 }
 
 // choose freezes what is to be changed, with one of them as it is.
@@ -267,9 +276,6 @@ func (a *app) writeMoved(c *cobra.Command, f format, m moving, r movedJSON) erro
 		return nil
 	}
 	fmt.Fprintf(w, "%s %s\n", letters(r.Done), m.past)
-	for _, word := range slices.Sorted(maps.Keys(r.Became)) {
-		fmt.Fprintf(w, "  %d %s\n", r.Became[word], word)
-	}
 	for i, refused := range r.Refused {
 		if i == maxRefusals {
 			fmt.Fprintf(w, "… and %d more; -o json has all\n", len(r.Refused)-i)

@@ -64,8 +64,12 @@ func (p *progress) text() string {
 		return text
 	}
 	part := min(max(float64(p.done)/float64(p.total), 0), 1)
-	full := int(part * barWidth)
-	return fmt.Sprintf("[%s%s] %3.0f%%  %s", strings.Repeat("#", full), strings.Repeat(" ", barWidth-full), 100*part, text)
+	return fmt.Sprintf("%s %3.0f%%  %s", bar(int(part*barWidth), barWidth), 100*part, text)
+}
+
+// bar is so many of width columns, between brackets.
+func bar(full, width int) string {
+	return "[" + strings.Repeat("#", full) + strings.Repeat(" ", width-full) + "]"
 }
 
 // end takes the line away.

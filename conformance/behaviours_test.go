@@ -82,6 +82,9 @@ var behaviours = []behaviour{
 	{name: "D02 cancel", what: "a replay waits for a member, and can be taken back until then; a replayed gap lets its stream go on", semantic: true},
 	{name: "D02 killed", what: "a member that is killed while it replays leaves no letter with two ends, or none", semantic: true},
 	{name: "D02 race", what: "operators who replay, discard and cancel the same letters give each of them one end", semantic: true},
+	{name: "D04", what: "a replay job stops after failures, goes on in steps when it is resumed, and finds nothing to do a second time", semantic: true},
+	{name: "D04 killed", what: "a member that is killed in the middle of a job leaves each letter with one result, after another has gone on", semantic: true},
+	{name: "D04 operators", what: "of two jobs over the same letters no letter is acted on twice, and the loser hears who was first", semantic: true},
 	{name: "D08 console", semantic: true, what: "Kafka's console consumer shows the dead-letter topic's records and their standard headers", notFor: func(at combination) string {
 		if at.broker == brokerKfake {
 			return "kfake has no tools"

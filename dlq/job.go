@@ -275,11 +275,17 @@ func (e *JobStateError) Error() string {
 	return text
 }
 
-// JobNotFoundError says that no job has an id that is or begins with ID.
-type JobNotFoundError struct{ ID string }
+// JobNotFoundError says that no job has an id that is or begins with ID, or that several do.
+type JobNotFoundError struct {
+	ID      string
+	Several []string // some of them
+}
 
 // Error tells the id.
 func (e *JobNotFoundError) Error() string {
+	if len(e.Several) > 0 {
+		return fmt.Sprintf("%q is the beginning of several job ids, e.g. %s", e.ID, strings.Join(e.Several, ", "))
+	}
 	return fmt.Sprintf("no job has an id that begins with %q", e.ID)
 }
 

@@ -96,8 +96,8 @@ func CancelReplay(ctx context.Context, db *gorm.DB, letters []dlq.Ref, act Lette
 }
 
 func moveLetters(ctx context.Context, db *gorm.DB, letters []dlq.Ref, act LetterAct, move dlq.Move) (report LetterReport, err error) {
-	if strings.TrimSpace(act.By.Name) == "" {
-		return report, &ActError{"By.Name", "who does it"}
+	if err := named(act); err != nil {
+		return report, err
 	}
 	st, err := open.Open(db)
 	if err != nil {

@@ -80,13 +80,15 @@ func (m *Member) Run(ctx context.Context) error {
 	relaying := spawn("relay", func() { m.relay.run(background) })
 	sending := spawn("event relay", func() { m.events.run(background) })
 	sweeping := spawn("sweeper", func() { (&sweeper{m: m, upkeep: upkeep{m: m}}).run(soft, hard) })
+	replaying := spawn("jobs", func() { newJobs(m).run(soft, background) })
 
 	err := m.poll(ctx)
 	stopSweeping()
 	left := m.shutdown(sweeping, abandonSweep)
+	m.await(left()/2, replaying)
 	stopBackground()
 	abandonSweep()
-	m.await(left(), committer, identifying, relaying, sending, sweeping)
+	m.await(left(), replaying, committer, identifying, relaying, sending, sweeping)
 	m.cancel()
 	return err
 }

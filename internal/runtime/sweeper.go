@@ -273,6 +273,9 @@ func (s *sweeper) retain(ctx context.Context) {
 	} else if n > 0 {
 		s.m.log(Debug, "purged letters that ended long ago", "letters", n)
 	}
+	if _, err := s.m.Store.PurgeJobs(ctx, s.m.Group, now.Add(-s.m.KeepLetters), retainPortion); err != nil {
+		s.m.log(Debug, "letters of jobs that ended are left to the next round", "error", err)
+	}
 	for _, memory := range batch.Memories(s.m.Judge.Wiring, s.m.Topics) {
 		n, err := s.forget(ctx, memory, now)
 		if err != nil {
