@@ -59,7 +59,13 @@ func replaying() moving {
 events once more, by the guards and handlers that they have now. What newer
 events have made pointless resolves as obsolete; what fails again is open again.
 Without a running member the letters stay "replaying": cancel opens them again.
-This command does not know the handlers, so a dry run shows no verdicts.`,
+
+With --dry-run, a binary that has your handlers shows what would become of
+each letter, and its row field by field, and changes nothing. Handlers that
+call other systems are not called if they are declared as handlers.External.
+The rows are locked meanwhile, those of one entity for 10 seconds at most. The
+stand-alone binary has no handlers and only counts: mount the commands in your
+service with cli.WithConfig.`,
 		example: `  evenkeel dlq replay 5598dac7
   evenkeel dlq replay --handler invoice --since 1d --why "fixed in 1.4.2"`,
 	}
@@ -173,6 +179,9 @@ func (a *app) moveLetters(c *cobra.Command, m moving, f *moveFlags, ids []string
 	fmt.Fprintf(errOut, "%s to %s, e.g.\n  %s\n", letters(len(refs)), m.verb, a.line(example))
 	result := movedJSON{Chosen: len(refs), DryRun: f.dryRun, Refused: []refusalJSON{}}
 	if f.dryRun {
+		if m.verb == replaying().verb {
+			return a.dryRunReplay(c, format, db, refs, f.accept)
+		}
 		return a.writeMoved(c, format, m, result)
 	}
 	if !f.yes && !confirmed(c.InOrStdin(), errOut, m.verb) {
