@@ -47,7 +47,7 @@ func osUser() string {
 type Option func(*app)
 
 // WithConfig gives the command the configuration of the service that it is mounted in, for
-// what has to run handlers: evenkeel rebuild.
+// what has to run handlers: evenkeel rebuild, and the verdicts of evenkeel dlq replay --dry-run.
 func WithConfig(config *framework.Config) Option { return func(a *app) { a.config = config } }
 
 // Execute runs root with the process's arguments, writes an error to its error output,

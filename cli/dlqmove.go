@@ -59,7 +59,13 @@ What newer events have made pointless resolves as obsolete; what fails again is
 open again, and after ten failures (--stop-after) the job pauses. The letters
 are of one group. The job goes on when this command ends: ` + "`evenkeel jobs`" + ` shows,
 pauses, resumes and cancels it. Without a running member it waits for one.
-This command does not know the handlers, so a dry run shows no verdicts.`,
+
+With --dry-run, a binary that has your handlers shows what would become of
+each letter, and its row field by field, and changes nothing. Handlers that
+call other systems are not called if they are declared as handlers.External.
+The rows are locked meanwhile, those of one entity for 10 seconds at most. The
+stand-alone binary has no handlers and only counts: mount the commands in your
+service with cli.WithConfig.`,
 		example: `  evenkeel dlq replay 5598dac7 --wait 30s
   evenkeel dlq replay --handler invoice --since 1d --why "fixed in 1.4.2"
   evenkeel dlq replay --group orders --all --ramp 1,5,20,100 --rate 50`,
@@ -172,6 +178,9 @@ func (a *app) moveLetters(c *cobra.Command, m moving, f *moveFlags, ids []string
 	fmt.Fprintf(errOut, "%s to %s, e.g.\n  %s\n", letters(len(refs)), m.verb, a.line(example))
 	result := movedJSON{Chosen: len(refs), DryRun: f.dryRun, Refused: []refusalJSON{}}
 	if f.dryRun {
+		if m.act == nil {
+			return a.dryRunReplay(c, format, db, refs, f.job.plan.AcceptForgotten)
+		}
 		return a.writeMoved(c, format, m, result)
 	}
 	if !f.yes && !confirmed(c.InOrStdin(), errOut, m.verb) {

@@ -46,12 +46,22 @@ const checkTimeout = 30 * time.Second
 // and that the topics exist. It does not join the group; Run does. A Consumer that is
 // never run must be closed with Close.
 func New(db *gorm.DB, config *Config) (*Consumer, error) {
-	if config == nil {
-		config = &Config{}
+	cfg, wiring, err := config.wire(db)
+	if err != nil {
+		return nil, err
 	}
-	cfg := config.WithDefaults()
+	ctx, cancel := context.WithTimeout(context.Background(), checkTimeout)
+	defer cancel()
+	return assemble(ctx, db, cfg, wiring)
+}
+
+// wire completes the configuration and wires its handlers, or finds all mistakes in them.
+func (c *Config) wire(db *gorm.DB) (cfg Config, wiring *handlers.Wiring, err error) {
+	if c == nil {
+		c = &Config{}
+	}
+	cfg = c.WithDefaults()
 	errs := []error{cfg.validate()}
-	var wiring *handlers.Wiring
 	if db == nil {
 		errs = append(errs, errors.New("framework.New: the database handle is nil; open one with gorm.Open"))
 	} else if cfg.Handlers != nil {
@@ -60,11 +70,21 @@ func New(db *gorm.DB, config *Config) (*Consumer, error) {
 		errs = append(errs, err, cfg.checkWiring(w))
 	}
 	if err := errors.Join(errs...); err != nil {
-		return nil, fmt.Errorf("evenkeel: the consumer can't be made:\n%w", err)
+		return cfg, nil, fmt.Errorf("evenkeel: the consumer can't be made:\n%w", err)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), checkTimeout)
-	defer cancel()
-	return assemble(ctx, db, cfg, wiring)
+	return cfg, wiring, nil
+}
+
+// judge is what decides about the events of this configuration.
+func (c *Config) judge(w *handlers.Wiring, p *batch.Preparer, outbox batch.Outbox) *batch.Judge {
+	return &batch.Judge{
+		Wiring: w, Group: c.Group, Classify: classify.Handler, Delay: c.Retry.delay,
+		MissingFor: c.MissingFor, MaxParkedPerKey: c.MaxParkedPerKey, ServiceVersion: c.ServiceVersion,
+		DeadLetterUnhandled: c.DeadLetterUnhandled,
+		KeepOrigins:         c.PlaceholderPolicy == PlaceholderDeadLetter,
+		Prepare:             p,
+		Outbox:              outbox,
+	}
 }
 
 func assemble(ctx context.Context, db *gorm.DB, cfg Config, wiring *handlers.Wiring) (_ *Consumer, err error) {
@@ -114,16 +134,9 @@ func assemble(ctx context.Context, db *gorm.DB, cfg Config, wiring *handlers.Wir
 		Store: st, Consumer: c.consumer, Clock: c.clock, Spawn: c.spawn,
 		Sender:    c.producer,
 		Publisher: dlq.NewPublisher(c.producer, cfg.DeadLetterTopic, confluent.MaxMessageBytes),
-		Judge: &batch.Judge{
-			Wiring: wiring, Group: cfg.Group, Classify: classify.Handler, Delay: cfg.Retry.delay,
-			MissingFor: cfg.MissingFor, MaxParkedPerKey: cfg.MaxParkedPerKey, ServiceVersion: cfg.ServiceVersion,
-			DeadLetterUnhandled: cfg.DeadLetterUnhandled,
-			KeepOrigins:         cfg.PlaceholderPolicy == PlaceholderDeadLetter,
-			Prepare:             prepare,
-			Outbox:              outbox,
-		},
-		Prepare: prepare,
-		Models:  wiring.Models, Layouts: batch.LayoutsOf(wiring.Models, layouts),
+		Judge:     cfg.judge(wiring, prepare, outbox),
+		Prepare:   prepare,
+		Models:    wiring.Models, Layouts: batch.LayoutsOf(wiring.Models, layouts),
 		StartLatest: cfg.Start == StartLatest, BatchSize: cfg.BatchSize, Parallel: cfg.Parallel, MaxBytes: cfg.MaxBytes,
 		MaxUnpublished: cfg.MaxUnpublished, SweepInterval: cfg.SweepInterval, KeepVerdicts: cfg.KeepVerdicts, KeepLetters: cfg.KeepLetters,
 		PlaceholderAge: cfg.PlaceholderAge, PlaceholderPolicy: placeholderPolicies[cfg.PlaceholderPolicy], PurgeAfter: cfg.PurgeDeletedAfter,

@@ -53,6 +53,12 @@ func (c *Config) checkEmits(topic string) error {
 	return nil
 }
 
+// encoder is what writes the events that are emitted to a topic, nil if nothing can.
+func (c *Config) encoder(topic string) event.Encoder {
+	e, _ := c.codecOf(topic).(event.Encoder)
+	return e
+}
+
 // outbox is what the runtime must know of the topics that handlers emit to.
 func (c *Consumer) outbox(ctx context.Context, w *handlers.Wiring) batch.Outbox {
 	most := map[string]int{}
@@ -64,7 +70,7 @@ func (c *Consumer) outbox(ctx context.Context, w *handlers.Wiring) batch.Outbox 
 		most[t] = n
 	}
 	return batch.Outbox{
-		Encoder:  func(topic string) event.Encoder { e, _ := c.cfg.codecOf(topic).(event.Encoder); return e },
+		Encoder:  c.cfg.encoder,
 		MaxBytes: func(topic string) int { return most[topic] },
 	}
 }

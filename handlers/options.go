@@ -60,8 +60,11 @@ func Writes(fields ...string) Option {
 // for a missing row makes a placeholder, or what OnMissing says.
 func Creates() Option { return func(d *declaration) { d.creates = true } }
 
-// External says that the handler has effects outside the database, so that a dry run
-// must not call it. Give them Delivery.IdempotencyKey: they happen at least once.
+// External says that the handler has effects outside the database, or outside of Delivery.Tx,
+// which can't be undone. So a dry run of replays (framework.DryRun) does not call it: it tells
+// the verdict of the guards, and takes what the handler would write for what is there already.
+// A rebuild names it first, since the effects happen again. Give them Delivery.IdempotencyKey:
+// they happen at least once.
 func External() Option { return func(d *declaration) { d.external = true } }
 
 // By gives a Set handler another stamp than the registry's. All stamped handlers of one

@@ -34,6 +34,10 @@ func (w *work) call(u *Unit, fresh func() reflect.Value) (*handlers.Call, reflec
 			Event: u.Item.Event, Payload: u.Payload, Entity: entity.Interface(),
 			Group: w.Group, Handler: u.Handler.Name, Key: u.Key, Attempt: u.attempt() + try,
 		}
+		if u.uncalled = w.Rehearses && u.Handler.External; u.uncalled {
+			w.tx = nil
+			return c, entity, nil
+		}
 		end := w.lendTx(u, c, entity)
 		f := end(w.run(w.ctx, u.Handler, c))
 		if f == nil || try == 1 || f.final || f.discard || f.ended || f.broken != nil || f.after > 0 {
@@ -127,9 +131,11 @@ func (w *work) merge(u *Unit, rw *rowWork, s *guards.State) {
 		have := row.Clocks.Stamps[c.Index]
 		switch order := stamp.Compare(have); {
 		case order > 0:
-			if h.MayWrite(c) && !slices.Contains(b.kept, c.GoName()) {
+			switch {
+			case u.uncalled: // what the handler would write nobody knows
+			case h.MayWrite(c) && !slices.Contains(b.kept, c.GoName()):
 				c.Value(row.Entity).Set(c.Value(b.view))
-			} else {
+			default:
 				c.Value(row.Entity).SetZero()
 			}
 			row.Clocks.Stamps[c.Index] = stamp

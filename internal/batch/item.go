@@ -69,6 +69,10 @@ type Unit struct {
 	// unit alone has failed on its data (R18).
 	Refused error
 
+	// uncalled: the handler was let through to and not called, in a rehearsal.
+	uncalled bool
+	held     hold
+
 	// blind is what a Set handler filled in: it can't depend on any row, so it is
 	// computed once however often the batch is run (R1).
 	blind *blindRun
@@ -86,7 +90,7 @@ func (u *Unit) Clear() {
 }
 
 // Recall takes over what a Set handler has said in an earlier run of the same unit (R1).
-func (u *Unit) Recall(before *Unit) { u.blind = before.blind }
+func (u *Unit) Recall(before *Unit) { u.blind, u.uncalled = before.blind, before.uncalled }
 
 type blindRun struct {
 	view    reflect.Value

@@ -49,6 +49,9 @@ type Judge struct {
 	Prepare *Preparer
 	// Outbox is needed where handlers emit.
 	Outbox Outbox
+	// Rehearses: handlers with effects outside the database are not called, and count as
+	// ones that write what is there already.
+	Rehearses bool
 }
 
 // Judged is one verdict, for hooks and metrics.
@@ -59,6 +62,9 @@ type Judged struct {
 	Verdict guards.Verdict
 	// Placeholder is +1 where the unit made a placeholder and -1 where it completed one.
 	Placeholder int
+	// Uncalled: in a rehearsal the handler was not called, so that the verdict is that of
+	// the guards alone.
+	Uncalled bool
 }
 
 // Outcome is what a batch does.

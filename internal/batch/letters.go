@@ -21,7 +21,7 @@ func (w *work) verdict(it *Item, u *Unit, v guards.Verdict) {
 		line.Entity = it.Event.Key
 	}
 	if u != nil {
-		j.Entity, line.Entity = u.Key, u.Key
+		j.Entity, line.Entity, j.Uncalled = u.Key, u.Key, u.uncalled
 		if u.Handler != nil {
 			j.Handler, line.Handler, line.Table = u.Handler.Name, u.Handler.Name, u.Handler.Model.Table
 		}

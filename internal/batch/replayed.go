@@ -303,6 +303,7 @@ func (sw *streamWork) replayOne(x *wait) error {
 	}
 	switch {
 	case held:
+		u.held = sw.holder(x.Place)
 		sw.repark(u, store.CauseReplay, again)
 		return nil
 	case u.Err != nil:

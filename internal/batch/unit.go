@@ -91,6 +91,7 @@ func poison(err error) guards.Verdict {
 // somebody has to deal with.
 func (w *work) mustWait(u *Unit, rw *rowWork, place int64) (again time.Duration, wait bool) {
 	if w.heldByRebuild(u, rw) {
+		u.held = hold{detail: rebuilding}
 		return wakeAfterRebuild, true
 	}
 	if !u.Handler.OrderKept() {
@@ -99,12 +100,14 @@ func (w *work) mustWait(u *Unit, rw *rowWork, place int64) (again time.Duration,
 	none := u.Handler.Stamper.Kind() == guards.KindNone
 	for _, e := range rw.queue.Parked {
 		if !inStream(&e) && e.Cause != store.CauseReplay && e.Place < place && w.keepsOrder(e.Handler) && (none || e.Cause != store.CauseMissing) {
+			u.held = hold{id: e.ID, cause: e.Cause}
 			return max(e.Due.Sub(w.now), wakeLater), true
 		}
 	}
 	if none {
 		for _, e := range rw.queue.Letters {
 			if e.Place < place {
+				u.held = hold{id: e.ID}
 				return wakeAfterLetter, true
 			}
 		}
@@ -223,6 +226,7 @@ func (w *work) missing(u *Unit, rw *rowWork) {
 			w.unitLetter(u, rw, guards.Verdict{Action: guards.DeadLetter, Reason: guards.MissingRow, Detail: detail + ", and the time that it may wait is over"}, &failure{err: errMissing})
 			return
 		}
+		u.held = hold{detail: detail}
 		// Look less often the longer it waits: a tenth of the time waited so far.
 		waited := w.now.Sub(u.Parked.Expires.Add(-w.MissingFor))
 		w.repark(u, store.CauseMissing, min(max(waited/10, time.Second), 5*time.Minute))
