@@ -361,7 +361,7 @@ func (w *work) blank(rw *rowWork) *store.Row {
 func (w *work) record(it *Item) error {
 	s, first := it.admission.State, it.admission.FirstSight
 	s.Now, w.first = reference(it.Record, w.now), first
-	if !first && w.loaded.Units[w.recordID(it)] {
+	if !first && w.stands(w.recordID(it)) {
 		w.verdict(it, nil, guards.Verdict{Action: guards.Discard, Reason: guards.Redelivered})
 		return nil
 	}

@@ -239,6 +239,12 @@ func (w *work) liveNumbered(u *Unit, s guards.State) error {
 	sw, n := w.streams[k], u.number()
 	s.Standing = w.taken[k]
 	v := judgeAll([]guards.Guard{u.Handler.Stamper}, u.Item.Event, &s)
+	if v.Action == guards.DeadLetter && w.resolvedBefore(w.unitID(u)) {
+		// Somebody has said that it counts. Its number is not asked again (R20).
+		if v = guards.Pass(); sw.state.Waits(n) {
+			v = guards.Verdict{Action: guards.Park, Reason: guards.Gap}
+		}
+	}
 	switch {
 	case emitsMasked(u, v) && sw.state.Covered(n) && v.Reason == guards.Superseded:
 		return w.modify(u, w.row(u), s, &v)
