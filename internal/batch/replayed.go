@@ -166,6 +166,11 @@ func (w *work) replayWhole(u *Unit) error {
 		err := fmt.Errorf("no handler %sis registered for it; register one, or discard the letter", quoted(handler))
 		return fail(guards.Verdict{Action: guards.DeadLetter, Reason: guards.Unhandled, Detail: err.Error()}, err)
 	}
+	if handler != "" {
+		if err := w.mended(u, units); err != nil {
+			return fail(poison(err), err)
+		}
+	}
 	s := guards.State{FirstSight: true, Now: w.now}
 	for _, gs := range [][]guards.Guard{w.Wiring.Decode, w.Wiring.Admission} {
 		if handler != "" {
@@ -214,6 +219,21 @@ func (w *work) replayWhole(u *Unit) error {
 	}
 	w.release(u, nil)
 	w.endReplay(u, nil, wholeVerdict(it, w.out.Verdicts[from:]))
+	return nil
+}
+
+// mended says why the letter of a unit that named no entity can't be replayed with those that
+// its handler names now, nil if it can.
+func (w *work) mended(u *Unit, units []*Unit) error {
+	for _, one := range units {
+		if one.Err != nil && w.unitID(one) == u.Parked.ID {
+			return one.Err // as before: it is the same letter
+		}
+	}
+	unread := dlq.UnitID(u.Item.Record.Coordinates, w.Group, u.Parked.Handler, "") == u.Parked.ID
+	if h := units[0].Handler; !unread && len(units) > 1 && h.Stamper.Kind() == guards.KindNone {
+		return fmt.Errorf("handler %s names %d entities for this event, and under guards.None nobody can tell which of them have had it; apply what is missing by hand, and discard the letter", h.Name, len(units))
+	}
 	return nil
 }
 
@@ -291,23 +311,13 @@ func (sw *streamWork) replayLetters() error {
 }
 
 func (sw *streamWork) replayOne(x *wait) error {
-	u := x.unit
-	rw := sw.row(u)
-	if sw.state.Covered(x.Place) {
-		sw.settle(u, rw, sw.covered(x.Place))
-		return nil
-	}
 	again, held := sw.held(x.Place)
 	if !held && sw.state.Waits(x.Place) {
 		again, held = time.Minute, true
 	}
-	switch {
-	case held:
-		sw.repark(u, store.CauseReplay, again)
-		return nil
-	case u.Err != nil:
-		sw.unitLetter(u, rw, poison(u.Err), &failure{err: u.Err})
+	if held && !sw.state.Covered(x.Place) {
+		sw.repark(x.unit, store.CauseReplay, again)
 		return nil
 	}
-	return sw.judge(u, rw, guards.State{Now: sw.now})
+	return sw.turn(x.unit, guards.State{Now: sw.now})
 }

@@ -446,12 +446,18 @@ func (sw *streamWork) run(x *wait) error {
 		u.Parked = &p
 		x.done = true
 	}
+	return sw.turn(u, guards.State{Now: sw.now, FirstSight: x.first})
+}
+
+// turn judges a unit of the stream whose turn has come. What a whole state covers has no
+// effect any more, but for what it emits (R11).
+func (sw *streamWork) turn(u *Unit, s guards.State) error {
 	rw := sw.row(u)
-	switch {
-	case sw.state.Covered(x.Place):
-		v := sw.covered(x.Place)
+	switch n := u.number(); {
+	case sw.state.Covered(n):
+		v := sw.covered(n)
 		if emitsMasked(u, v) {
-			return sw.modify(u, rw, guards.State{Now: sw.now, FirstSight: x.first}, &v)
+			return sw.modify(u, rw, s, &v)
 		}
 		sw.settle(u, rw, v)
 		return nil
@@ -459,7 +465,7 @@ func (sw *streamWork) run(x *wait) error {
 		sw.unitLetter(u, rw, poison(u.Err), &failure{err: u.Err})
 		return nil
 	}
-	return sw.judge(u, rw, guards.State{Now: sw.now, FirstSight: x.first})
+	return sw.judge(u, rw, s)
 }
 
 // covered is the verdict on a number that a whole state covers.
