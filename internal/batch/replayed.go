@@ -315,7 +315,7 @@ func (sw *streamWork) replayOne(x *wait) error {
 	if !held && sw.state.Waits(x.Place) {
 		again, held = time.Minute, true
 	}
-	if held && !sw.state.Covered(x.Place) {
+	if held {
 		sw.repark(x.unit, store.CauseReplay, again)
 		return nil
 	}
