@@ -122,7 +122,7 @@ func (w *work) stream(spec *handlers.Stream, key store.StreamKey) (*streamWork, 
 	if m := w.loaded.Memos[store.MemoOf(key)]; m != nil {
 		var err error
 		if sw.state, err = sequence.Parse(m.Body); err != nil {
-			return nil, err
+			return nil, unreadable(m, err)
 		}
 		sw.rev = m.Rev
 	}

@@ -31,8 +31,8 @@ func (w *work) live(u *Unit, s guards.State) error {
 	if u.Handler.Stream != nil {
 		return w.liveNumbered(u, s)
 	}
-	if goes, err := w.once(u, s); err != nil || !goes {
-		return err
+	if !w.once(u, s) {
+		return nil
 	}
 	if u.Err != nil {
 		w.unitLetter(u, w.known(u), poison(u.Err), &failure{err: u.Err})
