@@ -59,7 +59,7 @@ func TestExportAndImport(t *testing.T) {
 			if r := w.run(t, "dlq", "import", "--dsn", dsn, "--file", from.file); r.code != 0 || r.out != "imported 0 letters; 2 in the table already, left as they are\n" {
 				t.Errorf("again: %+v", r)
 			}
-			if r := w.run(t, "dlq", "import", "--dsn", dsn, "--file", from.file, "-o", "jsonl"); r.out != `{"new":0,"present":2,"copies":0,"refused":0}`+"\n" {
+			if r := w.run(t, "dlq", "import", "--dsn", dsn, "--file", from.file, "-o", "jsonl"); r.out != `{"new":0,"present":2,"copies":0,"refused":0,"reopened":0}`+"\n" {
 				t.Errorf("for programs: %+v", r)
 			}
 		})

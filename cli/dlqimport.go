@@ -167,10 +167,11 @@ func namer(w io.Writer) func(error) error {
 
 // importedJSON is what an import did, for programs.
 type importedJSON struct {
-	New     int64 `json:"new"`
-	Present int64 `json:"present"`
-	Copies  int64 `json:"copies"`
-	Refused int64 `json:"refused"`
+	New      int64 `json:"new"`
+	Present  int64 `json:"present"`
+	Copies   int64 `json:"copies"`
+	Refused  int64 `json:"refused"`
+	Reopened int64 `json:"reopened"`
 }
 
 func (a *app) imported(c *cobra.Command, f format, done dlq.Imported) error {
@@ -184,6 +185,9 @@ func (a *app) imported(c *cobra.Command, f format, done dlq.Imported) error {
 	}
 	if done.Copies > 0 {
 		text += fmt.Sprintf("; %d further copies", done.Copies)
+	}
+	if done.Reopened > 0 {
+		text += fmt.Sprintf("; %d had been under replay, and are open: replay them again", done.Reopened)
 	}
 	_, err := fmt.Fprintln(w, text)
 	return err

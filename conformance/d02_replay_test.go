@@ -122,6 +122,16 @@ func TestD02ReplayGoesThroughTheGuards(t *testing.T) {
 				if c.name == "Timestamp" {
 					require.Contains(t, lines[0].Reason, "superseded")
 				}
+				if c.name == "None" { // which refuses a rebuild
+					return
+				}
+				_, err = w.rebuild(framework.RebuildOptions{Models: []string{"Account"}})
+				require.NoError(t, err)
+				w.drain(2)
+				for k := range 3 {
+					require.Equal(t, "1 2 3 4 5", w.trail(fmt.Sprint("k", k)), "what was replayed is read again with all else (R20)")
+				}
+				require.Equal(t, c.want, w.outcomes())
 			})
 		}
 	})

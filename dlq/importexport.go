@@ -93,6 +93,8 @@ type Imported struct {
 	// touched. Copies are further copies of a letter of the same import. Refused is what
 	// is no letter.
 	New, Present, Copies, Refused int64
+	// Reopened are those of New that were being replayed when they were written: see [Import].
+	Reopened int64
 }
 
 // LetterError says that the database refused a letter.
@@ -123,10 +125,13 @@ const (
 // goes to the function; the import goes on unless that returns an error. Without a function
 // the first one ends it. Any other error ends it too; what was added before stays.
 //
+// A letter that was being replayed when it was written is open in the table: a letter tells
+// nothing of what was to carry that out, and what became of it is in a later copy, if in any.
+//
 // Letters that are not yet on the dead-letter topic are published by the members of their
 // group. No Kafka offset waits for them.
 func Import(ctx context.Context, db *gorm.DB, letters iter.Seq2[*Letter, error], refused func(error) error) (Imported, error) {
-	in := importer{db: db, refused: refused, added: map[string]int64{}}
+	in := importer{db: db, refused: refused, added: map[string]int64{}, reopened: map[string]bool{}}
 	for l, err := range letters {
 		var line *LineError
 		var record *RecordError
@@ -149,9 +154,10 @@ type importer struct {
 	refused func(error) error
 	done    Imported
 	// added has the revisions of the letters that this import has added.
-	added   map[string]int64
-	portion []*Letter
-	size    int
+	added    map[string]int64
+	reopened map[string]bool
+	portion  []*Letter
+	size     int
 }
 
 func (in *importer) take(ctx context.Context, l *Letter) error {
@@ -236,8 +242,12 @@ func (in *importer) add(ctx context.Context, portion []*Letter) error {
 		}
 		if fresh[l.ID] {
 			in.added[l.ID] = l.Rev
+			if delete(in.reopened, l.ID); l.State == Replaying {
+				in.reopened[l.ID] = true
+			}
 		}
 	}
+	in.done.Reopened = int64(len(in.reopened))
 	return nil
 }
 

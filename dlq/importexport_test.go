@@ -236,6 +236,35 @@ func TestImportTakesTheNewestCopy(t *testing.T) {
 	}
 }
 
+// Nobody would carry out a replay that came with a letter, and nobody could ask for another.
+func TestImportOpensWhatWasBeingReplayed(t *testing.T) {
+	t.Parallel()
+	for name, open := range databases() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			db := open(t)
+			with := func(id string, rev int64, state dlq.State) *dlq.Letter {
+				l := lettertest.Full()
+				l.ID, l.Rev, l.State = id, rev, state
+				return l
+			}
+			ended := with("02", 3, dlq.Resolved)
+			ended.Outcome = dlq.OutcomeApplied
+			var filler []*dlq.Letter // so that the later copy comes in another portion
+			for i := range 120 {
+				filler = append(filler, with(fmt.Sprintf("f%03d", i), 1, dlq.Open))
+			}
+			letters := slices.Concat([]*dlq.Letter{with("01", 2, dlq.Replaying), with("02", 2, dlq.Replaying)}, filler, []*dlq.Letter{ended})
+			imports(t, db, these(letters...), dlq.Imported{New: 122, Copies: 1, Reopened: 1})
+			for id, want := range map[string]dlq.State{"01": dlq.Open, "02": dlq.Resolved} {
+				if l, err := dlq.Get(t.Context(), db, id); err != nil || l.State != want {
+					t.Errorf("%s is %v (%v), want %s", id, l, err, want)
+				}
+			}
+		})
+	}
+}
+
 func TestImportGoesOnBehindWhatIsNoLetter(t *testing.T) {
 	t.Parallel()
 	db := databases()["sqlite"](t)

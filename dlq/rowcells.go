@@ -15,7 +15,12 @@ var importColumns = [...]struct {
 }{
 	{"id", func(l *Letter) any { return l.ID }},
 	{"rev", func(l *Letter) any { return l.Rev }},
-	{"state", func(l *Letter) any { return string(l.State) }},
+	{"state", func(l *Letter) any {
+		if l.State == Replaying { // what would carry that out was not written down with it
+			return string(Open)
+		}
+		return string(l.State)
+	}},
 	{"outcome", func(l *Letter) any { return string(l.Outcome) }},
 	{"blocking", func(l *Letter) any { return l.Blocking }},
 	{"place", func(l *Letter) any { return l.Place }},

@@ -110,9 +110,10 @@ var ErrNoRebuild = runtime.ErrNoRebuild
 // Then it reads the log from its start up to where the group stood, outside of the group,
 // and applies what concerns these rows. Until the end guards.Live leaves them out, and
 // events whose outcome depends on the row (Modify but for guards.Once, handlers that ask for
-// a row that is there) wait; those of Set, Resolve and Once go on. Events that are parked or
-// were dead letters keep their outcome and are not read again; what fails now is parked, or
-// becomes a letter, as ever. Handlers run again, so what they do outside the database
+// a row that is there) wait; those of Set, Resolve and Once go on. Events that are parked,
+// or are dead letters that are open or were discarded, keep their outcome and are not read
+// again; those that a replay has resolved are. What fails now is parked, or becomes a letter,
+// as ever, the same one if it was a letter before. Handlers run again, so what they do outside the database
 // happens again, under the same idempotency key.
 //
 // When ctx ends, or with an error, what was done is kept: the same call goes on from there,

@@ -213,7 +213,7 @@ func (m *memory) recall(items ...*batch.Item) *store.Loaded {
 }
 
 func (m *memory) load() *store.Loaded {
-	l := &store.Loaded{Rows: m.rows, Queues: map[string]map[string]*store.Queue{}, Units: map[string]bool{}}
+	l := &store.Loaded{Rows: m.rows, Queues: map[string]map[string]*store.Queue{}}
 	queue := func(table, key string) *store.Queue {
 		if l.Queues[table] == nil {
 			l.Queues[table] = map[string]*store.Queue{}
@@ -225,7 +225,7 @@ func (m *memory) load() *store.Loaded {
 	}
 	for place := int64(0); place < 100; place++ {
 		for _, p := range m.parked {
-			l.Units[p.ID] = true
+			l.Judged(p.ID, false)
 			if p.Place == place {
 				q := queue(p.Table, p.Entity)
 				q.Parked = append(q.Parked, store.QueueEntry{ID: p.ID, Handler: p.Handler, Cause: p.Cause, Place: p.Place, Due: p.Due, Stream: p.Stream})
@@ -236,7 +236,7 @@ func (m *memory) load() *store.Loaded {
 		}
 	}
 	for _, x := range m.letters {
-		l.Units[x.ID] = true
+		l.Judged(x.ID, x.Outcome != "")
 		if x.Blocking && x.State.Unresolved() && x.Stream == "" {
 			q := queue(x.Table, x.Entity)
 			q.Letters = append(q.Letters, store.QueueEntry{ID: x.ID, Handler: x.Handler, Place: x.Place})

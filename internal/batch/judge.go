@@ -195,7 +195,8 @@ func (j *Judge) Waiting(ctx context.Context, units []*Unit, layouts Layouts, loa
 		}
 		if _, ok := u.streamKey(); ok {
 			if err := w.open(u.Item); err != nil {
-				return nil, err
+				w.leave(u, due(u.Parked), err)
+				continue
 			}
 			w.streamOf(u).claim(u, due(u.Parked))
 			continue
@@ -363,16 +364,21 @@ func (w *work) blank(rw *rowWork) *store.Row {
 	return row
 }
 
-// record judges one record.
-func (w *work) record(it *Item) error {
+// record judges one record; broken says that one of its streams can't be read.
+func (w *work) record(it *Item, broken error) error {
 	s, first := it.admission.State, it.admission.FirstSight
 	s.Now, w.first = reference(it.Record, w.now), first
-	if !first && w.loaded.Units[w.recordID(it)] {
+	if !first && w.stands(w.recordID(it)) {
 		w.verdict(it, nil, guards.Verdict{Action: guards.Discard, Reason: guards.Redelivered})
 		return nil
 	}
 	if it.Err != nil {
 		w.recordLetter(it, guards.Verdict{Action: guards.DeadLetter, Reason: guards.Poison, Detail: dlq.Text(it.Err.Error(), dlq.MaxErrorBytes)}, &failure{err: it.Err})
+		return nil
+	}
+	if broken != nil {
+		// A letter of the whole record takes its number when it is replayed.
+		w.recordLetter(it, poison(broken), &failure{err: broken})
 		return nil
 	}
 	if it.Event == nil {
@@ -419,10 +425,11 @@ func (w *work) unhandled(it *Item, numbers guards.Comparison) {
 // numbered judges one record, and what it lets go in its streams.
 func (w *work) numbered(it *Item) error {
 	clear(w.taken)
-	if err := w.open(it); err != nil {
-		return err
+	broken := w.open(it)
+	if broken != nil && w.replay {
+		return broken
 	}
-	if err := w.record(it); err != nil {
+	if err := w.record(it, broken); err != nil || broken != nil {
 		return err
 	}
 	for _, m := range it.streams {

@@ -98,25 +98,26 @@ func (w *work) knows(k store.IDKey) bool { return w.ids[k] != nil || w.loaded.ID
 // once asks the memory of ids about a unit from the log, before its payload, its row or
 // any other guard is looked at, and reports whether the unit goes on. If so, the id is taken
 // from here on, whatever comes of the unit (R8).
-func (w *work) once(u *Unit, s guards.State) (bool, error) {
+func (w *work) once(u *Unit, s guards.State) (goes bool) {
 	k, ok := u.onceKey()
 	if !ok {
-		return true, nil
+		return true
 	}
 	s.Seen = w.knows(k)
 	// What is read again was judged before: its row has forgotten it on purpose (R20).
 	if memo := w.loaded.Memos[store.HorizonOf(k.Scope)]; memo != nil && !w.replay && !u.accepted {
 		var err error
-		if s.Horizon, err = memo.Horizon(); err != nil {
-			return false, err
+		if s.Horizon, err = memo.Horizon(); err != nil && !s.Seen {
+			w.unitLetter(u, nil, forgottenVerdict(u, err), &failure{err: err}) // nor does it take the id
+			return false
 		}
-		s.HasHorizon = true
+		s.HasHorizon = err == nil
 	}
 	v := judgeAll([]guards.Guard{u.memory()}, u.Item.Event, &s)
 	switch v.Action {
 	case guards.Apply:
 		w.remember(&idWork{ID: store.ID{IDKey: k, At: u.Item.Event.OccurredAt}})
-		return true, nil
+		return true
 	case guards.DeadLetter:
 		// It does not take the id: nobody knows whether its event was applied, so that its
 		// replay needs more than the id to be free.
@@ -124,7 +125,7 @@ func (w *work) once(u *Unit, s guards.State) (bool, error) {
 	case guards.Discard, guards.Park:
 		w.verdict(u.Item, u, v)
 	}
-	return false, nil
+	return false
 }
 
 // ownID finds the id that a parked unit holds. One that is gone, which only a hand can do,

@@ -268,17 +268,6 @@ func TestStreamsAreForgotten(t *testing.T) {
 	}, batch.Memories(newMemory(t, reg).judge.Wiring, []string{"t1", "t2"}))
 }
 
-// TestAHorizonThatNobodyCanRead stops the batch: to guess would apply events twice.
-func TestAHorizonThatNobodyCanRead(t *testing.T) {
-	t.Parallel()
-	m := newMemory(t, onceRegistry(nil))
-	k := store.HorizonOf(countScope)
-	m.memos[k] = &store.Memo{MemoKey: k, Rev: 1, Body: "{}"}
-	it := m.prepare.Prepare(m.log(adds("o1", 1, "a", 1))[0])
-	_, err := m.judge.Live(t.Context(), []*batch.Item{it}, m.layouts, m.recall(it), m.led, m.now)
-	require.ErrorContains(t, err, `the horizon of "once:count→order" is "{}"`)
-}
-
 // TestOnceIsNotJudgedTwice: a record that is not at first sight is redelivered where it has
 // a letter or is parked, else its id tells (R6); a late one whose id is known is a duplicate
 // and no letter.

@@ -70,6 +70,13 @@ func isRepeated(v *guards.Verdict) bool {
 	return v.Action == guards.Apply || v.Action == guards.Discard && slices.Contains(again, v.Reason)
 }
 
+// stands reports whether the outcome of a letter or parked row stands when its record is read
+// again (R6). For a row that is made anew one that a replay has ended counts no more: its
+// event is judged once more, like all that had an effect (R20).
+func (w *work) stands(id string) bool { return w.loaded.Units[id] && !w.resolvedBefore(id) }
+
+func (w *work) resolvedBefore(id string) bool { return w.replay && w.loaded.Resolved[id] }
+
 // elsewhere reports whether the unit's outcome stands: its row, or its stream, is not being
 // rebuilt, so that what it has seen it still remembers.
 func (w *work) elsewhere(u *Unit) bool {

@@ -33,8 +33,8 @@ func (w *work) replayed(u *Unit, due bool) error {
 	if !due {
 		return nil
 	}
-	if goes, err := w.replayID(u); err != nil || !goes {
-		return err
+	if !w.replayID(u) {
+		return nil
 	}
 	if u.Err != nil {
 		w.unitLetter(u, w.known(u), poison(u.Err), &failure{err: u.Err})
@@ -53,10 +53,10 @@ var errForgotten = errors.New("the event is older than the memory of ids, so tha
 // replayID asks the memory of ids about a letter's unit, and reports whether it goes on. The
 // id is its own, but for a letter that the memory itself has refused: that took none, and
 // the same event may have come once more since (R8).
-func (w *work) replayID(u *Unit) (bool, error) {
+func (w *work) replayID(u *Unit) (goes bool) {
 	k, ok := u.onceKey()
 	if !ok {
-		return true, nil
+		return true
 	}
 	r, known := u.Parked.Replay, w.loaded.IDs[k]
 	here := w.ids[k] != nil // taken by another in this batch
@@ -64,21 +64,21 @@ func (w *work) replayID(u *Unit) (bool, error) {
 	switch {
 	case here || known != nil && known.Value != "" && known.Value != w.unitID(u), known != nil && known.Value == "" && tookNone:
 		w.settle(u, w.row(u), guards.Verdict{Action: guards.Discard, Reason: guards.Duplicate, Detail: "the same event has come once more, and had its effect then"})
-		return false, nil
+		return false
 	case known != nil:
 		w.remember(&idWork{ID: *known, was: known.Held})
-		return true, nil
+		return true
 	}
 	forgotten, err := w.forgotten(u)
-	if err != nil {
-		return false, err
+	if err == nil && forgotten && (r == nil || !r.AcceptForgotten) {
+		err = errForgotten
 	}
-	if forgotten && (r == nil || !r.AcceptForgotten) {
-		w.unitLetter(u, nil, forgottenVerdict(u), &failure{err: errForgotten})
-		return false, nil
+	if err != nil {
+		w.unitLetter(u, nil, forgottenVerdict(u, err), &failure{err: err})
+		return false
 	}
 	w.remember(&idWork{ID: store.ID{IDKey: k, Value: w.unitID(u), At: u.Item.Event.OccurredAt}})
-	return true, nil
+	return true
 }
 
 // forgotten reports whether an id that is not known may have been forgotten.
@@ -91,10 +91,10 @@ func (w *work) forgotten(u *Unit) (bool, error) {
 	return err == nil && event.Micros(u.Item.Event.OccurredAt) <= horizon, err
 }
 
-// forgottenVerdict says that of a letter's event nobody knows whether it had its effect.
-func forgottenVerdict(u *Unit) guards.Verdict {
+// forgottenVerdict says that of an event nobody knows whether it had its effect, and why.
+func forgottenVerdict(u *Unit, why error) guards.Verdict {
 	return guards.Verdict{
-		Action: guards.DeadLetter, Reason: guards.Late, Detail: errForgotten.Error(),
+		Action: guards.DeadLetter, Reason: guards.Late, Detail: dlq.Text(why.Error(), dlq.MaxErrorBytes),
 		Numbers: guards.Comparison{What: "memory", Event: event.Micros(u.Item.Event.OccurredAt)},
 	}
 }
@@ -166,6 +166,11 @@ func (w *work) replayWhole(u *Unit) error {
 		err := fmt.Errorf("no handler %sis registered for it; register one, or discard the letter", quoted(handler))
 		return fail(guards.Verdict{Action: guards.DeadLetter, Reason: guards.Unhandled, Detail: err.Error()}, err)
 	}
+	if handler != "" {
+		if err := w.mended(u, units); err != nil {
+			return fail(poison(err), err)
+		}
+	}
 	s := guards.State{FirstSight: true, Now: w.now}
 	for _, gs := range [][]guards.Guard{w.Wiring.Decode, w.Wiring.Admission} {
 		if handler != "" {
@@ -184,14 +189,11 @@ func (w *work) replayWhole(u *Unit) error {
 		}
 	}
 	if err := w.unforget(u, units); err != nil {
-		if errors.Is(err, errForgotten) {
-			return fail(forgottenVerdict(u), err)
-		}
-		return err
+		return fail(forgottenVerdict(u, err), err)
 	}
 	clear(w.taken)
 	if err := w.open(it); err != nil {
-		return err
+		return fail(poison(err), err)
 	}
 	w.take(it)
 	from := len(w.out.Verdicts)
@@ -214,6 +216,21 @@ func (w *work) replayWhole(u *Unit) error {
 	}
 	w.release(u, nil)
 	w.endReplay(u, nil, wholeVerdict(it, w.out.Verdicts[from:]))
+	return nil
+}
+
+// mended says why the letter of a unit that named no entity can't be replayed with those that
+// its handler names now, nil if it can.
+func (w *work) mended(u *Unit, units []*Unit) error {
+	for _, one := range units {
+		if one.Err != nil && w.unitID(one) == u.Parked.ID {
+			return one.Err // as before: it is the same letter
+		}
+	}
+	unread := dlq.UnitID(u.Item.Record.Coordinates, w.Group, u.Parked.Handler, "") == u.Parked.ID
+	if h := units[0].Handler; !unread && len(units) > 1 && h.Stamper.Kind() == guards.KindNone {
+		return fmt.Errorf("handler %s names %d entities for this event, and under guards.None nobody can tell which of them have had it; apply what is missing by hand, and discard the letter", h.Name, len(units))
+	}
 	return nil
 }
 
@@ -291,24 +308,14 @@ func (sw *streamWork) replayLetters() error {
 }
 
 func (sw *streamWork) replayOne(x *wait) error {
-	u := x.unit
-	rw := sw.row(u)
-	if sw.state.Covered(x.Place) {
-		sw.settle(u, rw, sw.covered(x.Place))
-		return nil
-	}
 	again, held := sw.held(x.Place)
 	if !held && sw.state.Waits(x.Place) {
 		again, held = time.Minute, true
 	}
-	switch {
-	case held:
-		u.held = sw.holder(x.Place)
-		sw.repark(u, store.CauseReplay, again)
-		return nil
-	case u.Err != nil:
-		sw.unitLetter(u, rw, poison(u.Err), &failure{err: u.Err})
+	if held {
+		x.unit.held = sw.holder(x.Place)
+		sw.repark(x.unit, store.CauseReplay, again)
 		return nil
 	}
-	return sw.judge(u, rw, guards.State{Now: sw.now})
+	return sw.turn(x.unit, guards.State{Now: sw.now})
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/evenkeel-go/evenkeel/dlq"
 	"github.com/evenkeel-go/evenkeel/guards"
 	"github.com/evenkeel-go/evenkeel/handlers"
+	"github.com/evenkeel-go/evenkeel/internal/batch"
 	"github.com/evenkeel-go/evenkeel/internal/store"
 )
 
@@ -347,5 +348,83 @@ func TestReplayTakesTheNumber(t *testing.T) {
 	require.Equal(t, []string{"7602 gap"}, m.waiting())
 	m.run(m.log(n(7601), n(7600)))
 	require.Equal(t, "760076017602", m.order("o1").Customer)
+	require.Empty(t, m.parked)
+}
+
+// What was replayed is no more judged by a rewind than any letter's event; a rebuild reads it
+// again with all that had an effect, and asks for numbers as little as the replay did (R20).
+func TestReplayedIsReadAgainByARebuildAlone(t *testing.T) {
+	t.Parallel()
+	x := mend("4")
+	m := newMemory(t, x.registry(guards.Sequence(guards.GapTimeout(time.Minute), guards.OnGap(guards.GapSkip))))
+	m.judge.MaxParkedPerKey = 20
+	first := m.log(n(1), n(3))
+	m.run(first)
+	m.now = m.now.Add(time.Hour)
+	m.sweep()
+	rest := m.log(n(2), ev{"count", "o1", 1, "x", ""}, n(4), n(5))
+	m.run(rest)
+	clear(x.refuses)
+	m.now = m.now.Add(time.Hour)
+	m.replay(false)
+	require.Equal(t, ends{"2": "applied", "x": "applied", "4": "applied"}, m.ends())
+	require.Equal(t, "13x245", m.order("o1").Customer, "letters are replayed in the order of their numbers")
+	all := slices.Concat(first, rest)
+	m.reasons()
+	m.judgeAt(all)
+	require.Equal(t, []string{"discard/duplicate", "discard/duplicate", "discard/redelivered", "discard/redelivered", "discard/redelivered", "discard/duplicate"}, m.reasons())
+
+	// Of the letters one more was discarded since, and one failed again.
+	m.run(m.log(ev{"count", "o1", 3, "y", ""}))
+	for _, l := range m.letters {
+		if l.EventID == "y" {
+			l.State = dlq.Discarded
+		}
+	}
+	m.order("o1").Customer, m.rows["orders"]["o1"].Rebuilding = "", true
+	memo := *m.memos[store.MemoOf(store.StreamKey{Stream: "orders", Entity: "o1"})]
+	state := m.stream("o1")
+	state = state.Again(1)
+	memo.Body = state.String()
+	m.memos[memo.MemoKey] = &memo
+	var items []*batch.Item
+	for i := range m.events.events {
+		r := m.record(fmt.Sprint(i))
+		r.Offset = int64(i)
+		items = append(items, m.prepare.Prepare(r))
+	}
+	out, err := m.judge.Replay(t.Context(), items, m.layouts, m.recall(items...), m.now)
+	require.NoError(t, err)
+	require.Empty(t, out.Batch.Letters)
+	m.commit(out)
+	require.Equal(t, "132x45", m.order("o1").Customer, "and read again in that of the log")
+}
+
+// A number that came twice, and was said to count, waits for its turn in a rebuild like others.
+func TestReplayedConflictWaitsForItsTurnInARebuild(t *testing.T) {
+	t.Parallel()
+	x := mend()
+	m := newMemory(t, x.registry(guards.Sequence()))
+	m.judge.MaxParkedPerKey = 20
+	m.run(m.log(n(1), n(3), ev{"count", "o1", 3, "x", ""}, n(2)))
+	require.Equal(t, "123", m.order("o1").Customer)
+	m.now = m.now.Add(time.Hour)
+	m.replay(false)
+	require.Equal(t, "123x", m.order("o1").Customer)
+	m.order("o1").Customer, m.rows["orders"]["o1"].Rebuilding = "", true
+	memo := *m.memos[store.MemoOf(store.StreamKey{Stream: "orders", Entity: "o1"})]
+	state := m.stream("o1")
+	state = state.Again(1)
+	memo.Body = state.String()
+	m.memos[memo.MemoKey] = &memo
+	for i := range m.events.events {
+		r := m.record(fmt.Sprint(i))
+		r.Offset = int64(i)
+		items := []*batch.Item{m.prepare.Prepare(r)}
+		out, err := m.judge.Replay(t.Context(), items, m.layouts, m.recall(items...), m.now)
+		require.NoError(t, err)
+		m.commit(out)
+	}
+	require.Contains(t, []string{"123x", "12x3"}, m.order("o1").Customer)
 	require.Empty(t, m.parked)
 }

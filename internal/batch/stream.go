@@ -122,7 +122,7 @@ func (w *work) stream(spec *handlers.Stream, key store.StreamKey) (*streamWork, 
 	if m := w.loaded.Memos[store.MemoOf(key)]; m != nil {
 		var err error
 		if sw.state, err = sequence.Parse(m.Body); err != nil {
-			return nil, err
+			return nil, unreadable(m, err)
 		}
 		sw.rev = m.Rev
 	}
@@ -239,6 +239,12 @@ func (w *work) liveNumbered(u *Unit, s guards.State) error {
 	sw, n := w.streams[k], u.number()
 	s.Standing = w.taken[k]
 	v := judgeAll([]guards.Guard{u.Handler.Stamper}, u.Item.Event, &s)
+	if v.Action == guards.DeadLetter && w.resolvedBefore(w.unitID(u)) {
+		// Somebody has said that it counts. Its number is not asked again (R20).
+		if v = guards.Pass(); sw.state.Waits(n) {
+			v = guards.Verdict{Action: guards.Park, Reason: guards.Gap}
+		}
+	}
 	switch {
 	case emitsMasked(u, v) && sw.state.Covered(n) && v.Reason == guards.Superseded:
 		return w.modify(u, w.row(u), s, &v)
@@ -440,12 +446,18 @@ func (sw *streamWork) run(x *wait) error {
 		u.Parked = &p
 		x.done = true
 	}
+	return sw.turn(u, guards.State{Now: sw.now, FirstSight: x.first})
+}
+
+// turn judges a unit of the stream whose turn has come. What a whole state covers has no
+// effect any more, but for what it emits (R11).
+func (sw *streamWork) turn(u *Unit, s guards.State) error {
 	rw := sw.row(u)
-	switch {
-	case sw.state.Covered(x.Place):
-		v := sw.covered(x.Place)
+	switch n := u.number(); {
+	case sw.state.Covered(n):
+		v := sw.covered(n)
 		if emitsMasked(u, v) {
-			return sw.modify(u, rw, guards.State{Now: sw.now, FirstSight: x.first}, &v)
+			return sw.modify(u, rw, s, &v)
 		}
 		sw.settle(u, rw, v)
 		return nil
@@ -453,7 +465,7 @@ func (sw *streamWork) run(x *wait) error {
 		sw.unitLetter(u, rw, poison(u.Err), &failure{err: u.Err})
 		return nil
 	}
-	return sw.judge(u, rw, guards.State{Now: sw.now, FirstSight: x.first})
+	return sw.judge(u, rw, s)
 }
 
 // covered is the verdict on a number that a whole state covers.

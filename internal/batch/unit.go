@@ -14,7 +14,7 @@ import (
 
 // live judges a unit of a record that came from the log.
 func (w *work) live(u *Unit, s guards.State) error {
-	if !s.FirstSight && (w.loaded.Units[w.unitID(u)] || u.Handler.Stamper.Kind() == guards.KindNone) {
+	if !s.FirstSight && (w.stands(w.unitID(u)) || u.Handler.Stamper.Kind() == guards.KindNone) {
 		// It has a letter or a parked row, or nothing but the ledger tells that it ran
 		// before: its outcome stands (R6).
 		w.verdict(u.Item, u, guards.Verdict{Action: guards.Discard, Reason: guards.Redelivered})
@@ -31,8 +31,8 @@ func (w *work) live(u *Unit, s guards.State) error {
 	if u.Handler.Stream != nil {
 		return w.liveNumbered(u, s)
 	}
-	if goes, err := w.once(u, s); err != nil || !goes {
-		return err
+	if !w.once(u, s) {
+		return nil
 	}
 	if u.Err != nil {
 		w.unitLetter(u, w.known(u), poison(u.Err), &failure{err: u.Err})

@@ -96,8 +96,7 @@ func (s *sweeper) split(keys [][]*store.Parked) (slow [][][]*store.Parked, rest 
 	if w.Slow() {
 		for _, key := range keys {
 			for _, p := range key {
-				h := w.Handler(p.EventType, p.Handler)
-				if _, known := at[p.Entity]; known || h == nil || !batch.Slow(h) {
+				if _, known := at[p.Entity]; known || !s.isSlow(p) {
 					continue
 				}
 				at[p.Entity] = len(at)
@@ -113,6 +112,16 @@ func (s *sweeper) split(keys [][]*store.Parked) (slow [][][]*store.Parked, rest 
 		}
 	}
 	return slow, rest
+}
+
+// isSlow reports whether what is parked may run a slow handler. The letter of a whole record
+// names none; to know its handlers the record is read.
+func (s *sweeper) isSlow(p *store.Parked) bool {
+	if p.Handler == "" {
+		return s.m.Prepare.PrepareParked(p).Item.Slow()
+	}
+	h := s.m.Judge.Wiring.Handler(p.EventType, p.Handler)
+	return h != nil && batch.Slow(h)
 }
 
 // slowly judges the events of one entity beside the sweeps.

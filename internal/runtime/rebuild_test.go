@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -11,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"gorm.io/gorm/schema"
 
+	"github.com/evenkeel-go/evenkeel/dlq"
 	"github.com/evenkeel-go/evenkeel/event"
 	"github.com/evenkeel-go/evenkeel/guards"
 	"github.com/evenkeel-go/evenkeel/handlers"
@@ -41,8 +43,18 @@ func mixedRegistry(bug int64) *handlers.Registry {
 	told := func(d *d) {
 		d.Emit(event.Draft{Topic: "out", Type: "told", Key: d.Event.ID, Payload: payload{}})
 	}
+	refused := func(d *d) error {
+		if bug != 0 && d.Payload.N%4 == 0 {
+			return handlers.DeadLetter(errors.New("bug"))
+		}
+		return nil
+	}
 	reg := handlers.NewRegistry(guards.Timestamp())
-	handlers.Set(reg, "made", func(_ context.Context, d *d) error { d.Entity.Set1 = d.Payload.N + bug; told(d); return nil }, handlers.Creates(), handlers.Writes("Set1"), handlers.Emits("out"))
+	handlers.Set(reg, "made", func(_ context.Context, d *d) error {
+		d.Entity.Set1 = d.Payload.N + bug
+		told(d)
+		return refused(d)
+	}, handlers.Creates(), handlers.Writes("Set1"), handlers.Emits("out"))
 	handlers.Set(reg, "set", func(_ context.Context, d *d) error { d.Entity.Set2 = d.Payload.N + bug; told(d); return nil }, handlers.Writes("Set2"), handlers.Emits("out"))
 	handlers.Modify(reg, "renamed", func(_ context.Context, d *d) error {
 		if d.Payload.N%3 == 0 {
@@ -56,12 +68,12 @@ func mixedRegistry(bug int64) *handlers.Registry {
 		told(d)
 		d.Entity.N++
 		d.Entity.Sum += d.Payload.N + bug
-		return nil
+		return refused(d)
 	}, guards.Once(guards.Memory(time.Hour)), handlers.Writes("N", "Sum"), handlers.Emits("out"))
 	handlers.Modify(reg, "moved", func(_ context.Context, d *d) error {
 		told(d)
 		d.Entity.Numbers += fmt.Sprint(d.Event.Version+bug, " ")
-		return nil
+		return refused(d)
 	}, guards.Sequence(guards.GapTimeout(1000*time.Hour), guards.MaxGap(1000)), handlers.Writes("Numbers"), handlers.Emits("out"))
 	return reg
 }
@@ -83,6 +95,7 @@ type bench struct {
 	sent    int
 	reading [2]int64
 	ended   [2]bool
+	mended  bool
 }
 
 const mixedGroup = "g"
@@ -103,6 +116,7 @@ func newBench(t *testing.T, seed uint64) *bench {
 
 // release makes it a service with handlers that add bug to what they write.
 func (b *bench) release(bug int64) {
+	b.mended = bug == 0
 	w, err := mixedRegistry(bug).Wire(schema.NamingStrategy{})
 	require.NoError(b.t, err)
 	b.wiring = w
@@ -203,7 +217,9 @@ func (b *bench) sweep(after time.Duration) {
 
 // something happens in the service.
 func (b *bench) something() {
-	switch b.rng.IntN(4) {
+	switch b.rng.IntN(5) {
+	case 4:
+		b.replay(false)
 	case 0:
 		b.sweep(time.Duration(b.rng.IntN(10)) * time.Second)
 	case 1:
@@ -213,8 +229,21 @@ func (b *bench) something() {
 	}
 }
 
+// replay takes some letters of the release with the bug in hand, or all.
+func (b *bench) replay(all bool) {
+	if !b.mended {
+		return
+	}
+	for _, l := range b.st.Content().Letters {
+		if l.State == dlq.Open && (all || b.rng.IntN(2) == 0) {
+			require.NoError(b.t, b.st.MoveLetter(b.t.Context(), &store.LetterMove{Ref: l.Ref(), Move: dlq.MoveReplay}))
+		}
+	}
+}
+
 // settle works off everything.
 func (b *bench) settle() {
+	b.replay(true)
 	for p := range b.logs {
 		for b.ledgers[p].Next < int64(len(b.logs[p])) {
 			b.live(p, 5)
@@ -310,12 +339,16 @@ func (m meddling) Commit(ctx context.Context, batch *store.Batch) error {
 // forgotten. Then the rows are those of the mended release on an empty database.
 func TestRebuildBesideTheService(t *testing.T) {
 	t.Parallel()
+	replayed := map[dlq.Outcome]int{}
 	for seed := range uint64(100) {
 		b := newBench(t, seed)
 		for range 60 {
 			b.something()
 		}
 		b.release(0)
+		for range b.rng.IntN(20) {
+			b.something()
+		}
 		taken := &Rebuild{}
 		for round := 0; ; round++ {
 			r := b.rebuild()
@@ -352,7 +385,12 @@ func TestRebuildBesideTheService(t *testing.T) {
 		empty.settle()
 		require.Equal(t, empty.rows(), b.rows(), "seed %d", seed)
 		require.Equal(t, empty.told(), b.told(), "seed %d: what a rebuild lets go is told like anything else", seed)
+		for _, l := range b.st.Content().Letters {
+			require.Equal(t, dlq.Resolved, l.State, "seed %d", seed)
+			replayed[l.Outcome]++
+		}
 	}
+	require.Greater(t, replayed[dlq.OutcomeApplied], 100, "%v", replayed)
 }
 
 // told are the ids of what was emitted.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/evenkeel-go/evenkeel/dlq"
 	"github.com/evenkeel-go/evenkeel/internal/ledger"
 	"github.com/evenkeel-go/evenkeel/internal/seam"
 	"github.com/evenkeel-go/evenkeel/internal/store"
@@ -402,6 +403,40 @@ func TestSweeperRunsAnEntityOnceAtATime(t *testing.T) {
 	})
 	require.Empty(t, s.claims.tails)
 	require.Equal(t, "a", w.job("a").State)
+}
+
+// The letter of a whole record names no handler; those that it turns out to have may be slow.
+func TestSweeperReplaysWholeRecordsBesideTheOthers(t *testing.T) {
+	t.Parallel()
+	w := newSlowWorld(t, true)
+	w.add(said{ID: "now", Type: "told", Key: "q"}, said{ID: "late", Type: "asked", Key: "s", At: -2 * time.Hour}, said{ID: "late too", Type: "told", Key: "q", At: -2 * time.Hour})
+	l := w.lane(func(*Options) {})
+	w.until("both are letters", func() bool { return len(w.memory.Content().Letters) == 2 })
+	w.mu.Lock()
+	w.waiting, w.finished = map[chan struct{}]string{}, map[int64]bool{}
+	w.mu.Unlock()
+	for _, letter := range w.memory.Content().Letters {
+		require.Empty(t, letter.Handler)
+		require.NoError(t, w.memory.MoveLetter(t.Context(), &store.LetterMove{Ref: letter.Ref(), Move: dlq.MoveReplay}))
+	}
+	s := &sweeper{m: l.m}
+	swept := make(chan error)
+	l.m.Spawn.Go("sweep", func() {
+		_, _, err := s.sweep(t.Context(), t.Context())
+		swept <- err
+	})
+	w.until("the slow one runs", func() bool { return len(w.atGate()) == 1 })
+	require.NoError(t, <-swept, "and the sweep does not wait for it")
+	require.Len(t, w.memory.Content().Parked, 1)
+	w.until("it ends", func() bool {
+		w.open(nil)
+		return len(w.memory.Content().Parked) == 0
+	})
+	s.slow.Wait()
+	for _, letter := range w.memory.Content().Letters {
+		require.Equal(t, dlq.Resolved, letter.State)
+	}
+	require.Equal(t, "late", w.job("s").State)
 }
 
 // Where nobody knows whether a batch will take effect, no other one of the lane is bound to

@@ -167,6 +167,9 @@ type Loaded struct {
 	// Units are the ids (dlq.UnitID) of letters and parked rows, in any state, of the
 	// judged coordinates.
 	Units map[string]bool
+	// Resolved are those of them whose letter has ended by a replay: to make a row anew their
+	// event is judged once more (R20).
+	Resolved map[string]bool
 	// IDs and Memos hold those that are there.
 	IDs   map[IDKey]*ID
 	Memos map[MemoKey]*Memo
@@ -175,6 +178,18 @@ type Loaded struct {
 	// Tx is the open transaction of a Locked, where the store can take SQL of handlers' own
 	// (R19); nil for what was read without locks.
 	Tx Tx
+}
+
+// Judged notes that a unit has a letter or parked row; resolved: a letter that a replay has
+// ended.
+func (l *Loaded) Judged(unit string, resolved bool) {
+	if l.Units == nil {
+		l.Units, l.Resolved = map[string]bool{}, map[string]bool{}
+	}
+	l.Units[unit] = true
+	if resolved {
+		l.Resolved[unit] = true
+	}
 }
 
 // Queue is what waits under one entity key.

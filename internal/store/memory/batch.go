@@ -132,15 +132,14 @@ func (s *Store) loadUnits(want *store.Want, l *store.Loaded) {
 	for _, c := range want.Judged {
 		judged[place{c.Cluster, c.TopicID, c.Partition, c.Offset}] = true
 	}
-	l.Units = map[string]bool{}
 	for id, x := range s.letters {
 		if c := x.Record.Coordinates; x.Group == want.Group && judged[place{c.Cluster, c.TopicID, c.Partition, c.Offset}] {
-			l.Units[id] = true
+			l.Judged(id, x.Outcome != "")
 		}
 	}
 	for id, p := range s.parked {
 		if c := p.Record.Coordinates; p.Group == want.Group && judged[place{c.Cluster, c.TopicID, c.Partition, c.Offset}] {
-			l.Units[id] = true
+			l.Judged(id, false)
 		}
 	}
 }

@@ -20,7 +20,8 @@ type fixed struct {
 	resolve                    *statement
 }
 
-// queues are what waits under keys, and units the ids of letters and parked rows of records.
+// queues are what waits under keys, and units the ids of letters and parked rows of records,
+// and whether a replay has ended the letter.
 //
 //nolint:gochecknoglobals // a constant
 var queues = `SELECT q.n, q.kind, q.id, q.handler, q.cause, q.place, q.due, q.stream
@@ -33,9 +34,9 @@ FROM unnest($2::text[], $3::text[]) WITH ORDINALITY AS u(tbl, entity, n) CROSS J
     FROM evenkeel_dead_letters l WHERE l.grp = $1 AND l.tbl = u.tbl AND l.entity = u.entity AND l.stream = '' HAVING max(l.place) IS NOT NULL
 ) q`
 
-const units = `SELECT l.id FROM unnest($2::text[], $3::text[], $4::int8[], $5::int8[]) AS c(cluster, topic_id, part, off)
+const units = `SELECT l.id, (l.outcome <> '')::int::int8 FROM unnest($2::text[], $3::text[], $4::int8[], $5::int8[]) AS c(cluster, topic_id, part, off)
 JOIN evenkeel_dead_letters l ON l.topic_id = c.topic_id AND l.partition = c.part AND l.log_offset = c.off AND l.cluster = c.cluster WHERE l.grp = $1
-UNION ALL SELECT p.id FROM unnest($2::text[], $3::text[], $4::int8[], $5::int8[]) AS c(cluster, topic_id, part, off)
+UNION ALL SELECT p.id, 0 FROM unnest($2::text[], $3::text[], $4::int8[], $5::int8[]) AS c(cluster, topic_id, part, off)
 JOIN evenkeel_parked p ON p.topic_id = c.topic_id AND p.partition = c.part AND p.log_offset = c.off AND p.cluster = c.cluster WHERE p.grp = $1`
 
 // afterQueues numbers the parameters of units after those of queues.
@@ -59,7 +60,7 @@ func newFixed() *fixed {
 		// One scan per key and kind; of the letters' places the highest is enough.
 		queues: newStatement("SELECT q.* FROM ("+queues+") q ORDER BY q.n, q.place, q.id", []uint32{txt, txts, txts}, nil),
 		units:  newStatement(units, []uint32{txt, txts, txts, i8s, i8s}, nil),
-		unitsToo: newStatement("SELECT q.* FROM ("+queues+" UNION ALL SELECT 0, 3, i.id, '', '', 0, 0, '' FROM ("+afterQueues.Replace(units)+") i) q ORDER BY q.n, q.place, q.id",
+		unitsToo: newStatement("SELECT q.* FROM ("+queues+" UNION ALL SELECT 0, 3 + i.ended, i.id, '', '', 0, 0, '' FROM ("+afterQueues.Replace(units)+") AS i(id, ended)) q ORDER BY q.n, q.place, q.id",
 			[]uint32{txt, txts, txts, txts, txts, i8s, i8s}, nil),
 
 		// The locks come in the order of the array, so that lanes can't wait in circles.

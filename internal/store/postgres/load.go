@@ -77,9 +77,6 @@ func (s *Store) load(ctx context.Context, p *pipe, want *store.Want, lock bool) 
 		}, a.bytes())
 	}
 	s.loadMemory(ctx, p, want, l, lock)
-	if len(want.Judged) > 0 {
-		l.Units = map[string]bool{}
-	}
 	s.loadQueues(ctx, p, want, l)
 	s.loadStreams(ctx, p, want, l)
 	return l, nil
@@ -183,7 +180,7 @@ func (s *Store) loadQueues(ctx context.Context, p *pipe, want *store.Want, l *st
 		}
 	}
 	if len(keys) == 0 {
-		s.loadUnits(ctx, p, want, l.Units)
+		s.loadUnits(ctx, p, want, l)
 		return
 	}
 	l.Queues = map[string]map[string]*store.Queue{}
@@ -204,8 +201,8 @@ func (s *Store) loadQueues(ctx context.Context, p *pipe, want *store.Want, l *st
 		st, params = s.fixed.unitsToo, append(params, coordinates(want.Judged)...)
 	}
 	p.add(ctx, st, func(cells [][]byte) error {
-		if readInt(cells[1]) == 3 {
-			l.Units[string(cells[2])] = true
+		if kind := readInt(cells[1]); kind >= 3 {
+			l.Judged(string(cells[2]), kind == 4)
 			return nil
 		}
 		if n := int(readInt(cells[0])) - 1; n != at {
@@ -227,12 +224,12 @@ func (s *Store) loadQueues(ctx context.Context, p *pipe, want *store.Want, l *st
 	}, params...)
 }
 
-func (s *Store) loadUnits(ctx context.Context, p *pipe, want *store.Want, units map[string]bool) {
+func (s *Store) loadUnits(ctx context.Context, p *pipe, want *store.Want, l *store.Loaded) {
 	if len(want.Judged) == 0 {
 		return
 	}
 	p.add(ctx, s.fixed.units, func(cells [][]byte) error {
-		units[string(cells[0])] = true
+		l.Judged(string(cells[0]), readInt(cells[1]) == 1)
 		return nil
 	}, append([][]byte{[]byte(want.Group)}, coordinates(want.Judged)...)...)
 }

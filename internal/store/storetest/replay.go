@@ -17,6 +17,7 @@ func replayCases() []testCase {
 		{"what is parked for a replay goes with a cancel, and is not a wait of others", replayCancelled},
 		{"a replay resolves its letter, once", replayResolves},
 		{"a replay that fails opens its letter again", replayFails},
+		{"what a replay has ended is known as such", replayKnown},
 		{"what waits to be replayed is woken like what waits behind", replayWoken},
 		{"a letter of another system is not replayed", replayForeign},
 	}
@@ -132,6 +133,41 @@ func replayFails(b *bench) {
 	l2, err := b.s.Load(t.Context(), &store.Want{Group: group, Judged: []event.Coordinates{l.Record.Coordinates}})
 	require.NoError(t, err)
 	require.True(t, l2.Units["l"])
+	require.Empty(t, l2.Resolved)
+}
+
+// replayKnown: by a replay, and by none else; also when its bytes are gone.
+func replayKnown(b *bench) {
+	t := b.t
+	ids := []string{"applied", "open", "discarded", "replaying", "again", "purged"}
+	var letters []*dlq.Letter
+	for _, id := range ids {
+		letters = append(letters, b.letter(id))
+	}
+	require.NoError(t, b.commit(t, &store.Batch{Letters: letters}))
+	for _, id := range []string{"applied", "again", "purged"} {
+		require.NoError(t, b.move(id, 0, dlq.MoveReplay))
+		require.NoError(t, b.commit(t, &store.Batch{Resolve: []*store.Resolution{{ID: id, Outcome: dlq.OutcomeApplied}}}))
+	}
+	require.NoError(t, b.move("discarded", 0, dlq.MoveDiscard))
+	require.NoError(t, b.move("replaying", 0, dlq.MoveReplay))
+	require.NoError(t, b.commit(t, &store.Batch{Letters: []*dlq.Letter{b.letter("again")}})) // its event came once more and failed
+	require.NoError(t, b.s.Mark(t.Context(), []store.Mark{{ID: "purged", Rev: 3}}))
+	now, err := b.s.Now(t.Context())
+	require.NoError(t, err)
+	n, err := b.s.PurgeLetters(t.Context(), group, now.Add(time.Hour), 9)
+	require.NoError(t, err)
+	require.EqualValues(t, 1, n)
+	for _, queues := range []bool{false, true} {
+		want := b.want("orders", queues, "a")
+		want.Judged = []event.Coordinates{letters[0].Record.Coordinates}
+		got, err := b.s.Load(t.Context(), want)
+		require.NoError(t, err)
+		for _, id := range ids {
+			require.True(t, got.Units[id], id)
+		}
+		require.Equal(t, map[string]bool{"applied": true, "purged": true}, got.Resolved)
+	}
 }
 
 func replayWoken(b *bench) {
