@@ -187,6 +187,33 @@ func looksGoByIndex(t *testing.T, b *burst) {
 			rows, err := b.s.Due(t.Context(), "g", time.UnixMicro(burstRows/2), time.Hour, few, 10)
 			return len(rows), err
 		}},
+		{"memos that a batch changes", "evenkeel_memos", func() (int, error) {
+			loaded, err := b.s.Load(t.Context(), &store.Want{Group: "g", Memos: memos})
+			require.NoError(t, err)
+			next()
+			b.commit(t, &store.Batch{Memos: slices.Collect(maps.Values(loaded.Memos))})
+			return len(loaded.Memos), nil
+		}},
+		{"origins that a sweep forgets", "evenkeel_origins", func() (int, error) {
+			forget := make([]store.OriginKey, few)
+			for i := range forget {
+				var born int64
+				_, err := fmt.Sscanf(keys[i], "key-%d", &born)
+				require.NoError(t, err)
+				forget[i] = store.OriginKey{Table: "accounts", Born: born, Entity: keys[i]}
+			}
+			next()
+			return few, b.s.Commit(t.Context(), &store.Batch{Group: "g", Now: now, Forget: forget})
+		}},
+		{"what a batch wakes", "evenkeel_parked", func() (int, error) {
+			wake, streams := make([]store.QueueKey, few), make([]store.WakeStream, few)
+			for i := range wake {
+				wake[i] = store.QueueKey{Table: "accounts", Entity: keys[i]}
+				streams[i] = store.WakeStream{StreamKey: store.StreamKey{Stream: "s", Entity: keys[i]}, Next: 1}
+			}
+			next()
+			return few, b.s.Commit(t.Context(), &store.Batch{Group: "g", Now: now, Wake: wake, WakeStreams: streams})
+		}},
 	} {
 		for range 7 { // the server keeps a plan after five
 			before := b.read(tt.table)
