@@ -18,11 +18,11 @@ import (
 // Orphans are placeholders of one model that nobody has completed in time.
 type Orphans struct {
 	Model *handlers.Model
-	// Before bounds their birth; Age is how long they were given.
+	Age   time.Duration // how long they were given
+	// Lives are those of which what wrote them becomes letters, unless they were not born
+	// before.
+	Lives  []Life
 	Before time.Time
-	Age    time.Duration
-	// Lives are those of which what wrote them becomes letters.
-	Lives []Life
 }
 
 // IDs are those that the letters of all lives would hold.

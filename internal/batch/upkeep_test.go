@@ -187,7 +187,7 @@ func TestPlaceholdersAreDeletedByPolicy(t *testing.T) {
 	stored := layout.Encode(row.Clocks)
 	aged := store.Aged{Key: "t1", Born: row.Born, Newest: event.Stamp{Time: stored.Time, Tie: string(stored.Tie)}, Rev: row.Rev, Fields: stored.Fields, Gen: stored.Gen}
 	m.now = m.now.Add(time.Hour)
-	o := &batch.Orphans{Model: m.model("tickets"), Before: m.now, Age: time.Hour}
+	o := &batch.Orphans{Model: m.model("tickets"), Age: time.Hour}
 	r, err := m.judge.Remove(o, []store.Aged{aged, {Key: "bare", Born: row.Born, Rev: 7}}, layout, m.now)
 	require.NoError(t, err)
 	var lines []string

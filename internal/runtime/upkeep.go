@@ -213,7 +213,7 @@ func (u *upkeep) canonical(w *walk, page []store.Aged) []store.Aged {
 
 // remove removes placeholders in one transaction, as far as nobody was first.
 func (u *upkeep) remove(ctx context.Context, w *walk, rows []store.Aged) error {
-	o := &batch.Orphans{Model: w.model, Before: w.before, Age: u.m.PlaceholderAge}
+	o := &batch.Orphans{Model: w.model, Age: u.m.PlaceholderAge}
 	var gone []bool
 	err := u.again(ctx, func(layouts batch.Layouts) error {
 		r, err := u.m.Judge.Remove(o, rows, layouts[w.model], u.m.Clock.Now())

@@ -42,9 +42,10 @@ func (w *writer) aged() error {
 }
 
 // orphansStatement removes placeholders for which nothing waits, writes the verdicts of those,
-// and returns their places. Whoever parks something or opens a blocking letter bumps the row's
-// revision: what is not seen here has another one, also when the row is waited for. OFFSET 0
-// keeps each look to one key.
+// and returns their places. Whoever parks something under the key or opens a blocking letter bumps
+// the row's revision: what is not seen here has another one by the time the row is locked. What
+// waits in a stream of numbers goes by the stream's memo instead; where it comes just then, it is as
+// if it had come later. OFFSET 0 keeps each look to one key.
 func (o *model) orphansStatement(table, key string) {
 	const i8, i8s, txt, txts = pgtype.Int8OID, pgtype.Int8ArrayOID, pgtype.TextOID, pgtype.TextArrayOID
 	keys, verdicts := wires[o.keyWire()], tables.Verdicts()
