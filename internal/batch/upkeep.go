@@ -2,25 +2,27 @@ package batch
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/evenkeel-go/evenkeel/dlq"
 	"github.com/evenkeel-go/evenkeel/event"
 	"github.com/evenkeel-go/evenkeel/guards"
 	"github.com/evenkeel-go/evenkeel/handlers"
+	"github.com/evenkeel-go/evenkeel/internal/clocks"
 	"github.com/evenkeel-go/evenkeel/internal/store"
 )
 
 // Orphans are placeholders of one model that nobody has completed in time.
 type Orphans struct {
 	Model *handlers.Model
-	// Before bounds their birth; Age is how long they were given.
+	Age   time.Duration // how long they were given
+	// Lives are those of which what wrote them becomes letters, unless they were not born
+	// before.
+	Lives  []Life
 	Before time.Time
-	Age    time.Duration
-	// Keys are those to delete. With Lives instead, what wrote them becomes letters.
-	Keys  []string
-	Lives []Life
 }
 
 // IDs are those that the letters of all lives would hold.
@@ -44,17 +46,45 @@ type Life struct {
 	Origins []*Origin
 }
 
-// Sweep removes placeholders. Their rows go by the revision that was loaded, so that an
-// event which completes one meanwhile wins, or conflicts and finds no row (R15). What
-// something waits for, or what somebody unknown has written, stays.
-func (j *Judge) Sweep(ctx context.Context, o *Orphans, layouts Layouts, loaded *store.Loaded, now time.Time) *Outcome {
-	w := j.start(ctx, layouts, loaded, now, len(o.Keys))
-	for _, key := range o.Keys {
-		if row := w.orphan(o, key); row != nil {
-			w.out.Batch.Delete = append(w.out.Batch.Delete, row)
-			w.lost(o, row)
+// Remove says which placeholders go, and the verdicts on the events whose fields go with
+// them, as far as their clocks tell them (R12): their coordinates nobody knows any more. What
+// something waits for stays; the store sees to it.
+func (j *Judge) Remove(o *Orphans, rows []store.Aged, layout *clocks.Layout, now time.Time) (*store.OrphanRemoval, error) {
+	r := &store.OrphanRemoval{Group: j.Group, Model: o.Model, Orphans: make([]store.Orphan, len(rows)), Now: now}
+	for i := range rows {
+		a := &rows[i]
+		stamps, err := layout.Decode(a.Clocks(), guards.Placeholder)
+		if errors.Is(err, clocks.ErrNewerGeneration) {
+			return nil, err
+		} else if err != nil {
+			return nil, &store.DataError{Table: o.Model.Table, Err: fmt.Errorf("table %s, key %q: %w", o.Model.Table, a.Key, err)}
 		}
+		r.Orphans[i] = store.Orphan{Key: a.Key, Rev: a.Rev, Verdicts: lost(o, a, stamps.Stamps, now)}
 	}
+	return r, nil
+}
+
+// lost are the verdicts on the events that wrote the row.
+func lost(o *Orphans, a *store.Aged, stamps []event.Stamp, now time.Time) (lines []store.Verdict) {
+	line := store.Verdict{Table: o.Model.Table, Entity: a.Key, Verdict: orphaned(o, a.Born, guards.Discard, now)}
+	for i, s := range stamps {
+		if s.IsZero() || isPurged(s) || slices.Contains(stamps[:i], s) {
+			continue
+		}
+		line.Source, line.EventID = s.Identity()
+		lines = append(lines, line)
+	}
+	if len(lines) == 0 {
+		lines = append(lines, line)
+	}
+	return lines
+}
+
+// Sweep removes placeholders and makes letters of what wrote them. Their rows go by the
+// revision that was loaded, so that an event which completes one meanwhile wins, or conflicts
+// and finds no row (R15). What something waits for, or what somebody unknown has written, stays.
+func (j *Judge) Sweep(ctx context.Context, o *Orphans, layouts Layouts, loaded *store.Loaded, now time.Time) *Outcome {
+	w := j.start(ctx, layouts, loaded, now, len(o.Lives))
 	for _, life := range o.Lives {
 		row := loaded.Rows[o.Model.Table][life.Entity]
 		if row == nil || row.State != guards.Placeholder || row.Born.UnixMicro() != life.Born {
@@ -96,29 +126,11 @@ func (w *work) awaited(m *handlers.Model, key string) bool {
 	return q != nil && (len(q.Parked) > 0 || len(q.Letters) > 0)
 }
 
-func (w *work) orphaned(o *Orphans, row *store.Row, action guards.Action) guards.Verdict {
+func orphaned(o *Orphans, born time.Time, action guards.Action, now time.Time) guards.Verdict {
 	return guards.Verdict{
 		Action: action, Reason: guards.Orphaned,
-		Numbers: guards.Comparison{What: "born", Event: row.Born.UnixMicro(), Against: w.now.UnixMicro(), Bound: o.Age.Microseconds()},
+		Numbers: guards.Comparison{What: "born", Event: born.UnixMicro(), Against: now.UnixMicro(), Bound: o.Age.Microseconds()},
 		Detail:  fmt.Sprintf("it wrote a placeholder of %s that nothing has completed within %s, and which was removed", o.Model.Name, o.Age),
-	}
-}
-
-// lost records the events whose fields go with the row, as far as its clocks tell them
-// (R12). Their coordinates nobody knows any more.
-func (w *work) lost(o *Orphans, row *store.Row) {
-	v := w.orphaned(o, row, guards.Discard)
-	seen := map[event.Stamp]bool{}
-	for _, s := range row.Clocks.Stamps {
-		if s.IsZero() || isPurged(s) || seen[s] {
-			continue
-		}
-		seen[s] = true
-		source, id := s.Identity()
-		w.out.Batch.Verdicts = append(w.out.Batch.Verdicts, store.Verdict{Table: o.Model.Table, Entity: row.Key, Source: source, EventID: id, Verdict: v})
-	}
-	if len(seen) == 0 {
-		w.out.Batch.Verdicts = append(w.out.Batch.Verdicts, store.Verdict{Table: o.Model.Table, Entity: row.Key, Verdict: v})
 	}
 }
 
@@ -130,7 +142,7 @@ func (w *work) orphanLetter(o *Orphans, origin *Origin, row *store.Row) {
 		rw = w.row(u)
 	}
 	w.ownID(u) // which the letter holds from now on (R8)
-	w.unitLetter(u, rw, w.orphaned(o, row, guards.DeadLetter), nil)
+	w.unitLetter(u, rw, orphaned(o, row.Born, guards.DeadLetter, w.now), nil)
 	l := w.out.Batch.Letters[len(w.out.Batch.Letters)-1]
 	if u.Handler == nil {
 		// Its handler is registered no more, or the codec is another: what the letter is

@@ -10,25 +10,25 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/evenkeel-go/evenkeel/event"
 	"github.com/evenkeel-go/evenkeel/guards"
 	"github.com/evenkeel-go/evenkeel/handlers"
 	"github.com/evenkeel-go/evenkeel/internal/batch"
+	"github.com/evenkeel-go/evenkeel/internal/clocks"
+	"github.com/evenkeel-go/evenkeel/internal/store"
 )
 
-// sweepOrphans sweeps what was born before now, as the dead-letter policy does, or, with
-// keys, as that to delete does.
-func (m *memory) sweepOrphans(keys ...string) *batch.Outcome {
-	o := &batch.Orphans{Model: m.model("tickets"), Before: m.now, Age: time.Hour, Keys: keys}
-	if len(keys) == 0 {
-		for life, origins := range m.origins {
-			l := batch.Life{OriginKey: life}
-			for _, origin := range origins {
-				l.Origins = append(l.Origins, m.prepare.PrepareOrigin(origin))
-			}
-			o.Lives = append(o.Lives, l)
+// sweepOrphans sweeps what was born before now, as the dead-letter policy does.
+func (m *memory) sweepOrphans() *batch.Outcome {
+	o := &batch.Orphans{Model: m.model("tickets"), Before: m.now, Age: time.Hour}
+	for life, origins := range m.origins {
+		l := batch.Life{OriginKey: life}
+		for _, origin := range origins {
+			l.Origins = append(l.Origins, m.prepare.PrepareOrigin(origin))
 		}
-		slices.SortFunc(o.Lives, func(a, b batch.Life) int { return strings.Compare(a.Entity, b.Entity) })
+		o.Lives = append(o.Lives, l)
 	}
+	slices.SortFunc(o.Lives, func(a, b batch.Life) int { return strings.Compare(a.Entity, b.Entity) })
 	out := m.judge.Sweep(context.Background(), o, m.layouts, m.load(), m.now)
 	m.commit(out)
 	return out
@@ -167,7 +167,6 @@ func TestASweepOfAModify(t *testing.T) {
 	require.Equal(t, []string{"t1 1"}, m.lives(), "touched")
 	m.now = m.now.Add(time.Hour)
 	m.sweepOrphans()
-	m.sweepOrphans("t1")
 	require.NotNil(t, m.rows["tickets"]["t1"], "events wait for each other behind it")
 	m.sweep()
 	require.Equal(t, []string{"apply/applied", "apply/applied"}, m.reasons())
@@ -181,24 +180,35 @@ func TestASweepOfAModify(t *testing.T) {
 func TestPlaceholdersAreDeletedByPolicy(t *testing.T) {
 	t.Parallel()
 	m := newMemory(t, tickets())
-	m.run(m.log(assigned(5, "ann"), ev{typ: "noted", key: "t1", at: 6, id: "n", data: `{"note":"x"}`}, on("live", opened(1, "a")), on("gone", closed(2, "x"))))
+	m.run(m.log(assigned(5, "ann"), ev{typ: "noted", key: "t1", at: 6, id: "n", data: `{"note":"x"}`}))
 	require.Empty(t, m.origins, "nothing is kept for it")
-	born := m.now
-	m.sweepOrphans("t1")
-	require.NotNil(t, m.rows["tickets"]["t1"], "one that was born just now stays")
+	row := m.rows["tickets"]["t1"]
+	layout := m.layouts[m.model("tickets")]
+	stored := layout.Encode(row.Clocks)
+	aged := store.Aged{Key: "t1", Born: row.Born, Newest: event.Stamp{Time: stored.Time, Tie: string(stored.Tie)}, Rev: row.Rev, Fields: stored.Fields, Gen: stored.Gen}
 	m.now = m.now.Add(time.Hour)
-	m.reasons()
-	out := m.sweepOrphans("t1", "live", "gone", "nobody")
-	require.Len(t, m.rows["tickets"], 2)
-	require.Nil(t, m.rows["tickets"]["t1"])
-	require.Empty(t, m.letters)
+	o := &batch.Orphans{Model: m.model("tickets"), Age: time.Hour}
+	r, err := m.judge.Remove(o, []store.Aged{aged, {Key: "bare", Born: row.Born, Rev: 7}}, layout, m.now)
+	require.NoError(t, err)
 	var lines []string
-	for _, v := range out.Batch.Verdicts {
-		lines = append(lines, fmt.Sprintf("%s %s %s/%s %s", v.Verdict.Action, v.Verdict.Reason, v.Source, v.EventID, v.Entity))
-		require.Equal(t, guards.Comparison{What: "born", Event: born.UnixMicro(), Against: m.now.UnixMicro(), Bound: time.Hour.Microseconds()}, v.Verdict.Numbers)
+	for _, orphan := range r.Orphans {
+		for _, v := range orphan.Verdicts {
+			lines = append(lines, fmt.Sprintf("%s %d %s %s %s/%s %s", orphan.Key, orphan.Rev, v.Verdict.Action, v.Verdict.Reason, v.Source, v.EventID, v.Entity))
+			require.Equal(t, guards.Comparison{What: "born", Event: row.Born.UnixMicro(), Against: m.now.UnixMicro(), Bound: time.Hour.Microseconds()}, v.Verdict.Numbers)
+		}
 	}
 	slices.Sort(lines)
-	require.Equal(t, []string{"discard orphaned src/assign ann t1", "discard orphaned src/n t1"}, lines)
+	first := fmt.Sprint("t1 ", row.Rev, " discard orphaned src/")
+	require.Equal(t, []string{"bare 7 discard orphaned / bare", first + "assign ann t1", first + "n t1"}, lines, "and one line where no event is known")
+
+	aged.Fields = "torn"
+	_, err = m.judge.Remove(o, []store.Aged{aged}, layout, m.now)
+	var data *store.DataError
+	require.ErrorAs(t, err, &data, "this row stays, the others go")
+	require.ErrorContains(t, err, `key "t1"`)
+	aged.Gen = layout.Current + 1
+	_, err = m.judge.Remove(o, []store.Aged{aged}, layout, m.now)
+	require.ErrorIs(t, err, clocks.ErrNewerGeneration)
 }
 
 // TestALetterOfAnOriginWhoseHandlerIsGone has what people need to find it.

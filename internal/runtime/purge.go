@@ -36,7 +36,11 @@ func (u *upkeep) purgeRows(ctx context.Context, w *walk) (more bool, err error) 
 		return false, err
 	}
 	w.tomb = &page[len(page)-1]
-	return len(page) == upkeepRows, halving(u, w, u.keys(w, page), func(keys []string) error {
+	var keys []string
+	for _, a := range u.canonical(w, page) {
+		keys = append(keys, a.Key)
+	}
+	return len(page) == upkeepRows, halving(u, w, keys, func(keys []string) error {
 		purged := 0
 		err := u.commit(ctx, w, &store.Want{Memos: []store.MemoKey{store.TombstoneHorizon(w.table.Name)}}, keys, func(loaded *store.Loaded, _ batch.Layouts) (*store.Batch, error) {
 			b, err := u.m.Judge.Purge(&batch.Tombstones{Model: w.model, Before: w.behind, Keys: keys}, loaded, u.m.Clock.Now())

@@ -190,27 +190,46 @@ func (u *upkeep) sweepRows(ctx context.Context, w *walk) (more bool, err error) 
 		return false, err
 	}
 	w.row = &page[len(page)-1]
-	err = atOnce(slices.Collect(slices.Chunk(u.keys(w, page), upkeepRows)), func(portion []string) error {
-		return halving(u, w, portion, func(keys []string) error {
-			o := &batch.Orphans{Model: w.model, Before: w.before, Age: u.m.PlaceholderAge, Keys: keys}
-			return u.sweep(ctx, w, o, keys)
-		})
+	err = atOnce(slices.Collect(slices.Chunk(u.canonical(w, page), upkeepRows)), func(portion []store.Aged) error {
+		return halving(u, w, portion, func(rows []store.Aged) error { return u.remove(ctx, w, rows) })
 	})
 	return len(page) == upkeepAtOnce*upkeepRows, err
 }
 
-// keys are the canonical keys of a page.
-func (u *upkeep) keys(w *walk, page []store.Aged) []string {
-	keys := make([]string, 0, len(page))
+// canonical is a page under canonical keys.
+func (u *upkeep) canonical(w *walk, page []store.Aged) []store.Aged {
+	rows := make([]store.Aged, 0, len(page))
 	for _, a := range page {
 		_, key, err := w.model.ParseKey(a.Key)
 		if err != nil {
 			u.m.log(Debug, "a row's key can't be read", "table", w.table.Name, "key", a.Key, "error", err)
 			continue
 		}
-		keys = append(keys, key)
+		a.Key = key
+		rows = append(rows, a)
 	}
-	return keys
+	return rows
+}
+
+// remove removes placeholders in one transaction, as far as nobody was first.
+func (u *upkeep) remove(ctx context.Context, w *walk, rows []store.Aged) error {
+	o := &batch.Orphans{Model: w.model, Age: u.m.PlaceholderAge}
+	var gone []bool
+	err := u.again(ctx, func(layouts batch.Layouts) error {
+		r, err := u.m.Judge.Remove(o, rows, layouts[w.model], u.m.Clock.Now())
+		if err == nil {
+			gone, err = u.m.Store.RemoveOrphans(ctx, r)
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	gone = slices.DeleteFunc(gone, func(g bool) bool { return !g })
+	if len(gone) > 0 {
+		u.m.Observe.Removed(w.table.Name, guards.Placeholder, len(gone))
+	}
+	return nil
 }
 
 // sweepOrigins removes the placeholders of a page of origins, and makes letters of these.
@@ -268,14 +287,20 @@ func (u *upkeep) sweep(ctx context.Context, w *walk, o *batch.Orphans, keys []st
 }
 
 // commit loads rows with what waits under their keys, and the rest of want, and writes what judge makes of them.
-// Rows that change meanwhile are loaded again.
 func (u *upkeep) commit(ctx context.Context, w *walk, want *store.Want, keys []string, judge func(*store.Loaded, batch.Layouts) (*store.Batch, error)) error {
-	const tries = 5
-	for try := 1; ; try++ {
-		layouts := u.m.layouts()
+	return u.again(ctx, func(layouts batch.Layouts) error {
 		want.Group = u.m.Group
 		want.Rows = []store.WantRows{{Model: w.model, Layout: layouts[w.model], Keys: keys, Parked: true}}
-		err := u.m.transact(ctx, want, false, func(loaded *store.Loaded) (*store.Batch, error) { return judge(loaded, layouts) })
+		return u.m.transact(ctx, want, false, func(loaded *store.Loaded) (*store.Batch, error) { return judge(loaded, layouts) })
+	})
+}
+
+// again does what others were in the way of once more, a few times, and with new layouts where
+// those were too old.
+func (u *upkeep) again(ctx context.Context, do func(batch.Layouts) error) error {
+	const tries = 5
+	for try := 1; ; try++ {
+		err := do(u.m.layouts())
 		if err == nil {
 			return nil
 		}

@@ -8,6 +8,8 @@ import (
 
 	"github.com/evenkeel-go/evenkeel/event"
 	"github.com/evenkeel-go/evenkeel/guards"
+	"github.com/evenkeel-go/evenkeel/handlers"
+	"github.com/evenkeel-go/evenkeel/internal/clocks"
 )
 
 // Upkeep is what looks after rows that have been in one state for long: placeholders that
@@ -18,6 +20,11 @@ type Upkeep interface {
 	// Aged returns the rows that q asks for. A partial index makes it cheap: see
 	// MissingIndex.
 	Aged(ctx context.Context, q AgedQuery) ([]Aged, error)
+	// RemoveOrphans removes placeholders that Aged has found, with their verdicts, in one
+	// transaction, and says which of them are gone. One stays if its revision is another by
+	// now, if something is parked under its key, or if a letter of it blocks (R9, R15): somebody
+	// else was first, and that is no conflict.
+	RemoveOrphans(ctx context.Context, r *OrphanRemoval) (gone []bool, err error)
 	// CountAged counts the rows that q asks for, at most q.Limit, and returns the first.
 	CountAged(ctx context.Context, q AgedQuery) (int64, *Aged, error)
 	// MissingIndex returns the SQL of the index that Aged needs for rows in the state,
@@ -56,6 +63,31 @@ type Aged struct {
 	Key    string
 	Born   time.Time
 	Newest event.Stamp
+	// Rev is the row's revision; Fields and Gen are the rest of its clocks.
+	Rev    int64
+	Fields string
+	Gen    int32
+}
+
+// Clocks are what the row remembers (R5).
+func (a *Aged) Clocks() clocks.Stored {
+	return clocks.Stored{Time: a.Newest.Time, Tie: []byte(a.Newest.Tie), Fields: a.Fields, Gen: a.Gen}
+}
+
+// OrphanRemoval removes placeholders of one model.
+type OrphanRemoval struct {
+	Group   string
+	Model   *handlers.Model
+	Orphans []Orphan
+	Now     time.Time
+}
+
+// Orphan is a placeholder that nobody has completed.
+type Orphan struct {
+	Key string // canonical
+	Rev int64
+	// Verdicts are on the events whose effect goes with the row.
+	Verdicts []Verdict
 }
 
 // Origin is an event that wrote a placeholder.

@@ -88,7 +88,7 @@ func (s *Store) aged(q *store.AgedQuery) (found []store.Aged) {
 	before := tables.Micros(q.Before)
 	for key, r := range of.rows {
 		g := &r.guarded
-		a := store.Aged{Key: key, Born: tables.Time(g.EkBorn), Newest: event.Stamp{Time: g.EkTime, Tie: string(g.EkTie)}}
+		a := store.Aged{Key: key, Born: tables.Time(g.EkBorn), Newest: event.Stamp{Time: g.EkTime, Tie: string(g.EkTie)}, Rev: g.EkRev, Fields: g.EkFields, Gen: g.EkGen}
 		if g.EkState != q.State || !a.Born.Before(before) || q.State == guards.Deleted && a.Newest.Time >= before.UnixMicro() {
 			continue
 		}
@@ -98,6 +98,33 @@ func (s *Store) aged(q *store.AgedQuery) (found []store.Aged) {
 	}
 	slices.SortFunc(found, order)
 	return found[:min(q.Limit, len(found))]
+}
+
+// RemoveOrphans is store.Upkeep's.
+func (s *Store) RemoveOrphans(ctx context.Context, r *store.OrphanRemoval) ([]bool, error) {
+	gone := make([]bool, len(r.Orphans))
+	err := s.transaction(ctx, func(t *tx) error {
+		of, err := s.table(r.Model)
+		if err != nil {
+			return err
+		}
+		for i, o := range r.Orphans {
+			k := queueKey{group: r.Group, table: r.Model.Table, entity: o.Key}
+			blocks := func(x *letter) bool { return x.Blocking && x.State.Unresolved() }
+			have := of.rows[o.Key]
+			if have == nil || have.guarded.EkRev != o.Rev || len(s.queues[k]) > 0 || slices.ContainsFunc(s.lettersOf[k], blocks) {
+				continue
+			}
+			drop(t, of.rows, o.Key)
+			s.journal(t, r.Group, r.Now, o.Verdicts)
+			gone[i] = true
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return gone, nil
 }
 
 // compareKeys orders keys as the key's column does.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"time"
 
 	"github.com/evenkeel-go/evenkeel/internal/store"
 	"github.com/evenkeel-go/evenkeel/internal/store/tables"
@@ -159,13 +160,7 @@ func (s *Store) write(t *tx, b *store.Batch) error {
 			return err
 		}
 	}
-	if n := len(b.Verdicts); n > 0 {
-		before := len(s.verdicts)
-		t.undo = append(t.undo, func() { s.verdicts = s.verdicts[:before] })
-		for _, v := range b.Verdicts {
-			s.verdicts = append(s.verdicts, verdict{v, b.Now, b.Group})
-		}
-	}
+	s.journal(t, b.Group, b.Now, b.Verdicts)
 	if b.Ledger == nil {
 		return nil
 	}
@@ -259,4 +254,16 @@ func withOne[T any](list []T, one T, order func(a, b T) int) []T {
 
 func without[T comparable](list []T, one T) []T {
 	return slices.DeleteFunc(slices.Clone(list), func(x T) bool { return x == one })
+}
+
+// journal writes verdicts.
+func (s *Store) journal(t *tx, group string, now time.Time, verdicts []store.Verdict) {
+	if len(verdicts) == 0 {
+		return
+	}
+	before := len(s.verdicts)
+	t.undo = append(t.undo, func() { s.verdicts = s.verdicts[:before] })
+	for _, v := range verdicts {
+		s.verdicts = append(s.verdicts, verdict{v, now, group})
+	}
 }

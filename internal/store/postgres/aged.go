@@ -2,12 +2,15 @@ package postgres
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"strings"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/evenkeel-go/evenkeel/internal/store"
+	"github.com/evenkeel-go/evenkeel/internal/store/tables"
 )
 
 func (o *model) deleteStatement(table, key string) {
@@ -36,4 +39,75 @@ func (w *writer) aged() error {
 		w.p.add(w.ctx, o.remove, nil, int8Param(int64(len(rows))), ka.bytes(), ra.bytes())
 		return nil
 	})
+}
+
+// orphansStatement removes placeholders for which nothing waits, writes the verdicts of those,
+// and returns their places. Whoever parks something under the key or opens a blocking letter bumps
+// the row's revision: what is not seen here has another one by the time the row is locked. What
+// waits in a stream of numbers goes by the stream's memo instead; where it comes just then, it is as
+// if it had come later. OFFSET 0 keeps each look to one key. IS TRUE keeps the planner, which takes
+// both sides for ten rows, from comparing each with each: what is in a list it hashes.
+func (o *model) orphansStatement(table, key string) {
+	const i8, i8s, txt, txts = pgtype.Int8OID, pgtype.Int8ArrayOID, pgtype.TextOID, pgtype.TextArrayOID
+	keys, verdicts := wires[o.keyWire()], tables.Verdicts()
+	params := append([]uint32{txt, txt, i8, keys.array, i8s, txts, i8s}, arrays(verdicts)...)
+	names := tables.Names(verdicts)
+	source := strings.NewReplacer("unnest(", "unnest("+few(7, "int8[]")+", ", "v(", "v(orphan, ").Replace(from("v", verdicts, 8))
+	o.orphans = newStatement(fmt.Sprintf(`WITH gone AS (DELETE FROM %s AS t USING unnest(%s, %s, %s) WITH ORDINALITY AS u(k, rev, entity, n)
+WHERE t.%s = u.k::%s AND t.ek_rev = u.rev
+AND NOT EXISTS (SELECT 1 FROM evenkeel_parked p WHERE p.grp = $1 AND p.tbl = $2 AND p.entity = u.entity OFFSET 0)
+AND NOT EXISTS (SELECT 1 FROM evenkeel_dead_letters l WHERE l.grp = $1 AND l.tbl = $2 AND l.entity = u.entity AND l.stream = '' AND %s OFFSET 0)
+RETURNING u.n),
+judged AS (INSERT INTO evenkeel_verdicts (at, grp, %s) SELECT $3, $1, %s FROM %s WHERE (v.orphan IN (SELECT n FROM gone)) IS TRUE)
+SELECT n FROM gone`, table, few(4, keys.name), few(5, "int8[]"), few(6, "text[]"), key, o.key.cast, tables.Blocks("l."),
+		names, "v."+strings.ReplaceAll(names, ", ", ", v."), source), params, nil)
+}
+
+// RemoveOrphans is store.Upkeep's: one round trip.
+func (s *Store) RemoveOrphans(ctx context.Context, r *store.OrphanRemoval) (gone []bool, err error) {
+	o, err := s.modelOf(r.Model)
+	if err != nil {
+		return nil, err
+	}
+	// Rows are locked in key order, as by batches.
+	order := make([]int, len(r.Orphans))
+	for i := range order {
+		order[i] = i
+	}
+	order = sorted(order, func(x, y int) int { return strings.Compare(r.Orphans[x].Key, r.Orphans[y].Key) })
+	keys, verdicts := make([]string, len(order)), []*store.Verdict{}
+	var ka, ra, ea, oa array
+	ra.reset(wireInt)
+	ea.reset(wireText)
+	oa.reset(wireInt)
+	for n, i := range order {
+		orphan := &r.Orphans[i]
+		keys[n] = orphan.Key
+		ra.addInt(orphan.Rev)
+		ea.addString(orphan.Key)
+		for v := range orphan.Verdicts {
+			verdicts = append(verdicts, &orphan.Verdicts[v])
+			oa.addInt(int64(n + 1))
+		}
+	}
+	if err := o.keys(&ka, keys); err != nil {
+		return nil, err
+	}
+	params := [][]byte{[]byte(r.Group), []byte(r.Model.Table), int8Param(r.Now.UnixMicro()), ka.bytes(), ra.bytes(), ea.bytes(), oa.bytes()}
+	params = fieldArrays(params, tables.Verdicts(), verdicts)
+	err = s.withConn(ctx, func(c *pgx.Conn) error {
+		gone = make([]bool, len(order))
+		p := newPipe(c)
+		p.add(ctx, s.fixed.begin, nil)
+		p.add(ctx, s.fixed.settings, nil, []byte(lockTimeout), []byte(idleTimeout), []byte(longest(len(order)+len(verdicts))))
+		p.add(ctx, o.orphans, func(cells [][]byte) error {
+			gone[order[readInt(cells[0])-1]] = true
+			return nil
+		}, params...)
+		return s.finish(ctx, p)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return gone, nil
 }

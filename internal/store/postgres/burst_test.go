@@ -74,6 +74,21 @@ func (b *burst) load(keys []string) []*store.Row {
 	return slices.Collect(maps.Values(loaded.Rows["accounts"]))
 }
 
+// removeOrphans sweeps rows and says how many went.
+func (b *burst) removeOrphans(group string, keys []string) (n int, err error) {
+	r := &store.OrphanRemoval{Group: group, Model: b.m, Now: now}
+	for _, k := range keys {
+		r.Orphans = append(r.Orphans, store.Orphan{Key: k, Rev: now.UnixMicro()})
+	}
+	gone, err := b.s.RemoveOrphans(b.t.Context(), r)
+	for _, g := range gone {
+		if g {
+			n++
+		}
+	}
+	return n, err
+}
+
 func (b *burst) table() store.Table { return store.Table{Name: "accounts", Key: "id"} }
 
 // read is how many rows and index entries of a table have been read.
@@ -147,8 +162,17 @@ func looksGoByIndex(t *testing.T, b *burst) {
 			return len(rows), nil
 		}},
 		{"rows that a sweep removes", "accounts", func() (int, error) {
-			rows := b.load(keys)
 			next()
+			return b.removeOrphans("h", keys) // of another group nothing is parked
+		}},
+		{"what waits for rows that a sweep would remove", "evenkeel_parked", func() (int, error) {
+			next()
+			gone, err := b.removeOrphans("g", keys)
+			return few - gone, err
+		}},
+		{"rows that a purge removes", "accounts", func() (int, error) {
+			next()
+			rows := b.load(keys)
 			return len(rows), b.s.Commit(t.Context(), &store.Batch{Group: "g", Now: now, Delete: rows})
 		}},
 		{"what a batch releases", "evenkeel_parked", func() (int, error) {
@@ -162,6 +186,33 @@ func looksGoByIndex(t *testing.T, b *burst) {
 		{"what is due", "evenkeel_parked", func() (int, error) {
 			rows, err := b.s.Due(t.Context(), "g", time.UnixMicro(burstRows/2), time.Hour, few, 10)
 			return len(rows), err
+		}},
+		{"memos that a batch changes", "evenkeel_memos", func() (int, error) {
+			loaded, err := b.s.Load(t.Context(), &store.Want{Group: "g", Memos: memos})
+			require.NoError(t, err)
+			next()
+			b.commit(t, &store.Batch{Memos: slices.Collect(maps.Values(loaded.Memos))})
+			return len(loaded.Memos), nil
+		}},
+		{"origins that a sweep forgets", "evenkeel_origins", func() (int, error) {
+			forget := make([]store.OriginKey, few)
+			for i := range forget {
+				var born int64
+				_, err := fmt.Sscanf(keys[i], "key-%d", &born)
+				require.NoError(t, err)
+				forget[i] = store.OriginKey{Table: "accounts", Born: born, Entity: keys[i]}
+			}
+			next()
+			return few, b.s.Commit(t.Context(), &store.Batch{Group: "g", Now: now, Forget: forget})
+		}},
+		{"what a batch wakes", "evenkeel_parked", func() (int, error) {
+			wake, streams := make([]store.QueueKey, few), make([]store.WakeStream, few)
+			for i := range wake {
+				wake[i] = store.QueueKey{Table: "accounts", Entity: keys[i]}
+				streams[i] = store.WakeStream{StreamKey: store.StreamKey{Stream: "s", Entity: keys[i]}, Next: 1}
+			}
+			next()
+			return few, b.s.Commit(t.Context(), &store.Batch{Group: "g", Now: now, Wake: wake, WakeStreams: streams})
 		}},
 	} {
 		for range 7 { // the server keeps a plan after five

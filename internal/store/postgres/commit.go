@@ -39,9 +39,13 @@ const (
 	noTimeout          = "0"
 )
 
-// longest is how long the transaction of a batch may take, in the server's notation.
-func longest(b *store.Batch) string {
-	rows := len(b.Insert) + len(b.Update) + len(b.Park) + len(b.Letters) + len(b.SweptLetters) + len(b.Verdicts) + len(b.Outbox)
+// written is how many rows a batch writes.
+func written(b *store.Batch) int {
+	return len(b.Insert) + len(b.Update) + len(b.Park) + len(b.Letters) + len(b.SweptLetters) + len(b.Verdicts) + len(b.Outbox)
+}
+
+// longest is how long a transaction that writes so many rows may take, in the server's notation.
+func longest(rows int) string {
 	d := transactionTimeout + time.Duration(rows)*perRow
 	return strconv.FormatInt(min(d.Milliseconds(), math.MaxInt32), 10) + "ms"
 }
@@ -53,7 +57,7 @@ func (s *Store) Commit(ctx context.Context, b *store.Batch) error {
 	return s.withConn(ctx, func(c *pgx.Conn) error {
 		p := newPipe(c)
 		p.add(ctx, s.fixed.begin, nil)
-		settings := [][]byte{[]byte(lockTimeout), []byte(idleTimeout), []byte(longest(b))}
+		settings := [][]byte{[]byte(lockTimeout), []byte(idleTimeout), []byte(longest(written(b)))}
 		if len(b.Absent) > 0 {
 			p.add(ctx, s.fixed.settingsAndLocks, nil, append(settings, absentLocks(b))...)
 		} else {
@@ -63,11 +67,16 @@ func (s *Store) Commit(ctx context.Context, b *store.Batch) error {
 	})
 }
 
-// commit queues the batch and COMMIT, sends all and says what became of it.
+// commit queues the batch and finishes.
 func (s *Store) commit(ctx context.Context, p *pipe, b *store.Batch) error {
 	if err := s.write(ctx, p, b); err != nil {
 		return s.undo(ctx, p.conn, err)
 	}
+	return s.finish(ctx, p)
+}
+
+// finish queues COMMIT, sends all and says what became of it.
+func (s *Store) finish(ctx context.Context, p *pipe) error {
 	p.add(ctx, s.fixed.commit, nil)
 	if p.err != nil {
 		return s.undo(ctx, p.conn, p.err)

@@ -68,11 +68,11 @@ func newFixed() *fixed {
 		// A lock is waited for under the settings: they are made before the first row of the join.
 		settingsAndLocks: newStatement("WITH s AS MATERIALIZED (SELECT "+settings+") SELECT pg_advisory_xact_lock(u.k) FROM s CROSS JOIN unnest($4::int8[]) AS u(k)",
 			[]uint32{txt, txt, txt, i8s}, nil),
-		wake: newStatement(`UPDATE evenkeel_parked p SET due = $1, rev = p.rev + 1 WHERE p.id IN (
-    SELECT w.id FROM unnest($3::text[], $4::text[]) AS u(tbl, entity)
-    JOIN evenkeel_parked w ON w.grp = $2 AND w.tbl = u.tbl AND w.entity = u.entity AND w.cause IN ('missing', 'behind', 'replay')
-    UNION ALL SELECT w.id FROM unnest($5::text[], $6::text[], $7::int8[]) AS u(stream, entity, next)
-    JOIN evenkeel_parked w ON w.grp = $2 AND w.stream <> '' AND w.stream = u.stream AND w.entity = u.entity AND w.place < u.next AND w.cause IN ('gap', 'behind', 'replay'))`,
+		wake: newStatement(`UPDATE evenkeel_parked p SET due = $1, rev = p.rev + 1 WHERE p.id = ANY(ARRAY(
+    SELECT w.id FROM unnest($3::text[], $4::text[]) AS u(tbl, entity)`+
+			byKey("evenkeel_parked", "r.grp = $2 AND r.tbl = u.tbl AND r.entity = u.entity AND r.cause IN ('missing', 'behind', 'replay')", "w")+`
+    UNION ALL SELECT w.id FROM unnest($5::text[], $6::text[], $7::int8[]) AS u(stream, entity, next)`+
+			byKey("evenkeel_parked", "r.grp = $2 AND r.stream <> '' AND r.stream = u.stream AND r.entity = u.entity AND r.place < u.next AND r.cause IN ('gap', 'behind', 'replay')", "w")+`))`,
 			[]uint32{i8, txt, txts, txts, txts, txts, i8s}, nil),
 		ledger: newStatement(require(tables.SetLedger, "1", stateFenced),
 			[]uint32{i8, i8, i8, txt, txt, i8, txt, txt, txt, i8, i8, i8, i8}, nil),

@@ -25,7 +25,7 @@ type model struct {
 	forms             bool  // the key's type takes several texts for one key
 
 	load, lock, insert, update *statement
-	absent, remove             *statement
+	absent, remove, orphans    *statement
 }
 
 // ekWires are the wires of EkColumns without ek_rev and ek_born: what both statements
@@ -96,6 +96,7 @@ func (o *model) statements() {
 	o.insertStatement(table, key)
 	o.updateStatement(table, key)
 	o.deleteStatement(table, key)
+	o.orphansStatement(table, key)
 }
 
 // byKey looks rows up one by one, by a unique key. As a join the planner may take them for a

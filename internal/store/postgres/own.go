@@ -92,18 +92,19 @@ func (o *own) statement(set int) *statement {
 }
 
 // memoryPiece writes memos and ids. Each part changes exactly the rows that are its own, so
-// the sum tells.
+// the sum tells. The group is a column of what is joined, here and elsewhere: as a condition of
+// its own it could make the planner, which has heard of one row of the group, read all of them.
 func memoryPiece() piece {
 	return piece{
-		ctes: fmt.Sprintf(`u AS MATERIALIZED (SELECT * FROM %s), v AS MATERIALIZED (SELECT * FROM %s),
+		ctes: fmt.Sprintf(`u AS MATERIALIZED (SELECT $2::text AS grp, * FROM %s), v AS MATERIALIZED (SELECT $2::text AS grp, * FROM %s),
 memos AS (INSERT INTO evenkeel_memos (grp, kind, scope, entity, rev, body, updated_at)
     SELECT $2, u.kind, u.scope, u.entity, $3, u.body, $3 FROM u WHERE u.rev = 0 ON CONFLICT (grp, kind, scope, entity) DO NOTHING RETURNING 1),
 moved AS (UPDATE evenkeel_memos t SET rev = t.rev + 1, body = u.body, updated_at = $3
-    FROM u WHERE u.rev <> 0 AND t.grp = $2 AND t.kind = u.kind AND t.scope = u.scope AND t.entity = u.entity AND t.rev = u.rev RETURNING 1),
+    FROM u WHERE u.rev <> 0 AND t.grp = u.grp AND t.kind = u.kind AND t.scope = u.scope AND t.entity = u.entity AND t.rev = u.rev RETURNING 1),
 ids AS (INSERT INTO evenkeel_ids (grp, scope, entity, id, value, at, held)
     SELECT $2, v.scope, v.entity, v.id, v.value, v.at, v.held FROM v WHERE NOT v.known ON CONFLICT (grp, scope, entity, id) DO NOTHING RETURNING 1),
 held AS (UPDATE evenkeel_ids t SET held = v.held
-    FROM v WHERE v.known AND t.grp = $2 AND t.scope = v.scope AND t.entity = v.entity AND t.id = v.id RETURNING 1)`,
+    FROM v WHERE v.known AND t.grp = v.grp AND t.scope = v.scope AND t.entity = v.entity AND t.id = v.id RETURNING 1)`,
 			from("u", tables.Memos(), 4), from("v", tables.IDs(), 4+len(tables.Memos()))),
 		holds:  "(SELECT count(*) FROM memos) + (SELECT count(*) FROM moved) + (SELECT count(*) FROM ids) + (SELECT count(*) FROM held) = $1",
 		params: slices.Concat([]uint32{pgtype.Int8OID, pgtype.TextOID, pgtype.Int8OID}, arrays(tables.Memos()), arrays(tables.IDs())),
@@ -149,8 +150,8 @@ func verdictsPiece() piece {
 func originsPiece() piece {
 	const txt, txts, i8s = pgtype.TextOID, pgtype.TextArrayOID, pgtype.Int8ArrayOID
 	return piece{
-		ctes: fmt.Sprintf(`forgotten AS (DELETE FROM evenkeel_origins o USING unnest(%s, %s, %s) AS u(tbl, born, entity)
-WHERE o.grp = $1 AND o.tbl = u.tbl AND o.born = u.born AND o.entity = u.entity),
+		ctes: fmt.Sprintf(`lives AS MATERIALIZED (SELECT $1::text AS grp, * FROM unnest(%s, %s, %s) AS u(tbl, born, entity)),
+forgotten AS (DELETE FROM evenkeel_origins o USING lives AS u WHERE o.grp = u.grp AND o.tbl = u.tbl AND o.born = u.born AND o.entity = u.entity),
 kept AS (%s)`, few(2, "text[]"), few(3, "int8[]"), few(4, "text[]"), insertAll("evenkeel_origins", tables.Origins(), 5, nil, nil)),
 		params: append([]uint32{txt, txts, i8s, txts}, arrays(tables.Origins())...),
 	}

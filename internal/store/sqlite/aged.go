@@ -1,6 +1,9 @@
 package sqlite
 
 import (
+	"context"
+	"fmt"
+
 	"github.com/evenkeel-go/evenkeel/internal/store"
 	"github.com/evenkeel-go/evenkeel/internal/store/tables"
 )
@@ -32,4 +35,49 @@ func (w *writer) aged(s *Store, b *store.Batch) error {
 		}
 	}
 	return nil
+}
+
+// RemoveOrphans is store.Upkeep's.
+func (s *Store) RemoveOrphans(ctx context.Context, r *store.OrphanRemoval) (gone []bool, err error) {
+	o, err := s.modelOf(r.Model)
+	if err != nil {
+		return nil, err
+	}
+	remove := fmt.Sprintf("DELETE FROM %s WHERE %s = ?1 AND ek_rev = ?2"+
+		" AND NOT EXISTS (SELECT 1 FROM evenkeel_parked p WHERE p.grp = ?3 AND p.tbl = ?4 AND p.entity = ?5)"+
+		" AND NOT EXISTS (SELECT 1 FROM evenkeel_dead_letters l WHERE l.grp = ?3 AND l.tbl = ?4 AND l.entity = ?5 AND l.stream = '' AND %s)",
+		tables.Quote(o.m.Table), tables.QuoteOne(o.m.Key.Name), tables.Blocks("l."))
+	err = s.Tx(ctx, func(q tables.Querier) error {
+		if _, err := q.ExecContext(ctx, deferForeignKeys); err != nil {
+			return err
+		}
+		w := &writer{ctx: ctx, q: q, now: r.Now.UnixMicro()}
+		defer w.close()
+		gone = make([]bool, len(r.Orphans))
+		for i := range r.Orphans {
+			orphan := &r.Orphans[i]
+			key, err := o.key(orphan.Key)
+			if err != nil {
+				return err
+			}
+			result, err := w.run(remove, []any{key, orphan.Rev, r.Group, r.Model.Table, orphan.Key})
+			if err != nil {
+				return err
+			}
+			n, err := result.RowsAffected()
+			if err != nil {
+				return err
+			}
+			if gone[i] = n == 1; gone[i] {
+				if err := w.verdicts(r.Group, orphan.Verdicts); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return gone, nil
 }

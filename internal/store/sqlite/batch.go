@@ -228,10 +228,12 @@ func (l *locked) Rollback() {
 	_ = conn.Close() // returns the connection to the pool
 }
 
+// deferForeignKeys: rows come in any order, and foreign keys are looked at in the end.
+const deferForeignKeys = "PRAGMA defer_foreign_keys = ON"
+
 // write does in one transaction what Postgres does in one pipeline, in the same order.
 func (s *Store) write(ctx context.Context, q tables.Querier, b *store.Batch) error {
-	// Rows come in any order; foreign keys are looked at in the end.
-	if _, err := q.ExecContext(ctx, "PRAGMA defer_foreign_keys = ON"); err != nil {
+	if _, err := q.ExecContext(ctx, deferForeignKeys); err != nil {
 		return err
 	}
 	w := &writer{ctx: ctx, q: q, now: b.Now.UnixMicro()}
@@ -287,16 +289,23 @@ func (s *Store) write(ctx context.Context, q tables.Querier, b *store.Batch) err
 	if err := w.outbox(b); err != nil {
 		return err
 	}
-	verdicts := tables.Verdicts()
-	for i := range b.Verdicts {
-		if err := w.exec(insertOne("evenkeel_verdicts", verdicts, "at", "grp"), append(values(verdicts, &b.Verdicts[i]), w.now, b.Group)...); err != nil {
-			return err
-		}
+	if err := w.verdicts(b.Group, b.Verdicts); err != nil {
+		return err
 	}
 	if b.Ledger == nil {
 		return nil
 	}
 	return w.guarded(store.ErrFenced, s.Dialect.Rebind(tables.SetLedger), tables.LedgerArgs(b.Ledger, w.now)...)
+}
+
+func (w *writer) verdicts(group string, verdicts []store.Verdict) error {
+	fields := tables.Verdicts()
+	for i := range verdicts {
+		if err := w.exec(insertOne("evenkeel_verdicts", fields, "at", "grp"), append(values(fields, &verdicts[i]), w.now, group)...); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (w *writer) letters(b *store.Batch) error {

@@ -2,12 +2,15 @@ package storetest
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
 	"gorm.io/gorm"
 
+	"github.com/evenkeel-go/evenkeel/dlq"
 	"github.com/evenkeel-go/evenkeel/event"
 	"github.com/evenkeel-go/evenkeel/guards"
 	"github.com/evenkeel-go/evenkeel/internal/store"
@@ -16,6 +19,8 @@ import (
 func agedCases() []testCase {
 	return []testCase{
 		{"rows go for good by revision", rowsGo},
+		{"orphans go unless somebody was first", orphansGo},
+		{"sweeps and events for one orphan exclude each other", orphansRace},
 		{"placeholders and tombstones come in pages", agedPages},
 		{"an index for aged rows is asked for and used", agedIndex},
 		{"origins are kept per life of a placeholder", origins},
@@ -56,6 +61,122 @@ func rowsGo(b *bench) {
 	b.born(&Order{ID: "a"}, "orders", guards.Placeholder, b.now, start)
 	require.ErrorIs(t, b.commit(t, &store.Batch{Delete: []*store.Row{mine["a"]}}), store.ErrConflict)
 	require.ErrorIs(t, b.commit(t, &store.Batch{Update: []*store.Row{mine["a"]}}), store.ErrConflict)
+}
+
+// orphan is a row as a sweep removes it, with a verdict.
+func orphan(key string, rev int64) store.Orphan {
+	return store.Orphan{Key: key, Rev: rev, Verdicts: []store.Verdict{{Entity: key, EventID: key, Verdict: guards.Verdict{Action: guards.Discard, Reason: guards.Orphaned}}}}
+}
+
+func (b *bench) removeOrphans(table string, orphans ...store.Orphan) []bool {
+	b.t.Helper()
+	gone, err := b.s.RemoveOrphans(b.t.Context(), &store.OrphanRemoval{Group: group, Model: b.model(table), Orphans: orphans, Now: b.now})
+	require.NoError(b.t, err)
+	return gone
+}
+
+// judged are the entities of the verdicts, where there is a table to ask.
+func (b *bench) judged(fallback ...string) (entities []string) {
+	b.t.Helper()
+	if b.db == nil {
+		return fallback
+	}
+	require.NoError(b.t, b.db.Table("evenkeel_verdicts").Order("entity").Pluck("entity", &entities).Error)
+	return entities
+}
+
+func orphansGo(b *bench) {
+	t := b.t
+	for _, id := range []string{"z goes", "changed", "parked", "streamed", "blocked", "settled", "theirs"} {
+		b.born(&Order{ID: id}, "orders", guards.Placeholder, start, start)
+	}
+	b.born(&Line{ID: 7}, "a_lines", guards.Placeholder, start, start)
+	require.NoError(t, b.commit(t, &store.Batch{Update: []*store.Row{b.one(t, "orders", "changed")}}))
+	blocks, settled, theirs := b.letter("blocks"), b.letter("settled"), b.parked("theirs", "theirs", 1)
+	blocks.Entity, settled.Entity, settled.State, theirs.Group = "blocked", "settled", dlq.Resolved, "other"
+	require.NoError(t, b.commit(t, &store.Batch{
+		Park:    []*store.Parked{b.parked("p", "parked", 1), b.waits("q", "orders", "streamed", 2, store.CauseGap), theirs},
+		Letters: []*dlq.Letter{blocks, settled},
+	}))
+
+	rev := start.UnixMicro()
+	all := []store.Orphan{
+		orphan("z goes", rev), orphan("changed", rev), orphan("parked", rev), orphan("streamed", rev),
+		orphan("blocked", rev), orphan("settled", rev), orphan("nobody", rev), orphan("theirs", rev),
+	}
+	all[0].Verdicts = append(all[0].Verdicts, orphan("z goes too", 0).Verdicts...)
+	want := []bool{true, false, false, false, false, true, false, true}
+	require.Equal(t, want, b.removeOrphans("orders", all...))
+	require.Len(t, b.load(t, "orders", "z goes", "changed", "parked", "streamed", "blocked", "settled", "theirs"), 4)
+	written := []string{"settled", "theirs", "z goes", "z goes too"}
+	require.Equal(t, written, b.judged(written...), "of those that went")
+	require.Equal(t, make([]bool, len(all)), b.removeOrphans("orders", all...), "a second sweep finds nothing")
+	require.Equal(t, written, b.judged(written...))
+
+	require.Equal(t, []bool{true}, b.removeOrphans("a_lines", orphan("7", rev)))
+	require.Empty(t, b.load(t, "a_lines", "7"))
+	require.Empty(t, b.removeOrphans("orders"))
+}
+
+// orphansRace: members sweep the same rows while events come for them. Of a row and what is
+// parked under it both are there, or neither, and who removes it says so once.
+func orphansRace(b *bench) {
+	t := b.t
+	const keys, sweeps = 24, 3
+	var orphans []store.Orphan
+	rows := make([]*store.Row, keys)
+	for i := range rows {
+		k := fmt.Sprintf("key-%02d", i)
+		b.born(&Order{ID: k}, "orders", guards.Placeholder, start, start)
+		rows[i] = b.one(t, "orders", k)
+		orphans = append(orphans, orphan(k, rows[i].Rev))
+	}
+	var g errgroup.Group
+	var parks [keys]error
+	var gone [sweeps][]bool
+	g.Go(func() error { // from the other end, so that they meet
+		for i, r := range slices.Backward(rows) {
+			parks[i] = retry(func() error {
+				return b.s.Commit(t.Context(), &store.Batch{Group: group, Now: start, Update: []*store.Row{r}, Park: []*store.Parked{b.parked("p-"+r.Key, r.Key, 1)}})
+			})
+		}
+		return nil
+	})
+	for i := range gone {
+		g.Go(func() error {
+			for portion := range slices.Chunk(orphans, 4) {
+				var of []bool
+				err := retry(func() (err error) {
+					of, err = b.s.RemoveOrphans(t.Context(), &store.OrphanRemoval{Group: group, Model: b.model("orders"), Orphans: portion, Now: b.now})
+					return err
+				})
+				if err != nil {
+					return err
+				}
+				gone[i] = append(gone[i], of...)
+			}
+			return nil
+		})
+	}
+	require.NoError(t, g.Wait())
+	var removed []string
+	for i, r := range rows {
+		n := 0
+		for _, of := range gone {
+			if of[i] {
+				n++
+				removed = append(removed, r.Key)
+			}
+		}
+		require.LessOrEqual(t, n, 1, r.Key)
+		there := len(b.load(t, "orders", r.Key)) == 1
+		require.Equal(t, n == 0, there, r.Key)
+		require.Equal(t, there, parks[i] == nil, "%s: %v", r.Key, parks[i])
+		if !there {
+			require.ErrorIs(t, parks[i], store.ErrConflict)
+		}
+	}
+	require.ElementsMatch(t, removed, b.judged(removed...))
 }
 
 func (b *bench) table(name string) store.Table {
@@ -108,7 +229,7 @@ func agedPages(b *bench) {
 	}
 	page, err := b.s.Aged(t.Context(), q)
 	require.NoError(t, err)
-	require.Equal(t, store.Aged{Key: "first", Born: at(0), Newest: stampAt(at(60).UnixMicro())}, page[0])
+	require.Equal(t, store.Aged{Key: "first", Born: at(0), Newest: stampAt(at(60).UnixMicro()), Rev: at(0).UnixMicro(), Gen: 1}, page[0])
 	n, first, err := b.s.CountAged(t.Context(), q)
 	require.NoError(t, err)
 	require.EqualValues(t, 3, n)

@@ -78,14 +78,14 @@ func (p *Plain) Aged(ctx context.Context, q store.AgedQuery) (found []store.Aged
 	where, args := agedWhere(&q)
 	key := QuoteOne(q.Table.Key)
 	// The text has another name than the column, by which the rows are ordered.
-	text := fmt.Sprintf("SELECT CAST(%s AS text) AS ek_key, ek_born, ek_time, ek_tie FROM %s WHERE %s ORDER BY %s, %s LIMIT %d",
+	text := fmt.Sprintf("SELECT CAST(%s AS text) AS ek_key, ek_born, ek_time, ek_tie, ek_rev, ek_fields, ek_gen FROM %s WHERE %s ORDER BY %s, %s LIMIT %d",
 		key, Quote(q.Table.Name), where, agedOrder(q.State), key, q.Limit)
 	err = p.inOrder(ctx, func(from Querier) error {
 		return p.query(ctx, from, text, args, func(rows *sql.Rows) error {
 			var a store.Aged
 			var born int64
 			var tie []byte
-			err := rows.Scan(&a.Key, &born, &a.Newest.Time, &tie)
+			err := rows.Scan(&a.Key, &born, &a.Newest.Time, &tie, &a.Rev, &a.Fields, &a.Gen)
 			a.Born, a.Newest.Tie = Time(born), string(tie)
 			found = append(found, a)
 			return err
