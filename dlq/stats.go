@@ -18,6 +18,8 @@ type Stats struct {
 	ByReason  map[guards.Reason]int64
 	ByType    map[string]int64
 	ByHandler map[string]int64
+	// Edited is how many of the unresolved ones have been edited.
+	Edited int64
 	// Oldest is when the oldest unresolved letter was made, zero if there is none.
 	Oldest time.Time
 }
@@ -57,5 +59,8 @@ func ReadStats(ctx context.Context, db *gorm.DB, f Filter) (*Stats, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s, nil
+	err = each(ctx, db, "SELECT count(*) FROM evenkeel_dead_letters"+where+" AND edits <> '' AND state IN ('open', 'replaying')", args, func(rows *sql.Rows) error {
+		return rows.Scan(&s.Edited)
+	})
+	return s, err
 }

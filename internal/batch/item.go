@@ -30,6 +30,8 @@ type Item struct {
 
 	streams   []membership
 	admission admission
+	// revision is that of the letter whose edit the record has, 0 for none.
+	revision int
 }
 
 // Unit is an event under one handler for one entity.
@@ -68,6 +70,9 @@ type Unit struct {
 	// Refused is the database's refusal of this unit's effect, once a batch of this
 	// unit alone has failed on its data (R18).
 	Refused error
+
+	// revision is that of the letter whose edit it has, in a rebuild; 0 for none.
+	revision int
 
 	// blind is what a Set handler filled in: it can't depend on any row, so it is
 	// computed once however often the batch is run (R1).
@@ -143,6 +148,13 @@ func (p *Preparer) codecOf(r *event.Record) event.Codec {
 
 // PrepareParked prepares the one unit of a parked row.
 func (p *Preparer) PrepareParked(row *store.Parked) *Unit {
+	if row.Cause == store.CauseReplay && row.Replay != nil && row.Replay.Edit != nil {
+		return p.prepareEdited(row)
+	}
+	return p.prepareParked(row)
+}
+
+func (p *Preparer) prepareParked(row *store.Parked) *Unit {
 	it := &Item{Record: row.Record}
 	e := &event.Event{Record: row.Record}
 	u := &Unit{Item: it, Key: row.Entity, Parked: row, id: row.ID}
