@@ -94,7 +94,7 @@ without effect, restore opens it again. ` + "`evenkeel audit`" + ` tells who did
 	}
 	group(letters)
 	letters.AddCommand(a.listCommand(), a.showCommand(), a.searchCommand(), a.groupsCommand(), a.statsCommand(),
-		a.moveCommand(replaying()), a.moveCommand(cancelling()), a.moveCommand(discarding()), a.moveCommand(restoring()), a.noteCommand(), a.exportCommand(), a.importCommand())
+		a.moveCommand(replaying()), a.moveCommand(cancelling()), a.moveCommand(discarding()), a.moveCommand(restoring()), a.editCommand(), a.reissueCommand(), a.moveCommand(republishing()), a.purgeCommand(), a.noteCommand(), a.exportCommand(), a.importCommand())
 	root.AddCommand(a.auditCommand(), a.migrateCommand(), letters, a.parkedCommand(), a.placeholdersCommand(), a.rebuildCommand(), a.streamsCommand(), a.versionCommand())
 	root.CompletionOptions.HiddenDefaultCmd = true
 	// The subcommands inherit these two.
@@ -129,7 +129,7 @@ func group(c *cobra.Command) {
 		}
 		hint := ""
 		if names := c.SuggestionsFor(args[0]); len(names) > 0 {
-			hint = fmt.Sprintf(", did you mean %q?", names[0])
+			hint = fmt.Sprintf(`, did you mean "%s"?`, strings.Join(names, `" or "`))
 		}
 		return usage(c, "there is no command %q%s", args[0], hint)
 	}

@@ -25,6 +25,8 @@ type moving struct {
 	why           bool // must be said
 	short         string
 	long, example string
+	warning       string               // is shown before the question
+	flags         func(*cobra.Command) // adds its own
 	act           func(context.Context, *gorm.DB, []dlq.Ref, framework.LetterAct) (framework.LetterReport, error)
 }
 
@@ -107,6 +109,9 @@ Exit codes: 0 done, 1 error or refused, 3 partly done, 4 no letter matches.`,
 		flags.BoolVar(&f.accept, "accept-forgotten", false, "apply also what is older than the memory of ids, though\nnobody can tell whether it was applied before")
 		flags.DurationVar(&f.wait, "wait", 0, "wait up to this `duration` for what becomes of them, e.g. 30s")
 	}
+	if m.flags != nil {
+		m.flags(c)
+	}
 	flags.StringVar(&f.as, "as", "", "`name` for the audit (default your user name)")
 	why := "`text` for the audit that says why"
 	if m.why {
@@ -150,12 +155,9 @@ type refusalJSON struct {
 }
 
 func (a *app) moveLetters(c *cobra.Command, m moving, f *moveFlags, ids []string, words string) error {
-	by := dlq.Actor{Name: strings.TrimSpace(f.as), Via: "cli"}
-	if by.Name == "" {
-		by.Name = a.user()
-	}
-	if by.Name == "" {
-		return usage(c, "your user has no name; give one with --as, for the audit")
+	by, err := a.actor(c, f.as)
+	if err != nil {
+		return err
 	}
 	format, db, closeDB, err := a.open(c)
 	if err != nil {
@@ -171,6 +173,7 @@ func (a *app) moveLetters(c *cobra.Command, m moving, f *moveFlags, ids []string
 	}
 	errOut := c.ErrOrStderr()
 	fmt.Fprintf(errOut, "%s to %s, e.g.\n  %s\n", letters(len(refs)), m.verb, a.line(example))
+	fmt.Fprint(errOut, m.warning)
 	result := movedJSON{Chosen: len(refs), DryRun: f.dryRun, Refused: []refusalJSON{}}
 	if f.dryRun {
 		return a.writeMoved(c, format, m, result)
@@ -289,9 +292,12 @@ func refusedID(err error) string {
 	var taken *dlq.TakenError
 	var none *dlq.NotFoundError
 	var not *dlq.UnreplayableError
+	var refused *dlq.RefusedError
 	switch {
 	case errors.As(err, &not):
 		return not.ID
+	case errors.As(err, &refused):
+		return refused.ID
 	case errors.As(err, &taken):
 		return taken.ID
 	case errors.As(err, &none):

@@ -62,7 +62,7 @@ func TestErrorsNameTheNextStep(t *testing.T) {
 		{[]string{"dlq", "show", "55", "-o", "yaml", "--dsn", dsn}, 2, []string{"table, json or jsonl"}},
 		{[]string{"version", "-o", "yaml"}, 2, []string{"table, json or jsonl"}},
 		{[]string{"dlq", "list", "--colour"}, 2, []string{"--colour", "`evenkeel dlq list --help`"}},
-		{[]string{"dlq", "lsit"}, 2, []string{`no command "lsit"`, `did you mean "list"`}},
+		{[]string{"dlq", "lsit"}, 2, []string{`no command "lsit"`, `did you mean "edit" or "list"?`}},
 		{[]string{"replay"}, 2, []string{`no command "replay"`, "`evenkeel --help`"}},
 		{[]string{"migrate", "--print", "--check"}, 2, []string{"exclude each other"}},
 		{[]string{"migrate", "--dialect", "sqlite"}, 2, []string{"goes with --print"}},

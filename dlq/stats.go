@@ -24,6 +24,14 @@ type Stats struct {
 	Oldest time.Time
 }
 
+// CountEnded returns how many of the group's resolved and discarded letters ended before a
+// time and can be purged. Errors are the driver's.
+func CountEnded(ctx context.Context, db *gorm.DB, group string, before time.Time) (n int64, err error) {
+	err = each(ctx, db, "SELECT count(*) FROM evenkeel_dead_letters WHERE grp = ? AND state IN ('resolved', 'discarded') AND changed_at < ? AND published_at IS NOT NULL",
+		[]any{group, before.UnixMicro()}, func(rows *sql.Rows) error { return rows.Scan(&n) })
+	return n, err
+}
+
 // ReadStats counts the letters that f chooses, whatever its limit. Errors are the driver's.
 func ReadStats(ctx context.Context, db *gorm.DB, f Filter) (*Stats, error) {
 	s := &Stats{ByState: make(map[State]int64), ByReason: make(map[guards.Reason]int64), ByType: make(map[string]int64), ByHandler: make(map[string]int64)}
