@@ -82,5 +82,6 @@ var behaviours = []behaviour{
 	{name: "D02 killed", what: "a member that is killed while it replays leaves no letter with two ends, or none", semantic: true},
 	{name: "D02 race", what: "operators who replay, discard and cancel the same letters give each of them one end", semantic: true},
 	{name: "D06", what: "an edited letter is applied in its place, and a reissued one comes as a new event", semantic: true},
+	{name: "D06 rebuild", what: "a rebuild applies what an edited letter was resolved with, and not what came", semantic: true},
 	{name: "D06 race", what: "of two people who act on a letter at once one does, and the other is told who was first", semantic: true},
 }
