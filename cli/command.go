@@ -112,9 +112,36 @@ it asks for is not chosen, and counted; has(payload.total) tells beforehand.`,
   evenkeel dlq discard --fingerprint 8f1d --why "test data" --dry-run`,
 	}
 	group(letters)
-	letters.AddCommand(a.listCommand(), a.showCommand(), a.searchCommand(), a.groupsCommand(), a.statsCommand(),
-		a.moveCommand(replaying()), a.moveCommand(cancelling()), a.moveCommand(discarding()), a.moveCommand(restoring()), a.noteCommand(), a.exportCommand(), a.importCommand())
-	root.AddCommand(a.auditCommand(), a.doctorCommand(), a.jobsCommand(), a.migrateCommand(), letters, a.parkedCommand(), a.placeholdersCommand(), a.rebuildCommand(), a.streamsCommand(), a.versionCommand())
+	letters.AddCommand(
+		a.listCommand(),
+		a.showCommand(),
+		a.searchCommand(),
+		a.groupsCommand(),
+		a.statsCommand(),
+		a.moveCommand(replaying()),
+		a.moveCommand(cancelling()),
+		a.moveCommand(discarding()),
+		a.moveCommand(restoring()),
+		a.editCommand(),
+		a.reissueCommand(),
+		a.moveCommand(republishing()),
+		a.purgeCommand(),
+		a.noteCommand(),
+		a.exportCommand(),
+		a.importCommand(),
+	)
+	root.AddCommand(
+		a.auditCommand(),
+		a.doctorCommand(),
+		a.jobsCommand(),
+		a.migrateCommand(),
+		letters,
+		a.parkedCommand(),
+		a.placeholdersCommand(),
+		a.rebuildCommand(),
+		a.streamsCommand(),
+		a.versionCommand(),
+	)
 	// The subcommands inherit these two.
 	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages", ".FlagUsagesWrapped 80"))
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usage(c, "%v", err) })
@@ -168,7 +195,7 @@ func group(c *cobra.Command) {
 		}
 		hint := ""
 		if names := c.SuggestionsFor(args[0]); len(names) > 0 {
-			hint = fmt.Sprintf(", did you mean %q?", names[0])
+			hint = fmt.Sprintf(`, did you mean "%s"?`, strings.Join(names, `" or "`))
 		}
 		return usage(c, "there is no command %q%s", args[0], hint)
 	}

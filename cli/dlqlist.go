@@ -104,6 +104,8 @@ func (a *app) writeList(c *cobra.Command, f format, letters []*dlq.Letter, whole
 // why is the shortest text that says what happened: the error, else the verdict's.
 func why(l *dlq.Letter) string {
 	switch {
+	case len(l.Edits) > 0 && l.State == dlq.Open:
+		return fmt.Sprintf("edited by %s; it was: %s", l.Edits[len(l.Edits)-1].By.Name, l.Error)
 	case l.Error != "":
 		return l.Error
 	case l.Verdict.Detail != "":

@@ -22,6 +22,8 @@ type moving struct {
 	why           bool // must be said
 	short         string
 	long, example string
+	warning       string               // is shown before the question
+	flags         func(*cobra.Command) // adds its own
 	// act is nil where a job does it.
 	act func(context.Context, *gorm.DB, []dlq.Ref, framework.LetterAct) (framework.LetterReport, error)
 }
@@ -113,6 +115,9 @@ Exit codes: 0 done, 1 error or refused, 3 partly done, 4 no letter matches.`,
 	if m.act == nil {
 		f.job.flags(c)
 	}
+	if m.flags != nil {
+		m.flags(c)
+	}
 	flags.StringVar(&f.as, "as", "", "`name` for the audit (default your user name)")
 	why := "`text` for the audit that says why"
 	if m.why {
@@ -176,6 +181,7 @@ func (a *app) moveLetters(c *cobra.Command, m moving, f *moveFlags, ids []string
 	}
 	errOut := c.ErrOrStderr()
 	fmt.Fprintf(errOut, "%s to %s, e.g.\n  %s\n", letters(len(refs)), m.verb, a.line(example))
+	fmt.Fprint(errOut, m.warning)
 	result := movedJSON{Chosen: len(refs), DryRun: f.dryRun, Refused: []refusalJSON{}}
 	if f.dryRun {
 		if m.act == nil {
@@ -209,18 +215,6 @@ func (a *app) moveLetters(c *cobra.Command, m moving, f *moveFlags, ids []string
 		return &problem{code: code, what: fmt.Sprintf("%s of %d left alone", letters(len(result.Refused)), len(refs)), next: "look at them again with `evenkeel dlq show`"}
 	}
 	return nil
-}
-
-// actor is who changes letters, for the audit.
-func (a *app) actor(c *cobra.Command, as string) (dlq.Actor, error) {
-	by := dlq.Actor{Name: strings.TrimSpace(as), Via: "cli"}
-	if by.Name == "" {
-		by.Name = a.user()
-	}
-	if by.Name == "" {
-		return by, usage(c, "your user has no name; give one with --as, for the audit")
-	}
-	return by, nil
 }
 
 // choose freezes what is to be changed, with one of them as it is.
@@ -306,9 +300,12 @@ func refusedID(err error) string {
 	var taken *dlq.TakenError
 	var none *dlq.NotFoundError
 	var not *dlq.UnreplayableError
+	var refused *dlq.RefusedError
 	switch {
 	case errors.As(err, &not):
 		return not.ID
+	case errors.As(err, &refused):
+		return refused.ID
 	case errors.As(err, &taken):
 		return taken.ID
 	case errors.As(err, &none):

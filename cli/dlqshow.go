@@ -113,6 +113,7 @@ func (a *app) show(c *cobra.Command, s *story) error {
 	p.failure(l)
 	p.foreign(l.Foreign())
 	p.record(l)
+	p.edits(l)
 	_, err := fmt.Fprint(w, p.String())
 	return err
 }
@@ -284,6 +285,27 @@ func (p *page) record(l *dlq.Letter) {
 	}
 	if missing := len(r.Value) - maxShown; missing > 0 {
 		p.fact("", fmt.Sprintf("and %d bytes more; -o json has all", missing))
+	}
+}
+
+// edits tells what people have made of the record, each revision against the one before.
+func (p *page) edits(l *dlq.Letter) {
+	was := l.Record
+	for i := range l.Edits {
+		e := &l.Edits[i]
+		p.heading(fmt.Sprintf("Revision %d, by %s", e.N, safe(e.By.Name)))
+		p.fact("made", p.when(e.At))
+		p.fact("why", e.Reason)
+		if e.Lost {
+			p.fact("record", "was too large for the topic that the letter came from; edit it again")
+			continue
+		}
+		is := *l.Record
+		is.Value, is.Headers = e.Value, e.Headers
+		for line := range strings.Lines(diff(was, &is)) {
+			p.WriteString("    " + line)
+		}
+		was = &is
 	}
 }
 

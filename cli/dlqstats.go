@@ -56,6 +56,10 @@ func (a *app) writeStats(c *cobra.Command, s *dlq.Stats) error {
 	counts(p, "Reason", s.ByReason)
 	counts(p, "Event type", s.ByType)
 	counts(p, "Handler", s.ByHandler)
+	if s.Edited > 0 {
+		p.heading("Edited, to be replayed")
+		fmt.Fprintf(p, "  %8d\n", s.Edited)
+	}
 	if !s.Oldest.IsZero() {
 		p.heading("Oldest to be dealt with")
 		p.WriteString("  " + p.when(s.Oldest) + "\n")
@@ -87,11 +91,12 @@ type statsJSON struct {
 	ByReason  map[string]int64 `json:"by_reason"` // this and the next: to be dealt with
 	ByType    map[string]int64 `json:"by_type"`
 	ByHandler map[string]int64 `json:"by_handler"`
+	Edited    int64            `json:"edited"` // of those to be dealt with
 	Oldest    *string          `json:"oldest"`
 }
 
 func newStatsJSON(s *dlq.Stats) statsJSON {
-	j := statsJSON{Total: s.Total, ByState: map[string]int64{}, ByReason: map[string]int64{}, ByType: s.ByType, ByHandler: s.ByHandler, Oldest: timeJSON(s.Oldest)}
+	j := statsJSON{Total: s.Total, Edited: s.Edited, ByState: map[string]int64{}, ByReason: map[string]int64{}, ByType: s.ByType, ByHandler: s.ByHandler, Oldest: timeJSON(s.Oldest)}
 	for _, state := range dlq.States() {
 		j.ByState[string(state)] = s.ByState[state]
 	}

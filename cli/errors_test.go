@@ -72,7 +72,7 @@ func TestErrorsNameTheNextStep(t *testing.T) {
 		{[]string{"dlq", "list", "--filter", "letter.attempts", "--dsn", dsn}, 2, []string{"expected something that is true or false, found a value of type int"}},
 		{[]string{"dlq", "list", "--filter", "letter.attempts == 'x'", "--dsn", dsn}, 2, []string{"--filter: column 17: found no matching overload"}},
 		{[]string{"dlq", "list", "--colour"}, 2, []string{"--colour", "`evenkeel dlq list --help`"}},
-		{[]string{"dlq", "lsit"}, 2, []string{`no command "lsit"`, `did you mean "list"`}},
+		{[]string{"dlq", "lsit"}, 2, []string{`no command "lsit"`, `did you mean "edit" or "list"?`}},
 		{[]string{"replay"}, 2, []string{`no command "replay"`, "`evenkeel --help`"}},
 		{[]string{"migrate", "--print", "--check"}, 2, []string{"exclude each other"}},
 		{[]string{"migrate", "--dialect", "sqlite"}, 2, []string{"goes with --print"}},

@@ -59,11 +59,24 @@ type letterJSON struct {
 	LeaderEpoch *int32 `json:"leader_epoch"`
 
 	Record *recordJSON `json:"record"` // null in lists
+	// Edits are the revisions beside the record, the newest last; null in lists.
+	Edits []editJSON `json:"edits"`
 	// Foreign is what a letter of another library tells; else null, as in lists.
 	Foreign *dlq.Reading `json:"foreign"`
 
 	Notes   []noteJSON  `json:"notes"`   // null in lists
 	History []auditJSON `json:"history"` // null in lists; newest first
+}
+
+// editJSON is a revision: with lost, its bytes are only in the table that it came from.
+type editJSON struct {
+	N       int          `json:"n"`
+	At      string       `json:"at"`
+	By      string       `json:"by"`
+	Why     string       `json:"why"`
+	Lost    bool         `json:"lost"`
+	Value   *bytesJSON   `json:"value"`
+	Headers []headerJSON `json:"headers"`
 }
 
 // noteJSON is a note; with a fingerprint it is about all letters that have it.
@@ -158,8 +171,12 @@ func newLetterJSON(l *dlq.Letter, whole bool) *letterJSON {
 		Key: newBytesJSON(r.Key), Value: newBytesJSON(r.Value), Headers: []headerJSON{},
 		Timestamp: timeJSON(r.Timestamp), TimestampType: timestampType(r.TimestampType),
 	}
-	for _, h := range r.Headers {
-		j.Record.Headers = append(j.Record.Headers, headerJSON{*newBytesJSON([]byte(h.Key)), newBytesJSON(h.Value)})
+	j.Record.Headers, j.Edits = headersJSON(r.Headers), []editJSON{}
+	for i := range l.Edits {
+		e := &l.Edits[i]
+		j.Edits = append(j.Edits, editJSON{
+			N: e.N, At: instant(e.At), By: e.By.Name, Why: e.Reason, Lost: e.Lost, Value: newBytesJSON(e.Value), Headers: headersJSON(e.Headers),
+		})
 	}
 	return j
 }
@@ -172,6 +189,14 @@ func newComparedJSON(n guards.Comparison) *comparedJSON {
 		What: n.What, Event: n.Event, Against: n.Against, Bound: n.Bound,
 		EventTie: tieJSON(n.EventTie), AgainstTie: tieJSON(n.AgainstTie),
 	}
+}
+
+func headersJSON(headers []event.Header) []headerJSON {
+	list := []headerJSON{}
+	for _, h := range headers {
+		list = append(list, headerJSON{*newBytesJSON([]byte(h.Key)), newBytesJSON(h.Value)})
+	}
+	return list
 }
 
 func tieJSON(s string) *bytesJSON {

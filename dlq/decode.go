@@ -60,6 +60,12 @@ func Decode(r *event.Record) (*Letter, Fit, error) {
 			damaged(f.name, err.Error(), value)
 		}
 	}
+	if value, ok := values[HeaderPrefix+headerEdits]; ok {
+		var err error
+		if l.Edits, err = DecodeEdits(string(value)); err != nil {
+			damaged(headerEdits, err.Error(), value)
+		}
+	}
 	// The copy of a record without a timestamp got the producer's.
 	if l.Record.TimestampType == event.TimestampNone {
 		l.Record.Timestamp = time.Time{}

@@ -19,6 +19,8 @@ const (
 	FitNoStack
 	// FitNoError: without the error's text and the verdict's detail.
 	FitNoError
+	// FitNoEdits: without the bytes of its edits.
+	FitNoEdits
 	// FitNoValue: the value is null, and the header evenkeel-value says that it is in
 	// the table, and its size.
 	FitNoValue
@@ -37,8 +39,8 @@ func (f Fit) String() string {
 	return "fit-" + strconv.Itoa(int(f))
 }
 
-func fitWords() [6]string {
-	return [...]string{"whole", "no-stack", "no-error", "no-value", "no-headers", "no-key"}
+func fitWords() [7]string {
+	return [...]string{"whole", "no-stack", "no-error", "no-edits", "no-value", "no-headers", "no-key"}
 }
 
 // MinMessageBytes is the smallest limit that [Encode] obeys: a pointer always fits.
@@ -84,7 +86,7 @@ func encode(l *Letter, maxBytes int, from Fit) (Message, Fit) {
 			m.Key = nil
 		}
 		own := ownHeaders(l, fit)
-		m.Headers = slices.Concat(original, own)
+		m.Headers = slices.Concat(original, own, editHeaders(l, fit))
 		if maxBytes <= 0 || m.Size() <= maxBytes || fit == FitNoKey {
 			return m, fit
 		}
@@ -98,7 +100,7 @@ func ownHeaders(l *Letter, fit Fit) []event.Header {
 	case FitWhole:
 	case FitNoStack:
 		top = tierError
-	case FitNoError, FitNoValue, FitNoHeaders:
+	case FitNoError, FitNoEdits, FitNoValue, FitNoHeaders:
 		top = tierFacts
 	case FitNoKey:
 		top = tierCore
@@ -135,6 +137,19 @@ func ownHeaders(l *Letter, fit Fit) []event.Header {
 		add(HeaderPrefix+f.name, clip(s, room))
 	}
 	return append(headers, standard...)
+}
+
+// editHeaders are the letter's revisions in one header, beside the own set's bound: they are
+// as large as what somebody has written. A copy without its value is none to import.
+func editHeaders(l *Letter, fit Fit) []event.Header {
+	edits := l.Edits
+	switch {
+	case len(edits) == 0 || fit >= FitNoValue:
+		return nil
+	case fit >= FitNoEdits:
+		edits = withoutBytes(edits)
+	}
+	return []event.Header{{Key: HeaderPrefix + headerEdits, Value: []byte(EncodeEdits(edits))}}
 }
 
 // minText is the room below which a free text is left out: a shorter one tells nothing.

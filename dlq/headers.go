@@ -44,6 +44,7 @@ const (
 	headerLetter = "letter"
 	headerFit    = "fit"
 	headerHops   = "hops"
+	headerEdits  = "edits"
 	headerPrev   = "previous"
 	inTable      = "in-table"
 )

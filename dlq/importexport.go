@@ -180,7 +180,14 @@ func (in *importer) take(ctx context.Context, l *Letter) error {
 	return in.flush(ctx)
 }
 
-func weight(l *Letter) int { return l.Record.Size() + len(l.Error) + len(l.Stack) }
+func weight(l *Letter) int {
+	n := l.Record.Size() + len(l.Error) + len(l.Stack)
+	for i := range l.Edits {
+		r := event.Record{Value: l.Edits[i].Value, Headers: l.Edits[i].Headers}
+		n += r.Size()
+	}
+	return n
+}
 
 // flush adds the portion in one transaction, and if the database refuses what is in it,
 // each letter alone.

@@ -17,7 +17,8 @@ type Letter struct {
 	// Rev grows with each change of the row.
 	Rev   int64
 	State State
-	// Outcome is how a resolved letter ended, empty in all other states.
+	// Outcome is how a resolved letter ended, or that a discarded one was reissued; empty in
+	// all other states.
 	Outcome Outcome
 	// Blocking reports that the entity's later events wait for this letter under
 	// handlers that keep order (R9). Place is its place among them.
@@ -59,6 +60,8 @@ type Letter struct {
 
 	// Record is the original, byte for byte.
 	Record *event.Record
+	// Edits are the revisions beside it, the newest last: see [Letter.Revised].
+	Edits []Revision
 }
 
 // Caps of a letter's texts, in bytes.

@@ -77,6 +77,9 @@ func (w *LineWriter) Write(l *Letter) error {
 		}
 		w.line.Truncate(w.line.Len() - 1) // the encoder's line feed
 	}
+	if len(l.Edits) > 0 {
+		fmt.Fprintf(&w.line, `,"%s":%s`, lineEdits, EncodeEdits(l.Edits))
+	}
 	w.line.WriteString("}\n")
 	_, err := w.w.Write(w.line.Bytes())
 	return err
@@ -188,6 +191,14 @@ func parseLine(line []byte) (*Letter, *LineError) {
 			return nil, &LineError{Field: f.name, Expected: err.Error(), Found: quoted(raw)}
 		}
 		delete(values, f.name)
+	}
+	if raw, ok := values[lineEdits]; ok {
+		edits, err := DecodeEdits(string(raw))
+		if err != nil {
+			return nil, &LineError{Field: lineEdits, Expected: err.Error(), Found: quoted(raw)}
+		}
+		l.Edits = edits
+		delete(values, lineEdits)
 	}
 	for name, raw := range values {
 		return nil, &LineError{Field: clip(name, maxFound), Expected: "no field of this name; a newer Evenkeel may have written it", Found: quoted(raw)}

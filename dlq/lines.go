@@ -292,33 +292,41 @@ type headerJSON struct {
 func lineHeaders(name string, at func(*Letter) *[]event.Header) lineField {
 	return lineField{
 		name,
-		func(l *Letter) any {
-			list := make([]headerJSON, 0, len(*at(l)))
-			for _, h := range *at(l) {
-				list = append(list, headerJSON{bytesJSON([]byte(h.Key)), bytesJSON(h.Value)})
-			}
-			return list
-		},
-		func(l *Letter, raw json.RawMessage) error {
-			var list []map[string]json.RawMessage
-			if err := json.Unmarshal(raw, &list); err != nil || list == nil {
-				return errors.New(`a list of {"key": …, "value": …}`)
-			}
-			for i, h := range list {
-				if len(h) != 2 || h["key"] == nil || h["value"] == nil {
-					return fmt.Errorf(`at %d: an object with "key" and "value"`, i)
-				}
-				key, err := parseBytes(h["key"])
-				if err != nil || key == nil {
-					return fmt.Errorf(`at %d: key: text, or {"base64": "…"}`, i)
-				}
-				value, err := parseBytes(h["value"])
-				if err != nil {
-					return fmt.Errorf("at %d: value: %w", i, err)
-				}
-				*at(l) = append(*at(l), event.Header{Key: string(key), Value: value})
-			}
-			return nil
-		},
+		func(l *Letter) any { return headersJSON(*at(l)) },
+		func(l *Letter, raw json.RawMessage) (err error) { *at(l), err = parseHeaders(raw); return err },
 	}
 }
+
+func headersJSON(headers []event.Header) any {
+	list := make([]headerJSON, 0, len(headers))
+	for _, h := range headers {
+		list = append(list, headerJSON{bytesJSON([]byte(h.Key)), bytesJSON(h.Value)})
+	}
+	return list
+}
+
+func parseHeaders(raw json.RawMessage) (headers []event.Header, err error) {
+	var list []map[string]json.RawMessage
+	if err := json.Unmarshal(raw, &list); err != nil || list == nil {
+		return nil, errors.New(`a list of {"key": …, "value": …}`)
+	}
+	for i, h := range list {
+		if len(h) != 2 || h["key"] == nil || h["value"] == nil {
+			return nil, fmt.Errorf(`at %d: an object with "key" and "value"`, i)
+		}
+		key, err := parseBytes(h["key"])
+		if err != nil || key == nil {
+			return nil, fmt.Errorf(`at %d: key: text, or {"base64": "…"}`, i)
+		}
+		value, err := parseBytes(h["value"])
+		if err != nil {
+			return nil, fmt.Errorf("at %d: value: %w", i, err)
+		}
+		headers = append(headers, event.Header{Key: string(key), Value: value})
+	}
+	return headers, nil
+}
+
+// lineEdits is the one field that is there only if there is something in it: a letter that
+// nobody has edited is written as it was before there were edits.
+const lineEdits = "edits"

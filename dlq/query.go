@@ -38,7 +38,7 @@ type Filter struct {
 	// Limit is the most that [List] returns. Defaults to 100.
 	Limit int
 	// Brief leaves the record's key, value and headers, and the stack, in the database.
-	// A letter that was read so must not be published or replayed.
+	// A letter that was read so must not be published or replayed. Its edits are read.
 	Brief bool
 	// Match is asked about each letter that all other fields choose, with its record; nil is
 	// asked about none. All of those letters are read for it, in portions as [Each] does. It
@@ -186,7 +186,7 @@ func columns(brief bool) string {
 		detail, masked, event_type, source, event_id, occurred_at, stamp_time, stamp_tie, vector,
 		attempts, first_failed, last_failed, error_type, error, fingerprint, service_version,
 		created_at, published_at, cluster, topic, topic_id, partition, log_offset, leader_epoch,
-		record_time, record_time_type`
+		record_time, record_time_type, edits`
 	if brief {
 		return facts + ", '', NULL, NULL, NULL"
 	}
@@ -235,14 +235,14 @@ func scan(rows *sql.Rows) (*Letter, error) {
 	r, v, n := l.Record, &l.Verdict, &l.Verdict.Numbers
 	var occurred, first, last, created, published, recorded sql.NullInt64
 	var eventTie, againstTie, stampTie, headers []byte
-	var masked, vector string
+	var masked, vector, edits string
 	err := rows.Scan(
 		&l.ID, &l.Rev, &l.State, &l.Outcome, &l.Blocking, &l.Place, &l.Stream, &l.Group, &l.Handler, &l.Table, &l.Entity,
 		&v.Action, &v.Reason, &n.What, &n.Event, &n.Against, &n.Bound, &eventTie, &againstTie,
 		&v.Detail, &masked, &l.EventType, &l.Source, &l.EventID, &occurred, &l.Stamp.Time, &stampTie, &vector,
 		&l.Attempts, &first, &last, &l.ErrorType, &l.Error, &l.Fingerprint, &l.ServiceVersion,
 		&created, &published, &r.Cluster, &r.Topic, &r.TopicID, &r.Partition, &r.Offset, &r.LeaderEpoch,
-		&recorded, &r.TimestampType, &l.Stack, &r.Key, &r.Value, &headers,
+		&recorded, &r.TimestampType, &edits, &l.Stack, &r.Key, &r.Value, &headers,
 	)
 	if err != nil {
 		return nil, err
@@ -260,6 +260,9 @@ func scan(rows *sql.Rows) (*Letter, error) {
 	}
 	if r.Headers, err = DecodeHeaders(headers); err != nil {
 		return nil, fmt.Errorf("%s: column headers: %w", l.ID, err)
+	}
+	if l.Edits, err = DecodeEdits(edits); err != nil {
+		return nil, fmt.Errorf("%s: column edits: expected %w", l.ID, err)
 	}
 	return l, nil
 }

@@ -67,6 +67,7 @@ var importColumns = [...]struct {
 	{"headers", func(l *Letter) any { return EncodeHeaders(l.Record.Headers) }},
 	{"record_time", func(l *Letter) any { return microsCell(l.Record.Timestamp) }},
 	{"record_time_type", func(l *Letter) any { return int64(l.Record.TimestampType) }},
+	{"edits", func(l *Letter) any { return EncodeEdits(l.Edits) }},
 	// No lane has it in its queue, so no offset may wait for it.
 	{"swept", func(*Letter) any { return true }},
 }

@@ -30,7 +30,7 @@ func States() []State { return []State{Open, Replaying, Resolved, Discarded, Pur
 // Unresolved reports whether the letter is still to be dealt with.
 func (s State) Unresolved() bool { return s == Open || s == Replaying }
 
-// Outcome is how a replayed letter ended.
+// Outcome is how a replayed or reissued letter ended.
 type Outcome string
 
 // The outcomes. The words are stored.
@@ -41,6 +41,9 @@ const (
 	OutcomeObsolete Outcome = "obsolete"
 	// OutcomeDuplicate: its event had been applied before.
 	OutcomeDuplicate Outcome = "duplicate"
+	// OutcomeReissued: of a discarded letter, that a new event was sent in place of its own.
+	// It can't be restored, or both might have their effect.
+	OutcomeReissued Outcome = "reissued"
 )
 
 // Move is what changes a letter's state.
@@ -63,6 +66,12 @@ const (
 	MoveResolve Move = "resolve"
 	// MovePurge takes the bytes of a letter that ended.
 	MovePurge Move = "purge"
+	// MoveEdit puts a [Revision] beside an open letter's record.
+	MoveEdit Move = "edit"
+	// MoveReissue discards an open letter and sends a new event in place of its own.
+	MoveReissue Move = "reissue"
+	// MoveRepublish sends the record that came once more. The letter stays what it is.
+	MoveRepublish Move = "republish"
 )
 
 // step is one way from a state to another.
@@ -82,6 +91,11 @@ func steps() []step {
 		{MoveResolve, Replaying, Resolved},
 		{MovePurge, Resolved, Purged},
 		{MovePurge, Discarded, Purged},
+		{MoveEdit, Open, Open},
+		{MoveReissue, Open, Discarded},
+		{MoveRepublish, Open, Open},
+		{MoveRepublish, Resolved, Resolved},
+		{MoveRepublish, Discarded, Discarded},
 	}
 }
 
@@ -112,6 +126,12 @@ func (m Move) Past() string {
 		return "resolved"
 	case MovePurge:
 		return "purged"
+	case MoveEdit:
+		return "edited"
+	case MoveReissue:
+		return "discarded and reissued"
+	case MoveRepublish:
+		return "republished"
 	}
 	return string(m)
 }

@@ -16,14 +16,17 @@ func TestMoves(t *testing.T) {
 	)
 	for move, to := range map[dlq.Move][5]dlq.State{
 		//                 open       replaying  resolved  discarded purged
-		dlq.MoveDiscard: {discarded, no, no, no, no},
-		dlq.MoveRestore: {no, no, no, open, no},
-		dlq.MoveReplay:  {replaying, no, no, no, no},
-		dlq.MoveCancel:  {no, open, no, no, no},
-		dlq.MoveFail:    {no, open, no, no, no},
-		dlq.MoveResolve: {no, resolved, no, no, no},
-		dlq.MovePurge:   {no, no, purged, purged, no},
-		"burn":          {no, no, no, no, no},
+		dlq.MoveDiscard:   {discarded, no, no, no, no},
+		dlq.MoveRestore:   {no, no, no, open, no},
+		dlq.MoveReplay:    {replaying, no, no, no, no},
+		dlq.MoveCancel:    {no, open, no, no, no},
+		dlq.MoveFail:      {no, open, no, no, no},
+		dlq.MoveResolve:   {no, resolved, no, no, no},
+		dlq.MovePurge:     {no, no, purged, purged, no},
+		dlq.MoveEdit:      {open, no, no, no, no},
+		dlq.MoveReissue:   {discarded, no, no, no, no},
+		dlq.MoveRepublish: {open, no, resolved, discarded, no},
+		"burn":            {no, no, no, no, no},
 	} {
 		for i, from := range dlq.States() {
 			got, err := from.After(move)

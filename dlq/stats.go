@@ -18,8 +18,18 @@ type Stats struct {
 	ByReason  map[guards.Reason]int64
 	ByType    map[string]int64
 	ByHandler map[string]int64
+	// Edited is how many of the unresolved ones have been edited.
+	Edited int64
 	// Oldest is when the oldest unresolved letter was made, zero if there is none.
 	Oldest time.Time
+}
+
+// CountEnded returns how many of the group's resolved and discarded letters ended before a
+// time and can be purged. Errors are the driver's.
+func CountEnded(ctx context.Context, db *gorm.DB, group string, before time.Time) (n int64, err error) {
+	err = each(ctx, db, "SELECT count(*) FROM evenkeel_dead_letters WHERE grp = ? AND state IN ('resolved', 'discarded') AND changed_at < ? AND published_at IS NOT NULL",
+		[]any{group, before.UnixMicro()}, func(rows *sql.Rows) error { return rows.Scan(&n) })
+	return n, err
 }
 
 // ReadStats counts the letters that f chooses, whatever its limit. Errors are the driver's.
@@ -50,7 +60,10 @@ func ReadStats(ctx context.Context, db *gorm.DB, f Filter) (*Stats, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s, nil
+	err = each(ctx, db, "SELECT count(*) FROM evenkeel_dead_letters"+where+" AND edits <> '' AND state IN ('open', 'replaying')", args, func(rows *sql.Rows) error {
+		return rows.Scan(&s.Edited)
+	})
+	return s, err
 }
 
 func newStats() *Stats {

@@ -68,6 +68,29 @@ func ExampleReplay() {
 	// 1 cancelled
 }
 
+// What came broken is mended beside the original, and a replay judges that.
+func ExampleEdit() {
+	ctx := context.Background()
+	db, remove := openDatabase()
+	defer remove()
+	check(framework.Migrate(ctx, db))
+	check(lettertest.Insert(ctx, db, lettertest.Full()))
+
+	letter, err := dlq.Get(ctx, db, lettertest.Full().ID)
+	check(err)
+	edit := letter.Edit()
+	edit.Value = []byte(`{"total": 12}`)
+	check(framework.Edit(ctx, db, edit, framework.LetterAct{By: dlq.Actor{Name: "ann"}, Reason: "the total was no number"}))
+
+	letter, err = dlq.Get(ctx, db, letter.ID)
+	check(err)
+	fmt.Println("came:  ", string(letter.Record.Value))
+	fmt.Println("is now:", string(letter.Revised().Value))
+	// Output:
+	// came:   {"total": 1e400, "id": 9007199254740993}
+	// is now: {"total": 12}
+}
+
 func check(err error) {
 	if err != nil {
 		panic(err)

@@ -2,7 +2,6 @@ package framework
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 
@@ -32,7 +31,8 @@ type LetterReport struct {
 	Done int
 	// Refused has a [*dlq.TakenError] for each that somebody else had changed before, and
 	// a [*dlq.NotFoundError] for each that is none; after [Replay] also a
-	// [*dlq.UnreplayableError] for each that another system has written.
+	// [*dlq.UnreplayableError] for each that another system has written, after [Restore] a
+	// [*dlq.RefusedError] for each that was reissued.
 	Refused []error
 }
 
@@ -105,13 +105,10 @@ func moveLetters(ctx context.Context, db *gorm.DB, letters []dlq.Ref, act Letter
 	}
 	for _, ref := range letters {
 		err := st.MoveLetter(ctx, &store.LetterMove{Ref: ref, Move: move, By: act.By, Reason: act.Reason, Selection: act.Selection, AcceptForgotten: act.AcceptForgotten})
-		var taken *dlq.TakenError
-		var none *dlq.NotFoundError
-		var not *dlq.UnreplayableError
 		switch {
 		case err == nil:
 			report.Done++
-		case errors.As(err, &taken), errors.As(err, &none), errors.As(err, &not):
+		case isRefusal(err):
 			report.Refused = append(report.Refused, err)
 		default:
 			return report, fmt.Errorf("%s letter %s: %w", move, ref.ID, err)

@@ -30,6 +30,8 @@ type Item struct {
 
 	streams   []membership
 	admission admission
+	// revision is that of the letter whose edit the record has, 0 for none.
+	revision int
 }
 
 // Unit is an event under one handler for one entity.
@@ -72,6 +74,8 @@ type Unit struct {
 	// uncalled: the handler was let through to and not called, in a rehearsal.
 	uncalled bool
 	held     hold
+	// revision is that of the letter whose edit it has, in a rebuild; 0 for none.
+	revision int
 
 	// blind is what a Set handler filled in: it can't depend on any row, so it is
 	// computed once however often the batch is run (R1).
@@ -147,6 +151,13 @@ func (p *Preparer) codecOf(r *event.Record) event.Codec {
 
 // PrepareParked prepares the one unit of a parked row.
 func (p *Preparer) PrepareParked(row *store.Parked) *Unit {
+	if row.Cause == store.CauseReplay && row.Replay != nil && row.Replay.Edit != nil {
+		return p.prepareEdited(row)
+	}
+	return p.prepareParked(row)
+}
+
+func (p *Preparer) prepareParked(row *store.Parked) *Unit {
 	it := &Item{Record: row.Record}
 	e := &event.Event{Record: row.Record}
 	u := &Unit{Item: it, Key: row.Entity, Parked: row, id: row.ID}

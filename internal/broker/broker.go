@@ -57,6 +57,8 @@ type Message struct {
 	Topic      string
 	Key, Value []byte
 	Headers    []event.Header
+	// Timestamp is zero for that of the sending.
+	Timestamp time.Time
 }
 
 // Reader reads partitions outside of any group, and commits nothing. Poll, Assign and Close

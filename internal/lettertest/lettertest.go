@@ -102,7 +102,7 @@ func Insert(ctx context.Context, db *gorm.DB, l *dlq.Letter) error {
 		"cluster": r.Cluster, "topic": r.Topic, "topic_id": r.TopicID, "partition": r.Partition,
 		"log_offset": r.Offset, "leader_epoch": r.LeaderEpoch,
 		"record_key": r.Key, "record_value": r.Value, "headers": dlq.EncodeHeaders(r.Headers),
-		"record_time": micros(r.Timestamp), "record_time_type": r.TimestampType, "swept": false,
+		"record_time": micros(r.Timestamp), "record_time_type": r.TimestampType, "swept": false, "edits": dlq.EncodeEdits(l.Edits),
 	}
 	names := make([]string, 0, len(row))
 	for name := range row {

@@ -66,7 +66,7 @@ func eventRelay(m *Member) *relay {
 	r.send = func(ctx context.Context, portion []*parcel) []error {
 		messages := make([]broker.Message, len(portion))
 		for i, p := range portion {
-			messages[i] = broker.Message{Topic: p.event.Topic, Key: p.event.Key, Value: p.event.Value, Headers: p.event.Headers}
+			messages[i] = broker.Message{Topic: p.event.Topic, Key: p.event.Key, Value: p.event.Value, Headers: p.event.Headers, Timestamp: p.event.Timestamp}
 		}
 		errs := m.Sender.Send(ctx, messages)
 		arrived := map[string]int{}

@@ -100,6 +100,7 @@ func (r *relay) enqueue(parcels []*parcel) {
 func (r *relay) run(ctx context.Context) {
 	next, stop := r.m.Clock.After(leftoverEvery)
 	defer func() { stop() }()
+	r.leftovers(ctx) // whoever starts a member to have something sent does not wait for it
 	for ctx.Err() == nil {
 		again, free := r.publish(ctx)
 		select {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/evenkeel-go/evenkeel/event"
 	"github.com/evenkeel-go/evenkeel/internal/batch"
 	"github.com/evenkeel-go/evenkeel/internal/broker"
 	"github.com/evenkeel-go/evenkeel/internal/store"
@@ -169,6 +170,9 @@ func (r *Rebuild) attempt(ctx context.Context, entries []entry) (split bool, err
 }
 
 func (r *Rebuild) once(ctx context.Context, entries []entry, items []*batch.Item) (refusal, err error) {
+	if err := r.revise(ctx, items); err != nil {
+		return nil, err
+	}
 	again := false
 	gather := func() *store.Want {
 		if len(items) == 0 {
@@ -197,4 +201,38 @@ func (r *Rebuild) once(ctx context.Context, entries []entry, items []*batch.Item
 		next.Read += int64(len(entries))
 		return b, nil
 	})
+}
+
+// revise gives records whose letters were edited, and resolved so, the bytes that had their
+// effect.
+func (r *Rebuild) revise(ctx context.Context, items []*batch.Item) error {
+	if len(items) == 0 {
+		return nil
+	}
+	at := make([]event.Coordinates, len(items))
+	for i, it := range items {
+		at[i] = it.Record.Coordinates
+	}
+	edited, err := r.Store.Edited(ctx, r.Group, at)
+	if err != nil || len(edited) == 0 {
+		return err
+	}
+	type place struct {
+		partition int32
+		topicID   string
+		offset    int64
+	}
+	edits := map[place][]*store.EditedLetter{}
+	for _, e := range edited {
+		c := &e.Coordinates
+		p := place{c.Partition, c.TopicID, c.Offset}
+		edits[p] = append(edits[p], e)
+	}
+	for _, it := range items {
+		c := &it.Record.Coordinates
+		if r.Prepare.Revise(it, edits[place{c.Partition, c.TopicID, c.Offset}]) {
+			r.Scope.Limit(it)
+		}
+	}
+	return nil
 }

@@ -268,7 +268,7 @@ func (s *sweeper) retain(ctx context.Context) {
 			break
 		}
 	}
-	if n, err := s.m.Store.PurgeLetters(ctx, s.m.Group, now.Add(-s.m.KeepLetters), retainPortion); err != nil {
+	if n, err := s.m.Store.PurgeLetters(ctx, &store.LetterPurge{Group: s.m.Group, Before: now.Add(-s.m.KeepLetters), Portion: retainPortion, By: store.Retention()}); err != nil {
 		s.m.log(Debug, "letters that ended are left to the next round", "error", err)
 	} else if n > 0 {
 		s.m.log(Debug, "purged letters that ended long ago", "letters", n)

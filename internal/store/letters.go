@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -32,9 +33,22 @@ type LetterKeeper interface {
 	// PurgeLetters takes the bytes of the group's resolved and discarded letters that
 	// ended before, in small ordered portions, and returns how many there were. Their
 	// coordinates stay, so that their records are known when they are delivered again
-	// (R6), and so do those that are still to be published.
-	PurgeLetters(ctx context.Context, group string, before time.Time, portion int) (int64, error)
+	// (R6); so do those that are still to be published, and the edits of resolved ones,
+	// which a rebuild finds nowhere else (R20).
+	PurgeLetters(ctx context.Context, p *LetterPurge) (int64, error)
 }
+
+// LetterPurge is a purge of letters. With its portions the audit has a line each.
+type LetterPurge struct {
+	Group   string
+	Before  time.Time
+	Portion int
+	By      dlq.Actor
+	Reason  string
+}
+
+// Retention is who purges letters when their time has come.
+func Retention() dlq.Actor { return dlq.Actor{Name: "evenkeel", Via: "retention"} }
 
 // LetterMove is a change of one letter's state. MoveReplay also parks the event with
 // CauseReplay, due at once; any other move takes that away.
@@ -44,7 +58,14 @@ type LetterMove struct {
 	// AcceptForgotten goes with MoveReplay: see Replay.
 	AcceptForgotten bool
 	// Outcome goes with MoveResolve.
-	Outcome   dlq.Outcome
+	Outcome dlq.Outcome
+	// Revision goes with MoveEdit; its number and time are the store's to set.
+	Revision *dlq.Revision
+	// Send goes with MoveReissue and MoveRepublish: what is sent, by whichever member of the
+	// group finds it. Its ID must be new.
+	Send *Outbound
+	// Subject names what was made of the letter, for the audit.
+	Subject   string
 	By        dlq.Actor
 	Reason    string
 	Selection string
@@ -54,21 +75,44 @@ type LetterMove struct {
 }
 
 // LetsGo reports whether what waits behind the letter may go on after the move.
-func (m *LetterMove) LetsGo() bool { return m.Move == dlq.MoveDiscard || m.Move == dlq.MoveResolve }
+func (m *LetterMove) LetsGo() bool {
+	return m.Move == dlq.MoveDiscard || m.Move == dlq.MoveReissue || m.Move == dlq.MoveResolve
+}
+
+// OutcomeOf is the letter's outcome after the move.
+func (m *LetterMove) OutcomeOf(l *dlq.Letter) dlq.Outcome {
+	if m.Move == dlq.MoveReissue {
+		return dlq.OutcomeReissued
+	}
+	if m.Move == dlq.MoveRepublish {
+		return l.Outcome
+	}
+	return m.Outcome
+}
+
+// Revised are a letter's edits with the move's behind them.
+func (m *LetterMove) Revised(edits []dlq.Revision, now time.Time) []dlq.Revision {
+	next := *m.Revision
+	next.N, next.At = 1, now
+	if n := len(edits); n > 0 {
+		next.N = edits[n-1].N + 1
+	}
+	return append(slices.Clone(edits), next)
+}
 
 // Entry is the move's line of the audit.
 func (m *LetterMove) Entry(group string, before, after dlq.State, rev int64) *dlq.AuditEntry {
 	return &dlq.AuditEntry{
-		By: m.By, Verb: string(m.Move), Reason: m.Reason, Group: group, Letter: m.ID, Selection: m.Selection,
+		By: m.By, Verb: string(m.Move), Reason: m.Reason, Group: group, Letter: m.ID, Subject: m.Subject, Selection: m.Selection,
 		Before: before, After: after, Rev: rev, Job: m.Job,
 	}
 }
 
-// PurgeEntry is the line of the audit about a portion of purged letters.
-func PurgeEntry(group string, letters int64, before time.Time) *dlq.AuditEntry {
+// Entry is the line of the audit about a portion of purged letters.
+func (p *LetterPurge) Entry(letters int64) *dlq.AuditEntry {
 	return &dlq.AuditEntry{
-		By: dlq.Actor{Name: "evenkeel", Via: "retention"}, Verb: string(dlq.MovePurge), Group: group,
-		Selection: fmt.Sprintf("%d letters that ended before %s", letters, before.UTC().Format(time.RFC3339)),
+		By: p.By, Verb: string(dlq.MovePurge), Reason: p.Reason, Group: p.Group,
+		Selection: fmt.Sprintf("%d letters that ended before %s", letters, p.Before.UTC().Format(time.RFC3339)),
 	}
 }
 

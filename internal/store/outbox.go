@@ -26,7 +26,11 @@ type Outbound struct {
 	Topic      string
 	Key, Value []byte
 	Headers    []event.Header
-	CreatedAt  time.Time
+	// Timestamp is what the record is sent with; zero for the time of sending.
+	Timestamp time.Time
+	// CreatedAt is when a member has it in hand, which others leave alone for a while. What
+	// no member has is long past.
+	CreatedAt time.Time
 }
 
 // Size is the number of bytes that its key, value and headers take.

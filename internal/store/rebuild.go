@@ -3,6 +3,8 @@ package store
 import (
 	"context"
 
+	"github.com/evenkeel-go/evenkeel/dlq"
+	"github.com/evenkeel-go/evenkeel/event"
 	"github.com/evenkeel-go/evenkeel/guards"
 	"github.com/evenkeel-go/evenkeel/handlers"
 	"github.com/evenkeel-go/evenkeel/internal/ledger"
@@ -15,6 +17,18 @@ type Rebuilds interface {
 	Ledgers(ctx context.Context, group string) ([]ledger.State, error)
 	// Keys returns the keys of a claimed table's rows, in the order of the database.
 	Keys(ctx context.Context, q KeysQuery) ([]string, error)
+	// Edited returns what somebody has made of the records at the coordinates, where a replay
+	// has then resolved it: purged letters, too.
+	Edited(ctx context.Context, group string, at []event.Coordinates) ([]*EditedLetter, error)
+}
+
+// EditedLetter is a letter that was resolved with its newest revision.
+type EditedLetter struct {
+	ID          string
+	Coordinates event.Coordinates // without leader epoch and the topic's name
+	// Handler and Entity are empty for a letter of a whole record.
+	Handler, Entity string
+	Revision        dlq.Revision
 }
 
 // KeysQuery asks for keys of rows.

@@ -17,6 +17,15 @@ type Replay struct {
 	// AcceptForgotten: somebody has said that the event is to be applied although it is so
 	// old that nobody remembers whether it was (R8).
 	AcceptForgotten bool `json:"accept_forgotten,omitempty"`
+	// Edit is the revision that is judged in place of the record that came, nil for none. The
+	// parked row has the record as it came.
+	Edit *dlq.Revision `json:"-"`
+}
+
+// replayJSON is a Replay as it is stored.
+type replayJSON struct {
+	Replay
+	Edit json.RawMessage `json:"edit,omitempty"` // as dlq.EncodeEdits writes it
 }
 
 // String is what is stored; it is empty for nil.
@@ -24,7 +33,11 @@ func (r *Replay) String() string {
 	if r == nil {
 		return ""
 	}
-	b, err := json.Marshal(r)
+	j := replayJSON{Replay: *r}
+	if r.Edit != nil {
+		j.Edit = json.RawMessage(dlq.EncodeEdits([]dlq.Revision{*r.Edit}))
+	}
+	b, err := json.Marshal(j)
 	if err != nil {
 		panic("evenkeel: " + err.Error()) // texts always marshal
 	}
@@ -36,8 +49,16 @@ func ParseReplay(text string) (*Replay, error) {
 	if text == "" {
 		return nil, nil //nolint:nilnil // none is no error
 	}
-	r := &Replay{}
-	if err := json.Unmarshal([]byte(text), r); err != nil {
+	var j replayJSON
+	err := json.Unmarshal([]byte(text), &j)
+	r := &j.Replay
+	if err == nil && len(j.Edit) > 0 {
+		var edits []dlq.Revision
+		if edits, err = dlq.DecodeEdits(string(j.Edit)); err == nil {
+			r.Edit = &edits[0]
+		}
+	}
+	if err != nil {
 		return nil, fmt.Errorf("evenkeel_parked: replay is %.40q, expected what an Evenkeel of this version writes: %w", text, err)
 	}
 	return r, nil
@@ -45,7 +66,11 @@ func ParseReplay(text string) (*Replay, error) {
 
 // ReplayOf is the Replay of a letter that the move takes.
 func ReplayOf(m *LetterMove, l *dlq.Letter) *Replay {
-	return &Replay{Reason: l.Verdict.Reason, Compared: l.Verdict.Numbers.What, AcceptForgotten: m.AcceptForgotten}
+	r := &Replay{Reason: l.Verdict.Reason, Compared: l.Verdict.Numbers.What, AcceptForgotten: m.AcceptForgotten}
+	if n := len(l.Edits); n > 0 {
+		r.Edit = &l.Edits[n-1]
+	}
+	return r
 }
 
 // ParkedOf is what parks the event of a letter that the move takes, due at once whatever
@@ -83,8 +108,14 @@ func (r *Resolution) Entry(group string, rev int64) *dlq.AuditEntry {
 	return m.Entry(group, dlq.Replaying, after, rev)
 }
 
-// Refuse says why a letter can't be replayed, if the move is to do that.
+// Refuse says why the move can't be made of a letter in a state that it starts from.
 func (m *LetterMove) Refuse(l *dlq.Letter) error {
+	if m.Move == dlq.MoveReplay && len(l.Edits) > 0 && l.Edits[len(l.Edits)-1].Lost {
+		return &dlq.UnreplayableError{ID: l.ID, Why: "it was imported from a topic for which its edit was too large; edit it again, or import it from an export of the table"}
+	}
+	if m.Move == dlq.MoveRestore && l.Outcome == dlq.OutcomeReissued {
+		return &dlq.RefusedError{ID: l.ID, Move: m.Move, Why: "a new event was sent in place of its own, and both would have their effect; `evenkeel audit --letter` tells which"}
+	}
 	if m.Move == dlq.MoveReplay && l.Verdict.Reason == dlq.Foreign {
 		return &dlq.UnreplayableError{ID: l.ID, Why: "another system has written it, and no handler of this one ever had its event; send its record to a topic that is consumed here"}
 	}

@@ -29,7 +29,7 @@ func (p *Producer) Send(ctx context.Context, messages []broker.Message) []error 
 		if err != nil {
 			return nil, err
 		}
-		out := &kafka.Message{TopicPartition: kafka.TopicPartition{Topic: &m.Topic, Partition: kafka.PartitionAny}, Key: m.Key, Value: m.Value}
+		out := &kafka.Message{TopicPartition: kafka.TopicPartition{Topic: &m.Topic, Partition: kafka.PartitionAny}, Key: m.Key, Value: m.Value, Timestamp: m.Timestamp}
 		for _, h := range m.Headers {
 			out.Headers = append(out.Headers, kafka.Header{Key: h.Key, Value: h.Value})
 		}

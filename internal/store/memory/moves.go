@@ -44,10 +44,20 @@ func (s *Store) move(m *store.LetterMove) func(*tx) error {
 		}
 		s.parkReplay(t, m, l.Letter)
 		s.keepAudit(t, m.Entry(l.Group, l.State, after, l.Rev+1))
+		if m.Send != nil {
+			if err := s.writeOutbox(t, &store.Batch{Outbox: []*store.Outbound{m.Send}}); err != nil {
+				return err
+			}
+		}
 		s.replaceLetter(t, l, l.with(func(l *letter) {
-			l.State, l.Outcome, l.PublishedAt, l.claimedUntil, l.swept = after, m.Outcome, time.Time{}, 0, true
+			if after != l.State {
+				l.changed = s.now()
+			}
+			l.State, l.Outcome, l.PublishedAt, l.claimedUntil, l.swept = after, m.OutcomeOf(l.Letter), time.Time{}, 0, true
 			l.Rev++
-			l.changed = s.now()
+			if m.Revision != nil {
+				l.Edits = m.Revised(l.Edits, tables.Micros(s.now()))
+			}
 			if m.Move == dlq.MoveFail {
 				l.Attempts++
 				l.LastFailed = tables.Micros(s.now())
@@ -182,10 +192,10 @@ func (s *Store) AddNote(ctx context.Context, n *dlq.Note) error {
 }
 
 // PurgeLetters is store.LetterKeeper's. Nobody waits here, so it is one portion.
-func (s *Store) PurgeLetters(ctx context.Context, group string, before time.Time, _ int) (n int64, err error) {
+func (s *Store) PurgeLetters(ctx context.Context, purge *store.LetterPurge) (n int64, err error) {
 	err = s.transaction(ctx, func(t *tx) error {
 		for _, l := range s.letters {
-			if _, err := l.State.After(dlq.MovePurge); err != nil || l.Group != group || !l.changed.Before(before) || l.PublishedAt.IsZero() {
+			if _, err := l.State.After(dlq.MovePurge); err != nil || l.Group != purge.Group || !l.changed.Before(purge.Before) || l.PublishedAt.IsZero() {
 				continue
 			}
 			n++
@@ -193,13 +203,16 @@ func (s *Store) PurgeLetters(ctx context.Context, group string, before time.Time
 				r := event.Record{
 					Coordinates: l.Record.Coordinates, Timestamp: l.Record.Timestamp, TimestampType: l.Record.TimestampType,
 				}
+				if l.State != dlq.Resolved {
+					l.Edits = nil
+				}
 				l.State, l.Record, l.Error, l.Stack, l.Verdict.Detail = dlq.Purged, &r, "", "", ""
 				l.Rev++
 				l.changed = s.now()
 			}))
 		}
 		if n > 0 {
-			s.keepAudit(t, store.PurgeEntry(group, n, before))
+			s.keepAudit(t, purge.Entry(n))
 		}
 		return nil
 	})

@@ -5,6 +5,8 @@ import (
 	"context"
 	"slices"
 
+	"github.com/evenkeel-go/evenkeel/dlq"
+	"github.com/evenkeel-go/evenkeel/event"
 	"github.com/evenkeel-go/evenkeel/internal/ledger"
 	"github.com/evenkeel-go/evenkeel/internal/store"
 )
@@ -58,6 +60,28 @@ func (s *Store) Keys(ctx context.Context, q store.KeysQuery) (found []string, er
 		}
 		slices.SortFunc(found, t.compareKeys)
 		found = found[:min(q.Limit, len(found))]
+		return nil
+	})
+	return found, err
+}
+
+// Edited is store.Rebuilds'.
+func (s *Store) Edited(ctx context.Context, group string, at []event.Coordinates) (found []*store.EditedLetter, err error) {
+	err = s.transaction(ctx, func(*tx) error {
+		for _, c := range at {
+			for _, l := range s.letters {
+				r, ended := l.Record.Coordinates, l.State == dlq.Resolved || l.State == dlq.Purged && l.Outcome != "" && l.Outcome != dlq.OutcomeReissued
+				if len(l.Edits) == 0 || !ended || l.Group != group || r.Cluster != c.Cluster || r.TopicID != c.TopicID || r.Partition != c.Partition || r.Offset != c.Offset {
+					continue
+				}
+				if last := l.Edits[len(l.Edits)-1]; !last.Lost {
+					found = append(found, &store.EditedLetter{
+						ID: l.ID, Handler: l.Handler, Entity: l.Entity, Revision: last,
+						Coordinates: event.Coordinates{Cluster: c.Cluster, TopicID: c.TopicID, Partition: c.Partition, Offset: c.Offset},
+					})
+				}
+			}
+		}
 		return nil
 	})
 	return found, err

@@ -200,7 +200,7 @@ func (s *Store) writeLetters(t *tx, b *store.Batch) error {
 		}
 		have := s.letters[next.ID]
 		if have != nil {
-			next.Rev, next.PublishedAt = have.Rev+1, time.Time{}
+			next.Rev, next.PublishedAt, next.Edits = have.Rev+1, time.Time{}, have.Edits
 		}
 		s.replaceLetter(t, have, next)
 	}

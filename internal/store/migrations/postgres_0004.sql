@@ -92,3 +92,9 @@ CREATE TABLE evenkeel_job_letters (
 );
 CREATE INDEX evenkeel_job_letters_result ON evenkeel_job_letters (job, result, place);
 CREATE INDEX evenkeel_job_letters_letter ON evenkeel_job_letters (letter);
+-- What people have made of a letter's record, as JSON, the newest revision last; '' for
+-- none. What came stays in record_value and headers.
+ALTER TABLE evenkeel_dead_letters ADD COLUMN edits text NOT NULL DEFAULT '';
+CREATE INDEX evenkeel_dead_letters_edited ON evenkeel_dead_letters (grp, topic_id, partition, log_offset) WHERE edits <> '';
+-- The timestamp that a record is sent with; NULL for that of the sending.
+ALTER TABLE evenkeel_outbox ADD COLUMN record_time bigint;

@@ -375,7 +375,7 @@ func jobTruth(b *bench) {
 	require.NoError(t, b.s.Mark(t.Context(), []store.Mark{{ID: "purged", Rev: 3}}))
 	now, err := b.s.Now(t.Context())
 	require.NoError(t, err)
-	n, err := b.s.PurgeLetters(t.Context(), group, now.Add(time.Hour), 10)
+	n, err := b.s.PurgeLetters(t.Context(), &store.LetterPurge{Group: group, Before: now.Add(time.Hour), Portion: 10, By: store.Retention()})
 	require.NoError(t, err)
 	require.EqualValues(t, 1, n)
 	b.gathered("j")

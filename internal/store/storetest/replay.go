@@ -155,7 +155,7 @@ func replayKnown(b *bench) {
 	require.NoError(t, b.s.Mark(t.Context(), []store.Mark{{ID: "purged", Rev: 3}}))
 	now, err := b.s.Now(t.Context())
 	require.NoError(t, err)
-	n, err := b.s.PurgeLetters(t.Context(), group, now.Add(time.Hour), 9)
+	n, err := b.s.PurgeLetters(t.Context(), &store.LetterPurge{Group: group, Before: now.Add(time.Hour), Portion: 9, By: store.Retention()})
 	require.NoError(t, err)
 	require.EqualValues(t, 1, n)
 	for _, queues := range []bool{false, true} {

@@ -53,7 +53,10 @@ type testCase struct {
 
 func cases() []testCase {
 	var all []testCase
-	for _, cs := range [][]testCase{rowCases(), claimCases(), ledgerCases(), parkedCases(), letterCases(), typeCases(), lockCases(), txCases(), memoryCases(), agedCases(), streamCases(), outboxCases(), rebuildCases(), moveCases(), replayCases(), rehearseCases(), jobCases()} {
+	for _, cs := range [][]testCase{
+		rowCases(), claimCases(), ledgerCases(), parkedCases(), letterCases(), typeCases(), lockCases(), txCases(), memoryCases(), agedCases(),
+		streamCases(), outboxCases(), rebuildCases(), moveCases(), replayCases(), rehearseCases(), jobCases(), editCases(),
+	} {
 		all = append(all, cs...)
 	}
 	return all

@@ -128,17 +128,31 @@ func (p *Plain) move(ctx context.Context, q Querier, m *store.LetterMove, noRow 
 	if err := p.parkReplay(ctx, q, m, l); err != nil {
 		return err
 	}
-	change := ""
-	if m.Move == dlq.MoveFail {
-		change = ", attempts = attempts + 1, last_failed = " + p.Dialect.Now
+	change, args := "", []any{m.ID, l.Rev, string(after), string(m.OutcomeOf(l))}
+	if after != l.State {
+		change = ", changed_at = " + p.Dialect.Now
 	}
-	n, err := p.exec(ctx, q, "UPDATE evenkeel_dead_letters SET state = $3, outcome = $4, rev = rev + 1, published_at = NULL, claimed_until = 0, swept = TRUE, changed_at = "+p.Dialect.Now+change+" WHERE id = $1 AND rev = $2",
-		m.ID, l.Rev, string(after), string(m.Outcome))
+	if m.Move == dlq.MoveFail {
+		change += ", attempts = attempts + 1, last_failed = " + p.Dialect.Now
+	}
+	if m.Revision != nil {
+		edits, err := p.revised(ctx, q, m, l)
+		if err != nil {
+			return err
+		}
+		change, args = change+", edits = $5", append(args, edits)
+	}
+	n, err := p.exec(ctx, q, "UPDATE evenkeel_dead_letters SET state = $3, outcome = $4, rev = rev + 1, published_at = NULL, claimed_until = 0, swept = TRUE"+change+" WHERE id = $1 AND rev = $2", args...)
 	if err != nil {
 		return err
 	}
 	if n == 0 {
 		return store.ErrConflict
+	}
+	if m.Send != nil {
+		if err := p.post(ctx, q, m.Send); err != nil {
+			return err
+		}
 	}
 	return audit(ctx, q, m.Entry(l.Group, l.State, after, l.Rev+1))
 }
@@ -159,18 +173,31 @@ func (p *Plain) movable(ctx context.Context, q Querier, m *store.LetterMove) (l 
 	return l, after, nil
 }
 
+// revised are the letter's edits with the move's.
+func (p *Plain) revised(ctx context.Context, q Querier, m *store.LetterMove, l *dlq.Letter) (string, error) {
+	var now int64
+	if err := q.QueryRowContext(ctx, "SELECT "+p.Dialect.Now).Scan(&now); err != nil {
+		return "", err
+	}
+	return dlq.EncodeEdits(m.Revised(l.Edits, Time(now))), nil
+}
+
 // head reads what a move must know of a letter.
 func (p *Plain) head(ctx context.Context, q Querier, id string) (*dlq.Letter, error) {
 	l := &dlq.Letter{ID: id, Record: &event.Record{}}
-	r, vector := l.Record, ""
-	err := q.QueryRowContext(ctx, p.Dialect.Rebind("SELECT rev, state, blocking, place, stream, grp, handler, tbl, entity, reason, compared, source, event_id, vector, cluster, topic_id, partition, log_offset FROM evenkeel_dead_letters WHERE id = $1"), id).
-		Scan(&l.Rev, &l.State, &l.Blocking, &l.Place, &l.Stream, &l.Group, &l.Handler, &l.Table, &l.Entity, &l.Verdict.Reason, &l.Verdict.Numbers.What, &l.Source, &l.EventID, &vector, &r.Cluster, &r.TopicID, &r.Partition, &r.Offset)
+	r := l.Record
+	var edits, vector string
+	err := q.QueryRowContext(ctx, p.Dialect.Rebind("SELECT rev, state, outcome, edits, blocking, place, stream, grp, handler, tbl, entity, reason, compared, source, event_id, vector, cluster, topic_id, partition, log_offset FROM evenkeel_dead_letters WHERE id = $1"), id).
+		Scan(&l.Rev, &l.State, &l.Outcome, &edits, &l.Blocking, &l.Place, &l.Stream, &l.Group, &l.Handler, &l.Table, &l.Entity, &l.Verdict.Reason, &l.Verdict.Numbers.What, &l.Source, &l.EventID, &vector, &r.Cluster, &r.TopicID, &r.Partition, &r.Offset)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, &ownError{&dlq.NotFoundError{ID: id}}
 	}
 	if err == nil {
 		if l.Vector, err = vectorOf(vector); err != nil {
-			err = &ownError{fmt.Errorf("evenkeel_dead_letters: the vector of letter %s: %w", id, err)}
+			return nil, &ownError{fmt.Errorf("evenkeel_dead_letters: the vector of letter %s: %w", id, err)}
+		}
+		if l.Edits, err = dlq.DecodeEdits(edits); err != nil {
+			err = &ownError{fmt.Errorf("letter %s: column edits: expected %w", id, err)}
 		}
 	}
 	return l, err
@@ -275,15 +302,15 @@ func (p *Plain) wakeBehind(ctx context.Context, q Querier, l *dlq.Letter) error 
 	return err
 }
 
-// taken says why the letter can't be moved. Only a line about the revision that it has
-// tells who was first.
+// taken says why the letter can't be moved. Only a line about the revision that it has,
+// or a later one, tells who was first.
 func (p *Plain) taken(ctx context.Context, q Querier, l *dlq.Letter, move dlq.Move) error {
 	e := &dlq.TakenError{ID: l.ID, Move: move, State: l.State}
 	last, err := p.lastMove(ctx, q, l.ID)
 	if err != nil {
 		return err
 	}
-	if last != nil && last.Rev == l.Rev {
+	if last != nil && last.Rev >= l.Rev { // it may have been moved once more just now
 		e.First = last
 	}
 	return &ownError{e}
@@ -339,21 +366,21 @@ func (p *Plain) AddNote(ctx context.Context, n *dlq.Note) error {
 }
 
 // PurgeLetters is store.LetterKeeper's.
-func (p *Plain) PurgeLetters(ctx context.Context, group string, before time.Time, portion int) (total int64, err error) {
+func (p *Plain) PurgeLetters(ctx context.Context, purge *store.LetterPurge) (total int64, err error) {
 	const chosen = "SELECT id FROM evenkeel_dead_letters WHERE grp = $1 AND state IN ('resolved', 'discarded') AND changed_at < $2 AND published_at IS NOT NULL ORDER BY changed_at, id LIMIT $3"
 	for {
 		var n int64
 		err := p.Tx(ctx, func(q Querier) error {
 			n, err = p.exec(ctx, q, "UPDATE evenkeel_dead_letters SET state = 'purged', rev = rev + 1, changed_at = "+p.Dialect.Now+
-				", record_key = NULL, record_value = NULL, headers = $4, error = '', stack = '', detail = '' WHERE id IN ("+chosen+p.Dialect.SkipLocked+")",
-				group, before.UnixMicro(), portion, dlq.EncodeHeaders(nil))
+				", record_key = NULL, record_value = NULL, headers = $4, error = '', stack = '', detail = '', edits = CASE WHEN state = 'resolved' THEN edits ELSE '' END WHERE id IN ("+chosen+p.Dialect.SkipLocked+")",
+				purge.Group, purge.Before.UnixMicro(), purge.Portion, dlq.EncodeHeaders(nil))
 			if err != nil || n == 0 {
 				return err
 			}
-			return p.audit(ctx, q, store.PurgeEntry(group, n, before))
+			return p.audit(ctx, q, purge.Entry(n))
 		})
 		total += n
-		if err != nil || n < int64(portion) {
+		if err != nil || n < int64(purge.Portion) {
 			return total, err
 		}
 	}

@@ -3,6 +3,7 @@ package tables
 import (
 	"context"
 	"database/sql"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -32,6 +33,7 @@ func Outbounds() []Field[store.Outbound] {
 					return err
 				},
 			},
+			instant("record_time", func(t *o) *time.Time { return &t.Timestamp }),
 			instant("created_at", func(t *o) *time.Time { return &t.CreatedAt }),
 			flag("swept", func(t *o) *bool { return &t.Swept }),
 		},
@@ -93,6 +95,17 @@ func (p *Plain) UnsentLeftovers(ctx context.Context, group string, now, before t
 		return err
 	})
 	return out, err
+}
+
+// post puts what no batch has made into the outbox.
+func (p *Plain) post(ctx context.Context, q Querier, o *store.Outbound) error {
+	fields := Outbounds()
+	marks, args := make([]string, len(fields)), make([]any, len(fields))
+	for i := range fields {
+		marks[i], args[i] = fmt.Sprintf("$%d", i+1), fields[i].Arg(o)
+	}
+	_, err := p.exec(ctx, q, "INSERT INTO evenkeel_outbox ("+Names(fields)+") VALUES ("+strings.Join(marks, ", ")+")", args...)
+	return err
 }
 
 func (p *Plain) outbounds(ctx context.Context, q Querier, fields []Field[store.Outbound], sqlText string, args ...any) (out []*store.Outbound, err error) {

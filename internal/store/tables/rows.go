@@ -50,16 +50,25 @@ func Letters() []Field[dlq.Letter] {
 		},
 		verdictFields(func(t *l) *guards.Verdict { return &t.Verdict }),
 		recordFields(func(t *l) **event.Record { return &t.Record }),
+		[]Field[l]{{
+			Name: "edits", Kind: Text,
+			Text: func(t *l) string { return dlq.EncodeEdits(t.Edits) },
+			set: func(t *l, cell any) (err error) {
+				t.Edits, err = dlq.DecodeEdits(*cell.(*string))
+				return err
+			},
+		}},
 	)
 }
 
 // LetterConflict is what becomes of a letter whose unit has one already. It happens when
 // the ledger was lost or moved by hand while the letters stayed, so that a record which
 // failed long ago is at first sight again; a refusal would stop the partition for ever.
-// The old letter takes the new failure, opens again and must be published again.
+// The old letter takes the new failure, opens again and must be published again. It is the
+// same record, so its edits stay.
 func LetterConflict() string {
 	return " ON CONFLICT (id) DO UPDATE SET rev = evenkeel_dead_letters.rev + 1, published_at = NULL, claimed_until = 0" +
-		excluded(Letters(), "id", "rev", "published_at") + ", swept = excluded.swept, changed_at = NULL"
+		excluded(Letters(), "id", "rev", "published_at", "edits") + ", swept = excluded.swept, changed_at = NULL"
 }
 
 // Parkeds are the columns of evenkeel_parked.

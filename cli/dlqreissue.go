@@ -1,0 +1,121 @@
+package cli
+
+import (
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/evenkeel-go/evenkeel/dlq"
+	"github.com/evenkeel-go/evenkeel/event"
+	"github.com/evenkeel-go/evenkeel/framework"
+)
+
+func (a *app) reissueCommand() *cobra.Command {
+	var f repairFlags
+	var r dlq.Reissue
+	var at, data string
+	var number int64
+	c := &cobra.Command{
+		Use:   "reissue ID",
+		Short: "Discard a letter and send a new event in its place",
+		Long: `Discard an open letter and send a new event in its place, with a new id and what
+else you say, in one step with one line in the audit. It is for what edit can't
+change: type, source, key, time, number. The payload is the letter's, with its
+edits, unless --data-file says otherwise.
+
+A running member of the group sends it, most often within 15 seconds. Every
+group that reads the topic gets it. The letter can't be restored afterwards.`,
+		Example: `  evenkeel dlq reissue 5598dac7 --key order-18 --why "wrong order"
+  evenkeel dlq reissue 5598dac7 --time now --why "its clock was wrong" --dry-run`,
+	}
+	flags := c.Flags()
+	flags.StringVar(&r.Topic, "to", "", "send it to this `topic` (default the letter's)")
+	flags.StringVar(&r.ID, "event-id", "", "the new event's `id` (default a random one)")
+	flags.StringVar(&r.Type, "type", "", "the new event's `type`")
+	flags.StringVar(&r.Source, "source", "", "the new event's `source`")
+	flags.StringVar(&r.Key, "key", "", "the new event's `key`")
+	flags.StringVar(&at, "time", "", "when it occurred: a `time`, or how long ago, or now")
+	flags.Int64Var(&number, "number", 0, "the new event's `number` or version")
+	flags.StringVar(&data, "data-file", "", "take the payload from this `file`")
+	f.flags(c)
+	c.RunE = func(c *cobra.Command, args []string) (err error) {
+		if len(args) != 1 {
+			return usage(c, "reissue takes one letter id, found %d arguments", len(args))
+		}
+		if at == "now" {
+			r.OccurredAt = a.now()
+		} else if at != "" {
+			if r.OccurredAt, err = parseTime(a.now(), at); err != nil {
+				return usage(c, "--time: %v", err)
+			}
+		}
+		if c.Flags().Changed("number") {
+			r.Version = &number
+		}
+		if data != "" {
+			if r.Data, err = os.ReadFile(data); err != nil {
+				return &problem{code: codeError, what: err.Error(), next: "nothing was changed", err: err}
+			}
+		}
+		return a.reissue(c, &f, r, args[0])
+	}
+	return c
+}
+
+func (a *app) reissue(c *cobra.Command, f *repairFlags, r dlq.Reissue, id string) error {
+	act, err := f.act(a, c)
+	if err != nil {
+		return err
+	}
+	_, db, closeDB, err := a.open(c)
+	if err != nil {
+		return err
+	}
+	defer closeDB()
+	l, err := dlq.Get(c.Context(), db, strings.ToLower(id))
+	if err != nil {
+		return explain(c, err)
+	}
+	r.Ref, r.Codec = l.Ref(), a.codecFor(l)
+	m, newID, err := r.Message(l)
+	if err != nil {
+		return refusal(c, err)
+	}
+	r.ID = newID
+	fmt.Fprintf(c.ErrOrStderr(), "%s\nto be discarded, and sent to %s as event %s:\n%s", a.line(l), safe(m.Topic), safe(newID),
+		diff(l.Revised(), &event.Record{Value: m.Value, Headers: m.Headers}))
+	if ok, err := f.goAhead(c, "reissue"); !ok {
+		return err
+	}
+	done, err := framework.Reissue(c.Context(), db, r, act)
+	if err != nil {
+		return refusal(c, err)
+	}
+	_, err = fmt.Fprintf(c.OutOrStdout(), "reissued as event %s on %s; a running member of %s sends it\n", safe(done.ID), safe(done.Topic), safe(l.Group))
+	return err
+}
+
+// republishing sends records to where they came from.
+func republishing() moving {
+	var to string
+	return moving{
+		verb: "republish", past: "handed over to be sent", from: dlq.Open, why: true,
+		short: "Send letters' records to their topic once more",
+		long: `Send the records of letters to their topic once more, or to another one, as they
+came and whatever their edits say. Every group that reads the topic gets them,
+also those that had no trouble with them: to judge letters again in their own
+group alone, replay them. The letters stay as they are.
+
+A running member of the group sends them, with the headers evenkeel-replay-id
+and evenkeel-hops. What has become a letter more than 3 times is refused.`,
+		example: `  evenkeel dlq republish 5598dac7 --why "billing lost it, ticket 4711"
+  evenkeel dlq republish --type order.paid --to orders.again --why "for billing"`,
+		warning: "every group that reads the topic gets them; which these are is not known here,\n`kafka-consumer-groups.sh --describe --all-groups` lists them\n",
+		flags: func(c *cobra.Command) {
+			c.Flags().StringVar(&to, "to", "", "send them to this `topic` (default where they came from)")
+		},
+		act: republisher(&to),
+	}
+}
