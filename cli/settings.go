@@ -56,7 +56,7 @@ func (a *app) settle(c *cobra.Command) error {
 		of   func(key string) string
 		says said
 	}{
-		{func(key string) string { return variable(key) }, a.variables()},
+		{variable, a.variables()},
 		{func(string) string { return "the service's configuration" }, a.mounted()},
 		{func(key string) string { return "the key " + key + " in " + name }, file},
 	}
