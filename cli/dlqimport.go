@@ -80,6 +80,14 @@ is then 1. With --stop the first one ends the import.`,
 		if err := a.imported(c, format, done); err != nil {
 			return err
 		}
+		var record *dlq.RecordError
+		var letter *dlq.LetterError
+		if err != nil && from.file == "" && !errors.As(err, &record) && !errors.As(err, &letter) {
+			return &problem{
+				code: codeError, what: fmt.Sprintf("can't import the topic %s of %s: %v", from.topic, from.brokers, err), err: err,
+				next: "check --brokers, --topic and, with SASL or TLS, --kafka, then run the import again; letters that are there are left as they are",
+			}
+		}
 		if err != nil {
 			return &problem{code: codeError, what: err.Error(), next: "mend it and run the import again; letters that are there are left as they are", err: err}
 		}

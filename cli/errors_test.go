@@ -27,6 +27,10 @@ func TestErrorsNameTheNextStep(t *testing.T) {
 	if err := newerDB.Exec("INSERT INTO evenkeel_schema (version, applied_at) VALUES (99, 0)").Error; err != nil {
 		t.Fatal(err)
 	}
+	older, olderDB := migrated(t)
+	if err := olderDB.Exec("UPDATE evenkeel_schema SET version = version - 1").Error; err != nil {
+		t.Fatal(err)
+	}
 	empty := testutil.SQLiteDSN(t)
 	open(t, empty)
 	missing := filepath.Join(t.TempDir(), "no.db")
@@ -63,6 +67,7 @@ func TestErrorsNameTheNextStep(t *testing.T) {
 		{[]string{"version", "-o", "xml"}, 2, []string{"table, json, jsonl or yaml"}},
 		{[]string{"dlq", "list", "--state", "closed", "--dsn", dsn}, 2, []string{"--state is one of open, replaying, resolved, discarded, purged", `"closed"`}},
 		{[]string{"dlq", "list", "--reason", "broken", "--dsn", dsn}, 2, []string{"--reason is one of behind, conflict,", "your guards", `"broken"`}},
+		{[]string{"dlq", "list", "--dsn", older}, 1, []string{"version 3", "run `evenkeel migrate`"}},
 		{[]string{"dlq", "list", "--redact", "card", "--dsn", dsn}, 2, []string{"payload.FIELD", `"card"`}},
 		{[]string{"dlq", "list", "--config", missing, "--dsn", dsn}, 2, []string{"can't read the settings", missing}},
 		{[]string{"dlq", "list", "--context", "test", "--dsn", dsn}, 2, []string{`context "test"`, "--config"}},
@@ -130,6 +135,15 @@ func TestUnreachablePostgres(t *testing.T) {
 				t.Errorf("%s: %q is not in: %s", name, want, r.errOut)
 			}
 		}
+	}
+}
+
+func TestBrokerDown(t *testing.T) {
+	t.Parallel()
+	dsn, _ := migrated(t)
+	r := world{}.run(t, "dlq", "import", "--dsn", dsn, "--brokers", "127.0.0.1:1", "--topic", "orders.dlq", "--kafka", "sasl.password=sesame")
+	if r.code != codeError || !strings.Contains(r.errOut, "can't import the topic orders.dlq of 127.0.0.1:1: ") || !strings.Contains(r.errOut, "next: check --brokers") || strings.Contains(r.errOut, "sesame") {
+		t.Errorf("%+v", r)
 	}
 }
 

@@ -56,7 +56,7 @@ func (a *app) settle(c *cobra.Command) error {
 		of   func(key string) string
 		says said
 	}{
-		{func(key string) string { return variable(key) }, a.variables()},
+		{variable, a.variables()},
 		{func(string) string { return "the service's configuration" }, a.mounted()},
 		{func(key string) string { return "the key " + key + " in " + name }, file},
 	}
@@ -238,19 +238,15 @@ func (r *settingsReader) bad(n *yaml.Node, format string, args ...any) {
 	if r.err == nil {
 		r.err = &problem{
 			code: codeUsage, what: fmt.Sprintf("%s, line %d: ", r.path, n.Line) + fmt.Sprintf(format, args...),
-			next: "keys are " + strings.Join(settingNames(true), ", "),
+			next: "expected keys are " + strings.Join(settingNames(), ", ") + ", and at the top context and contexts",
 		}
 	}
 }
 
-func settingNames(top bool) []string {
+func settingNames() []string {
 	var names []string
 	for _, s := range settingsKnown() {
 		names = append(names, s.key)
-	}
-	if top {
-		names = append(names, "context", "contexts")
-		slices.Sort(names)
 	}
 	return names
 }
@@ -291,7 +287,7 @@ func (r *settingsReader) block(n *yaml.Node, top bool) said {
 		}
 		i := slices.IndexFunc(settingsKnown(), func(s setting) bool { return s.key == key.Value })
 		if i < 0 {
-			r.bad(key, "there is no key %q, expected one of %s", key.Value, strings.Join(settingNames(top), ", "))
+			r.bad(key, "there is no key %q", key.Value)
 			return
 		}
 		switch settingsKnown()[i].kind {
