@@ -46,7 +46,7 @@ func TestReplayDryRun(t *testing.T) {
 	t.Parallel()
 	dsn, db := migrated(t)
 	require.NoError(t, db.AutoMigrate(&bill{}))
-	require.NoError(t, db.Exec("INSERT INTO bills (id, amount) VALUES ('b2', 3)").Error)
+	require.NoError(t, db.Exec("INSERT INTO bills (id, amount) VALUES ('b2', 3), ('b4', 9)").Error)
 	for i, l := range []struct{ typ, handler, data string }{
 		{"paid", "paid→bill", `{"amount":5}`}, {"paid", "paid→bill", `{"amount":7}`}, {"paid", "paid→bill", `{}`}, {"sent", "mailer", `{}`},
 	} {
@@ -68,7 +68,7 @@ func TestReplayDryRun(t *testing.T) {
 		"  bill b1 is made (live)\n    id      b1\n    amount  5\n    photo   0x00ff\n",
 		"  bill b2: foreign → live\n    amount  3 → 7\n    photo   NULL → 0x00ff\n",
 		"  fails      paid  b3  nothing to pay\n",
-		"  handler mailer is External and was not called; its verdict is that of the guards alone\n",
+		"  handler mailer is External and was not called; its verdict is that of the guards alone\n  bill b4 stays as it is (foreign)\n",
 		"dry run: nothing was changed; a replay would come to\n  3 applied\n  1 fails\n  1 refused\n",
 	} {
 		require.Contains(t, r.out, words)
@@ -85,7 +85,7 @@ func TestReplayDryRun(t *testing.T) {
 	require.Contains(t, r.out, `"applied": 3`)
 	var rows int64
 	require.NoError(t, db.Table("bills").Count(&rows).Error)
-	require.EqualValues(t, 1, rows)
+	require.EqualValues(t, 2, rows)
 
 	// Without handlers it says how to have them.
 	r = world{env: w.env}.run(t, "dlq", "replay", "--all", "--dry-run", "-o", "json")
