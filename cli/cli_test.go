@@ -32,7 +32,8 @@ type result struct {
 type world struct {
 	env     map[string]string
 	columns int
-	in      string // what is typed
+	in      string            // what is typed
+	config  *framework.Config // of the service that the commands are mounted in
 }
 
 // run runs a command line three hours after lettertest.At(0).
@@ -44,7 +45,7 @@ func (w world) run(t *testing.T, args ...string) result {
 		now:     func() time.Time { return lettertest.At(0).Add(3 * time.Hour) },
 		columns: func(io.Writer) int { return w.columns },
 		user:    func() string { return "ann" },
-	})
+	}, WithConfig(w.config))
 	root.SetIn(strings.NewReader(w.in))
 	root.SetOut(&out)
 	root.SetErr(&errOut)

@@ -199,8 +199,11 @@ func (a *app) dryRunTable(w io.Writer) func(*framework.DryRunLetter) {
 		if l := d.Letter; l != nil {
 			kind, entity = orNone(l.EventType), orNone(l.Entity)
 		}
-		id := safe(d.Ref.ID[:min(shortID, len(d.Ref.ID))])
-		fmt.Fprintln(w, bold(cut(fmt.Sprintf("%s  %-9s  %s  %s  %s", id, d.Outcome, kind, entity, orNone(d.Why)))))
+		id, why := safe(d.Ref.ID[:min(shortID, len(d.Ref.ID))]), safe(d.Why)
+		if d.Outcome == framework.DryRunApplied {
+			why = "" // the outcome says it
+		}
+		fmt.Fprintln(w, bold(cut(strings.TrimRight(fmt.Sprintf("%s  %-9s  %s  %s  %s", id, d.Outcome, kind, entity, why), " "))))
 		if d.Retried {
 			line(1, "it would be tried again by the retry schedule")
 		}

@@ -97,4 +97,5 @@ var behaviours = []behaviour{
 	{name: "D06", what: "an edited letter is applied in its place, and a reissued one comes as a new event", semantic: true},
 	{name: "D06 rebuild", what: "a rebuild applies what an edited letter was resolved with, and not what came", semantic: true},
 	{name: "D06 race", what: "of two people who act on a letter at once one does, and the other is told who was first", semantic: true},
+	{name: "D03", what: "a dry run changes nothing, and a replay does to each letter and its row what the dry run has told", semantic: true},
 }

@@ -61,7 +61,8 @@ type DryRunLetter struct {
 	// Units are the verdicts: one, or for a letter of a whole record one for each handler
 	// and entity.
 	Units []DryRunUnit
-	// Rows are the rows of its entities, and all others that would change.
+	// Rows are the rows of its entities, and all others that would change; none of a letter
+	// that would not be resolved or fail for good.
 	Rows []DryRunRow
 	// Unwritten says that the database has refused the rows without what handlers would
 	// have written that were not called, so that nothing can be said of the rows, nor of

@@ -196,10 +196,10 @@ func (x *rehearsing) untried(cs []*Candidate, why string) {
 	}
 }
 
-// letters judges one after the other, and again those that wait for others as long as
-// something moves.
+// letters judges one after the other, and again those that wait for others, or were woken
+// after a failure, as long as something moves.
 func (x *rehearsing) letters(ctx context.Context, pending []*Candidate) error {
-	waiting := map[string]*Forecast{}
+	last := map[string]*Forecast{}
 	for len(pending) > 0 {
 		var left []*Candidate
 		moved := false
@@ -208,17 +208,16 @@ func (x *rehearsing) letters(ctx context.Context, pending []*Candidate) error {
 				x.untried(append(left, pending[i:]...), fmt.Sprintf("the letters before it, of the same entities, took longer than %s, and others wait for their rows; dry-run fewer at once", RehearsedFor))
 				return nil
 			}
-			f, released, err := x.letter(ctx, c)
+			f, released, err := x.letter(ctx, c, last[c.Ref.ID])
 			if err != nil {
 				return err
 			}
-			moved = moved || released
-			if f.Resolution == nil && f.Retry == nil {
-				waiting[c.Ref.ID], left = f, append(left, c)
-				continue
+			moved = moved || released || f.Resolution != nil
+			if f.Resolution != nil {
+				x.tell(f)
+			} else {
+				last[c.Ref.ID], left = f, append(left, c)
 			}
-			x.tell(f)
-			moved = true
 		}
 		pending = left
 		if !moved {
@@ -229,19 +228,22 @@ func (x *rehearsing) letters(ctx context.Context, pending []*Candidate) error {
 		}
 	}
 	for _, c := range pending {
-		x.tell(waiting[c.Ref.ID])
+		x.tell(last[c.Ref.ID])
 	}
 	return nil
 }
 
-// letter judges one letter.
-func (x *rehearsing) letter(ctx context.Context, c *Candidate) (f *Forecast, released bool, err error) {
+// letter judges one letter. last is what was told of it before, nil at first.
+func (x *rehearsing) letter(ctx context.Context, c *Candidate, last *Forecast) (f *Forecast, released bool, err error) {
 	row, err := x.tx.Parked(ctx, c.Ref.ID)
 	if err != nil {
 		return nil, false, err
 	}
 	if row == nil {
 		return nil, false, fmt.Errorf("%w (letter %s)", store.ErrConflict, c.Ref.ID)
+	}
+	if last != nil && last.Retry != nil && row.Due.After(x.now) {
+		return last, false, nil
 	}
 	run, err := x.judge(ctx, row)
 	if err != nil {
@@ -262,6 +264,9 @@ func (x *rehearsing) letter(ctx context.Context, c *Candidate) (f *Forecast, rel
 		f.Retry = b.Repark[i]
 	} else {
 		f.Waits = cmp.Or(run.unit.WaitsFor(), "others of its entity stand before it")
+	}
+	if f.Resolution == nil { // others may still change the row before it is told
+		f.Rows = nil
 	}
 	return f, len(b.Release) > 0, nil
 }
