@@ -30,7 +30,7 @@ func withLetters(t *testing.T, n int) (db *gorm.DB, refs []dlq.Ref) {
 	return db, refs
 }
 
-var byAnn = framework.LetterAct{By: dlq.Actor{Name: "ann"}, Reason: "fixed"} //nolint:gochecknoglobals // a constant
+var byAnn = framework.LetterAct{By: dlq.Actor{Name: "ann"}, Reason: "fixed"}
 
 func TestJobsThatCantStart(t *testing.T) {
 	t.Parallel()
@@ -108,7 +108,8 @@ func TestJobSelection(t *testing.T) {
 		n++
 	}
 	require.Equal(t, 1101, n)
-	for range framework.JobLetters(t.Context(), db, job.ID, "") {
+	for _, err := range framework.JobLetters(t.Context(), db, job.ID, "") {
+		require.NoError(t, err)
 		break // nobody has to read them all
 	}
 	got, err := framework.GetJob(t.Context(), db, job.ID[:5])
