@@ -53,7 +53,7 @@ what has gone on meanwhile stays so.`,
 
 func replaying() moving {
 	return moving{
-		verb: "replay", past: "taken for a replay", from: dlq.Open,
+		verb: "replay", from: dlq.Open,
 		short: "Judge letters' events once more",
 		long: `Start a job that hands open letters to the running members of their group, which
 judge their events once more, by the guards and handlers that they have now.

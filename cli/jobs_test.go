@@ -148,7 +148,7 @@ func TestReplayIsLookedOn(t *testing.T) {
 	t.Parallel()
 	dsn, db := migrated(t)
 	insert(t, db, several(4, "f1")...)
-	w := world{env: map[string]string{dsnVariable: dsn}, columns: 80}
+	w := world{env: map[string]string{dsnVariable: dsn, "NO_COLOR": "1"}, columns: 80}
 	w.all(t, []commandCase{
 		{[]string{"dlq", "replay", "--entity", "order-0", "-y", "--wait", "1ms"}, 3, "1 letter waiting\n", "] 0 of 1 letters (0%), 0 failed\x1b[K\nevenkeel: the job has not ended yet, and goes on"},
 	})

@@ -96,3 +96,32 @@ func check(err error) {
 		panic(err)
 	}
 }
+
+// A replay of many is a job, which the running members of the group carry out.
+func ExampleStartJob() {
+	ctx := context.Background()
+	db, remove := openDatabase()
+	defer remove()
+	check(framework.Migrate(ctx, db))
+	check(lettertest.Insert(ctx, db, lettertest.Full()))
+
+	act := framework.LetterAct{By: dlq.Actor{Name: "ann"}, Reason: "fixed in 1.4.2", Selection: "all open"}
+	chosen, err := dlq.Refs(ctx, db, dlq.Filter{Group: "billing", State: dlq.Open})
+	check(err)
+	job, err := framework.StartJob(ctx, db, framework.Refs(chosen...), dlq.JobPlan{Rate: 50, Ramp: []int{1, 5, 20, 100}}, act)
+	check(err)
+	fmt.Println(job.State, job.Count(dlq.ResultWaiting), "of", job.Total, "wait")
+
+	// Somebody else does the same.
+	second, err := framework.StartJob(ctx, db, framework.Refs(chosen...), dlq.JobPlan{}, act)
+	check(err)
+	fmt.Println(second.State, second.Count(dlq.ResultRefused), "refused")
+
+	job, err = framework.CancelJob(ctx, db, job.ID, act)
+	check(err)
+	fmt.Println(job.State)
+	// Output:
+	// running 1 of 1 wait
+	// done 1 refused
+	// cancelled
+}

@@ -43,7 +43,13 @@ func (s *Store) resolve(t *tx, b *store.Batch) error {
 			}
 		})
 		s.replaceLetter(t, have, next)
-		s.keepAudit(t, r.Entry(have.Group, next.Rev))
+		e := r.Entry(have.Group, next.Rev)
+		for at, x := range s.jobOf {
+			if x.ID == r.ID && x.Rev == have.Rev && x.Result == dlq.ResultReplaying {
+				e.Job = at.job
+			}
+		}
+		s.keepAudit(t, e)
 	}
 	return nil
 }

@@ -18,7 +18,7 @@ func (w *writer) resolve(b *store.Batch) error {
 		return fmt.Sprintf("?%d", 2+slices.IndexFunc(fields, func(f tables.Field[store.Resolution]) bool { return f.Name == column }))
 	}
 	update := "UPDATE evenkeel_dead_letters SET " + tables.ResolveSet("?1", "", value) + " WHERE id = ?2 AND state = 'replaying'"
-	entry := tables.ResolveEntry("?1", "?2", "evenkeel_dead_letters WHERE id = ?3")
+	entry := tables.ResolveEntry("?1", "?2", "evenkeel_dead_letters r WHERE id = ?3")
 	for _, r := range b.Resolve {
 		if err := w.guarded(store.ErrConflict, update, append([]any{w.now}, values(fields, r)...)...); err != nil {
 			return err

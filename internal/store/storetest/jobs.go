@@ -122,6 +122,11 @@ func jobLife(b *bench) {
 		&store.Resolution{ID: "a", Outcome: dlq.OutcomeApplied, Why: "applied"},
 		&store.Resolution{ID: "c", Why: "still broken", Failed: dlq.Letter{Fingerprint: "f2", Error: "still broken", Attempts: 1, Verdict: guards.Verdict{Action: guards.DeadLetter, Reason: guards.Exhausted}}},
 	)))
+	for _, letter := range []string{"d", "a", "c"} {
+		last, err := b.s.LastMove(t.Context(), letter)
+		require.NoError(t, err)
+		require.Equal(t, "j", last.Job, "the audit of a job has all of it")
+	}
 	b.gathered("j")
 	j = b.gathered("j")
 	require.Equal(t, map[dlq.JobResult]int64{dlq.ResultObsolete: 1, dlq.ResultApplied: 1, dlq.ResultFailed: 1}, j.Counts, "once each")

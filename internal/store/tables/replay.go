@@ -75,11 +75,11 @@ func ResolveSet(now, have string, value func(column string) string) string {
 	return strings.Join(sets, ", ")
 }
 
-// ResolveEntry inserts the lines of the audit; source is what follows FROM, with the columns
-// id, grp, rev and outcome of the letters, and why.
+// ResolveEntry inserts the lines of the audit; source is what follows FROM, named r, with the
+// columns id, grp, rev and outcome of the letters, and why.
 func ResolveEntry(now, why, source string) string {
 	by := store.Replayer()
 	return fmt.Sprintf(`INSERT INTO evenkeel_audit (at, actor, via, verb, reason, grp, letter, subject, selection, before_state, after_state, rev, job)
-SELECT %s, '%s', '%s', CASE WHEN outcome = '' THEN 'fail' ELSE 'resolve' END, %s, grp, id, '', '', 'replaying', CASE WHEN outcome = '' THEN 'open' ELSE 'resolved' END, rev, '' FROM %s`,
+SELECT %s, '%s', '%s', CASE WHEN outcome = '' THEN 'fail' ELSE 'resolve' END, %s, grp, id, '', '', 'replaying', CASE WHEN outcome = '' THEN 'open' ELSE 'resolved' END, rev, COALESCE((SELECT x.job FROM evenkeel_job_letters x WHERE x.letter = r.id AND x.rev = r.rev - 1 AND x.result = 'replaying'), '') FROM %s`,
 		now, by.Name, by.Via, why, source)
 }
