@@ -34,7 +34,7 @@ type AuditEntry struct {
 	Reason string
 	Group  string
 	// Letter is empty for what is about many, and Subject then the fingerprint that it is
-	// about, if it is about one.
+	// about, if it is about one. With a letter Subject is what was sent of it.
 	Letter, Subject string
 	// Selection is how the letter was chosen among others, in words.
 	Selection string
@@ -49,6 +49,9 @@ type AuditEntry struct {
 // String tells the line in a sentence, without its id and selection.
 func (e *AuditEntry) String() string {
 	s := fmt.Sprintf("%s by %s at %s", Move(e.Verb).Past(), e.By.Name, e.At.UTC().Format(time.RFC3339))
+	if e.Letter != "" && e.Subject != "" {
+		s += " as " + e.Subject
+	}
 	if e.Reason != "" {
 		s += fmt.Sprintf(" (%q)", clip(e.Reason, 200))
 	}

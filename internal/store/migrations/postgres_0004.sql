@@ -22,7 +22,7 @@ CREATE TABLE evenkeel_audit (
     reason       text   NOT NULL,
     grp          text   NOT NULL,
     letter       text   NOT NULL, -- '' for what is about many
-    subject      text   NOT NULL, -- a fingerprint, where it is about that
+    subject      text   NOT NULL, -- a fingerprint, where it is about that; of a letter, what was sent
     selection    text   NOT NULL, -- how the letter was chosen among others
     before_state text   NOT NULL, -- both '' where no state changed
     after_state  text   NOT NULL,
