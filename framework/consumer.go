@@ -124,7 +124,7 @@ func assemble(ctx context.Context, db *gorm.DB, cfg Config, wiring *handlers.Wir
 		},
 		Prepare: prepare,
 		Models:  wiring.Models, Layouts: batch.LayoutsOf(wiring.Models, layouts),
-		StartLatest: cfg.Start == StartLatest, BatchSize: cfg.BatchSize, Parallel: cfg.Parallel, MaxBytes: cfg.MaxBytes,
+		StartLatest: cfg.Start == StartLatest, BatchSize: cfg.BatchSize, Breaker: cfg.Breaker.settings(), Parallel: cfg.Parallel, MaxBytes: cfg.MaxBytes,
 		MaxUnpublished: cfg.MaxUnpublished, SweepInterval: cfg.SweepInterval, KeepVerdicts: cfg.KeepVerdicts, KeepLetters: cfg.KeepLetters,
 		PlaceholderAge: cfg.PlaceholderAge, PlaceholderPolicy: placeholderPolicies[cfg.PlaceholderPolicy], PurgeAfter: cfg.PurgeDeletedAfter,
 		RevokeTimeout: cfg.RevokeTimeout, ShutdownTimeout: cfg.ShutdownTimeout, HardStop: HardStop - closing,

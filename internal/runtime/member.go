@@ -9,6 +9,7 @@ import (
 
 	"github.com/evenkeel-go/evenkeel/event"
 	"github.com/evenkeel-go/evenkeel/internal/batch"
+	"github.com/evenkeel-go/evenkeel/internal/breaker"
 	"github.com/evenkeel-go/evenkeel/internal/broker"
 	"github.com/evenkeel-go/evenkeel/internal/seam"
 )
@@ -34,6 +35,7 @@ type Member struct {
 	// taken for what comes after it.
 	feed      chan struct{}
 	layoutsMu sync.RWMutex
+	breakers  *breaker.Breakers
 	// complaints are about the client's errors, by their texts.
 	complaints seam.Seldom
 
@@ -46,6 +48,10 @@ func New(o Options) *Member {
 	m := &Member{Options: o, slots: make(chan struct{}, max(o.Parallel, 1)), health: newHealth(o.Log), lanes: map[broker.Partition]*lane{}, feed: make(chan struct{}, 1), complaints: seam.Seldom{Every: time.Minute, Max: 100}}
 	m.hard, m.cancel = context.WithCancel(context.Background())
 	m.relay, m.events = letterRelay(m), eventRelay(m)
+	if o.Breaker.Window > 0 {
+		m.breakers = breaker.New(o.Breaker, m.broke)
+		m.Judge.Breakers = m.breakers
+	}
 	return m
 }
 
@@ -154,9 +160,12 @@ func (m *Member) deliver(r *event.Record) int {
 	return 1
 }
 
-// full reports whether a lane holds enough; parts divides the bounds, so that a paused
+// full reports whether a lane holds enough, or wants nothing; parts divides the bounds, so that a paused
 // lane is resumed well below them.
 func (m *Member) full(l *lane, parts int64) bool {
+	if l.shut.Load() {
+		return true
+	}
 	n, bytes := l.queue.held()
 	if int64(n) >= 8*int64(m.BatchSize)/parts {
 		return true
@@ -412,6 +421,9 @@ type Lag struct {
 	Paused      bool
 }
 
+// Breakers are those of the handlers that have run.
+func (m *Member) Breakers() []breaker.Status { return m.breakers.List() }
+
 // Running is how many slow handlers are under way.
 func (m *Member) Running() int64 { return m.running.Load() }
 
@@ -419,7 +431,7 @@ func (m *Member) Running() int64 { return m.running.Load() }
 func (m *Member) Lags() (lags []Lag, away []string) {
 	for _, l := range m.snapshot() {
 		s := l.position()
-		g := Lag{Partition: l.p, Next: s.Next, Epoch: s.Epoch, LogEnd: m.Consumer.LogEnd(l.p), Paused: l.paused.Load()}
+		g := Lag{Partition: l.p, Next: s.Next, Epoch: s.Epoch, LogEnd: m.Consumer.LogEnd(l.p), Paused: l.paused.Load() || l.shut.Load()}
 		g.Queued, g.QueuedBytes = l.queue.held()
 		g.Unpublished, _ = l.out.size()
 		g.Held, _, _ = l.held.size()

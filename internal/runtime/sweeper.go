@@ -234,6 +234,8 @@ func (s *sweeper) once(ctx context.Context, keys [][]*store.Parked, due func(*st
 		}
 	}
 	var out *batch.Outcome
+	committed := false
+	defer func() { m.probed(units, committed) }()
 	for again := false; ; again = true {
 		err := m.transact(ctx, batch.Gather(m.Group, items, layouts, nil), lock, func(loaded *store.Loaded) (_ *store.Batch, err error) {
 			if out, err = m.Judge.Waiting(ctx, units, layouts, loaded, m.Clock.Now(), due, m.enough()); err != nil {
@@ -248,6 +250,7 @@ func (s *sweeper) once(ctx context.Context, keys [][]*store.Parked, due func(*st
 		case err != nil:
 			return err
 		case again || !out.Incomplete:
+			committed = true
 			m.swept(out)
 			return nil
 		}
