@@ -16,11 +16,14 @@ const probesEach = 3
 // errShut: nothing was committed, since the breaker of the next event's handler is open.
 var errShut = errors.New("the breaker of the handler is open")
 
-// leave waits until the record's handlers may run, or one of them may be probed with it
-// (R22). still is called before the first wait. waited says that there was one.
+// leave waits until nobody has paused the partition and the record's handlers may run, or one
+// of them may be probed with it (R22). still is called before the first wait. waited says that there was one.
 func (l *lane) leave(it *batch.Item, still func() error) (leave breaker.Leave, waited bool, err error) {
 	for {
-		leave = l.m.breakers.Ask(it.Handlers(), l.m.Clock.Now())
+		// Nothing is probed while it is paused.
+		if leave = l.m.controls.ask(l.p); leave.Go {
+			leave = l.m.breakers.Ask(it.Handlers(), l.m.Clock.Now())
+		}
 		if leave.Go || len(leave.Probe) > 0 {
 			return leave, waited, nil
 		}

@@ -36,6 +36,7 @@ type Member struct {
 	feed      chan struct{}
 	layoutsMu sync.RWMutex
 	breakers  *breaker.Breakers
+	controls  controls
 	// complaints are about the client's errors, by their texts.
 	complaints seam.Seldom
 
@@ -85,6 +86,7 @@ func (m *Member) Run(ctx context.Context) error {
 	identifying := spawn("identities", func() { m.identities(background) })
 	relaying := spawn("relay", func() { m.relay.run(background) })
 	sending := spawn("event relay", func() { m.events.run(background) })
+	beating := spawn("beats", func() { m.beats(background) })
 	sweeping := spawn("sweeper", func() { (&sweeper{m: m, upkeep: upkeep{m: m}}).run(soft, hard) })
 
 	err := m.poll(ctx)
@@ -92,7 +94,7 @@ func (m *Member) Run(ctx context.Context) error {
 	left := m.shutdown(sweeping, abandonSweep)
 	stopBackground()
 	abandonSweep()
-	m.await(left(), committer, identifying, relaying, sending, sweeping)
+	m.await(left(), committer, identifying, beating, relaying, sending, sweeping)
 	m.cancel()
 	return err
 }
@@ -419,6 +421,7 @@ type Lag struct {
 	Epoch       int64
 	Watermark   time.Time // zero: none
 	Paused      bool
+	Shut        bool // paused since the lane waits for leave (R22)
 }
 
 // Breakers are those of the handlers that have run.
@@ -431,7 +434,7 @@ func (m *Member) Running() int64 { return m.running.Load() }
 func (m *Member) Lags() (lags []Lag, away []string) {
 	for _, l := range m.snapshot() {
 		s := l.position()
-		g := Lag{Partition: l.p, Next: s.Next, Epoch: s.Epoch, LogEnd: m.Consumer.LogEnd(l.p), Paused: l.paused.Load() || l.shut.Load()}
+		g := Lag{Partition: l.p, Next: s.Next, Epoch: s.Epoch, LogEnd: m.Consumer.LogEnd(l.p), Paused: l.paused.Load() || l.shut.Load(), Shut: l.shut.Load()}
 		g.Queued, g.QueuedBytes = l.queue.held()
 		g.Unpublished, _ = l.out.size()
 		g.Held, _, _ = l.held.size()

@@ -80,6 +80,9 @@ func (s *sweeper) sweep(soft, ctx context.Context) (claimed int, more bool, err 
 	if s.claims.many() {
 		return 0, false, nil // slow ones are under way, and hold their claims
 	}
+	if s.m.controls.all() {
+		return 0, false, nil
+	}
 	now := s.m.Clock.Now()
 	n := s.portion.rows()
 	rows, err := s.m.Store.Due(ctx, s.m.Group, now, lease, n, sweepPerKey)

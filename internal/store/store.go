@@ -96,6 +96,7 @@ type Store interface {
 	Outbox
 	Rebuilds
 	LetterKeeper
+	Consumers
 
 	// Retain deletes verdicts older than before, in small ordered portions, and
 	// returns how many there were.

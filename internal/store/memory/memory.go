@@ -44,6 +44,7 @@ type Store struct {
 	lettersOf map[queueKey][]*letter
 	verdicts  []verdict
 	audit     []*dlq.AuditEntry
+	controls  map[store.Scope]store.Control
 	notes     []dlq.Note
 	ids       map[idKey]*store.ID
 	memos     map[memoKey]*store.Memo
@@ -92,6 +93,7 @@ func New(now func() time.Time) *Store {
 		letters: map[string]*letter{}, lettersOf: map[queueKey][]*letter{},
 		ids: map[idKey]*store.ID{}, memos: map[memoKey]*store.Memo{},
 		origins: map[originKey]*store.Origin{}, outFields: tables.Outbounds(),
+		controls: map[store.Scope]store.Control{},
 	}
 }
 

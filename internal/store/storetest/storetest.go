@@ -53,7 +53,7 @@ type testCase struct {
 
 func cases() []testCase {
 	var all []testCase
-	for _, cs := range [][]testCase{rowCases(), claimCases(), ledgerCases(), parkedCases(), letterCases(), typeCases(), lockCases(), txCases(), memoryCases(), agedCases(), streamCases(), outboxCases(), rebuildCases(), moveCases(), replayCases()} {
+	for _, cs := range [][]testCase{rowCases(), claimCases(), ledgerCases(), parkedCases(), letterCases(), typeCases(), lockCases(), txCases(), memoryCases(), agedCases(), streamCases(), outboxCases(), rebuildCases(), moveCases(), replayCases(), consumerCases()} {
 		all = append(all, cs...)
 	}
 	return all
