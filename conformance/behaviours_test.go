@@ -82,4 +82,5 @@ var behaviours = []behaviour{
 	{name: "D02 killed", what: "a member that is killed while it replays leaves no letter with two ends, or none", semantic: true},
 	{name: "D02 race", what: "operators who replay, discard and cancel the same letters give each of them one end", semantic: true},
 	{name: "D07", what: "a handler that fails on everything leaves its events in Kafka, and has them all when it is mended", semantic: true},
+	{name: "D07 pause", what: "a paused topic waits, also for a member that begins later, and goes on when it is told", semantic: true},
 }

@@ -154,3 +154,76 @@ func TestD07BreakerKeepsABrokenHandlersEventsInKafka(t *testing.T) {
 		require.Equal(t, 1, w.log.count("breaker of a handler has closed"))
 	})
 }
+
+// What people say is followed by members that run, and by those that begin later.
+func TestD07PausedGroupsWaitUntilTheyAreTold(t *testing.T) {
+	each(t, "D07 pause", func(t *testing.T, at combination) {
+		w := newWorld(t, at, 2)
+		other := w.broker.Topic(t, "notes", 1)
+		ctx := context.Background()
+		n := 0
+		send := func(topic string, partition int32) string {
+			n++
+			key := fmt.Sprint("o-", n)
+			r := w.record(partition, key, said{id: key, source: "shop", typ: "order.noted", key: key, at: w.began, data: `{"note":"done"}`}.value())
+			r.Topic = topic
+			w.broker.Produce(t, r)
+			return key
+		}
+		came := func(key string) bool {
+			var n int64
+			return w.db.Model(&Order{}).Where("id = ?", key).Count(&n).Error == nil && n == 1
+		}
+		both := func(c *framework.Config) { c.Topics = []string{w.topic, other} }
+		m := w.start(both)
+		state := func() string { return fmt.Sprintf("%+v", m.consumer.Stats()) }
+		arrives := func(key string) {
+			t.Helper()
+			w.eventually(30*time.Second, func() bool { return came(key) }, state)
+		}
+		arrives(send(w.topic, 0))
+		arrives(send(w.topic, 1))
+		arrives(send(other, 0))
+
+		act := framework.ConsumerAct{Group: w.group, Topic: w.topic, By: operator.By, Reason: "the warehouse is being moved"}
+		changed, err := framework.PauseConsumer(ctx, w.db, act)
+		require.NoError(t, err)
+		require.True(t, changed)
+		w.eventually(30*time.Second, func() bool { return w.log.count("told to let it be") == 1 }, state)
+		held := send(w.topic, 1)
+		group := func() framework.ConsumerGroup {
+			t.Helper()
+			groups, err := framework.Consumers(ctx, w.db, w.group)
+			require.NoError(t, err)
+			require.Len(t, groups, 1)
+			return groups[0]
+		}
+		waits := func() bool {
+			for _, p := range group().Partitions {
+				if p.Held {
+					return p.Topic == w.topic && p.Partition == 1
+				}
+			}
+			return false
+		}
+		w.eventually(30*time.Second, waits, state)
+		arrives(send(other, 0))
+		require.False(t, came(held))
+		g := group()
+		require.Len(t, g.Members, 1)
+		require.Equal(t, 3, g.Members[0].Partitions)
+		require.Equal(t, "topic "+w.topic, g.Pauses[0].String())
+		require.Equal(t, "the warehouse is being moved", g.Pauses[0].Reason)
+
+		m.stop()
+		require.Empty(t, group().Members, "who leaves says so")
+		m = w.start(both)
+		w.eventually(30*time.Second, waits, state)
+		require.False(t, came(held))
+		lifted, err := framework.ResumeConsumer(ctx, w.db, framework.ConsumerAct{Group: w.group, By: operator.By})
+		require.NoError(t, err)
+		require.EqualValues(t, 1, lifted)
+		arrives(held)
+		w.drain(2)
+	})
+}

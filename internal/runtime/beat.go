@@ -73,11 +73,13 @@ func (m *Member) obey(told []store.Control) {
 	}
 }
 
-// controls are what the members of the group are told. The zero value is a member that has
-// not heard anything yet.
+// controls are what the members of the group are told.
 type controls struct {
-	mu      sync.Mutex
-	told    []store.Control
+	mu   sync.Mutex
+	told []store.Control
+	// asked and heard: a member that has asked what it is to do runs nothing before it has
+	// heard.
+	asked   bool
 	heard   bool
 	resumes int64
 	changed chan struct{} // closed at the next change
@@ -92,7 +94,7 @@ func (c *controls) set(told []store.Control, tell func(what string, c store.Cont
 	for _, old := range c.told {
 		was[old.Scope] = old.Paused
 	}
-	changed := false
+	changed := !c.heard
 	for _, now := range told {
 		if now.Paused != was[now.Scope] {
 			changed = true
@@ -113,6 +115,13 @@ func (c *controls) set(told []store.Control, tell func(what string, c store.Cont
 		c.changed = nil
 	}
 	return resumed
+}
+
+// begin makes everybody wait for the first set.
+func (c *controls) begin() {
+	c.mu.Lock()
+	c.asked = true
+	c.mu.Unlock()
 }
 
 // ask asks whether a partition may go on.
@@ -136,5 +145,5 @@ func (c *controls) all() bool {
 }
 
 func (c *controls) paused(holds func(store.Scope) bool) bool {
-	return slices.ContainsFunc(c.told, func(c store.Control) bool { return c.Paused && holds(c.Scope) })
+	return c.asked && !c.heard || slices.ContainsFunc(c.told, func(c store.Control) bool { return c.Paused && holds(c.Scope) })
 }

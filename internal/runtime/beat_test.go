@@ -25,7 +25,13 @@ func TestControls(t *testing.T) {
 		return store.Control{Scope: store.Scope{Topic: topic, Partition: partition}, Paused: paused}
 	}
 	require.True(t, c.ask(p).Go)
+	c.begin()
+	first := c.ask(p)
+	require.False(t, first.Go, "what it is told may be to wait")
+	require.True(t, c.all())
 	require.False(t, set(all), "what was said before is not for it")
+	<-first.Changed
+	require.False(t, c.all())
 	require.True(t, c.ask(p).Go)
 	for _, told := range []store.Control{on("o", 3, true), on("o", store.AllPartitions, true)} {
 		require.False(t, set(all, told))

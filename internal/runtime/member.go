@@ -67,6 +67,7 @@ const (
 
 // Run polls until ctx ends or the consumer fails for good.
 func (m *Member) Run(ctx context.Context) error {
+	m.controls.begin()
 	if err := m.Consumer.Subscribe(m.Topics, rebalance{m}); err != nil {
 		m.cancel()
 		return err
