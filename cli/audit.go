@@ -13,19 +13,19 @@ func (a *app) auditCommand() *cobra.Command {
 	var since, until string
 	c := &cobra.Command{
 		Use:   "audit",
-		Short: "Tell who did what to dead letters",
-		Long: `List what was done to dead letters, newest first: by whom, when and why. Lines
-are written together with what they tell, and the database refuses to change
-them. Flags that choose lines must all hold; --since and --until take how long
-ago (90m, 7d), a day in UTC (2026-10-14) or a time in RFC 3339. When there is no
-line the exit code is 4.`,
+		Short: "Tell who did what to dead letters and consumers",
+		Long: `List what was done to dead letters, and said to consumer groups, newest first:
+by whom, when and why. Lines are written together with what they tell, and the
+database refuses to change them. Flags that choose lines must all hold; --since
+and --until take how long ago (90m, 7d), a day in UTC (2026-10-14) or a time in
+RFC 3339. When there is no line the exit code is 4.`,
 		Example: `  evenkeel audit --by ann --since 1d
   evenkeel audit --letter 5598dac7 -o json`,
 		Args: noArguments,
 	}
 	flags := c.Flags()
 	flags.StringVar(&f.Actor, "by", "", "only what this `name` did")
-	flags.StringVar(&f.Verb, "verb", "", "only this `verb`, e.g. discard, restore, note, purge")
+	flags.StringVar(&f.Verb, "verb", "", "only this `verb`, e.g. discard, note, purge, pause")
 	flags.StringVar(&f.Group, "group", "", "only on letters of this consumer `group`")
 	flags.StringVar(&f.Letter, "letter", "", "only on the letter with this `id`, or its beginning")
 	flags.StringVar(&f.Job, "job", "", "only by the job with this `id`")

@@ -132,6 +132,7 @@ it asks for is not chosen, and counted; has(payload.total) tells beforehand.`,
 	)
 	root.AddCommand(
 		a.auditCommand(),
+		a.consumerCommand(),
 		a.doctorCommand(),
 		a.jobsCommand(),
 		a.migrateCommand(),

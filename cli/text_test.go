@@ -46,7 +46,7 @@ func TestHelp(t *testing.T) {
 
 func TestGroupsShowTheirHelp(t *testing.T) {
 	t.Parallel()
-	for _, args := range [][]string{{}, {"dlq"}} {
+	for _, args := range [][]string{{}, {"consumer"}, {"dlq"}} {
 		alone, help := world{}.run(t, args...), world{}.run(t, append(args, "--help")...)
 		if alone != help || alone.code != 0 {
 			t.Errorf("%v: %+v", args, alone)

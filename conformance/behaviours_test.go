@@ -98,4 +98,6 @@ var behaviours = []behaviour{
 	{name: "D06 rebuild", what: "a rebuild applies what an edited letter was resolved with, and not what came", semantic: true},
 	{name: "D06 race", what: "of two people who act on a letter at once one does, and the other is told who was first", semantic: true},
 	{name: "D03", what: "a dry run changes nothing, and a replay does to each letter and its row what the dry run has told", semantic: true},
+	{name: "D07", what: "a handler that fails on everything leaves its events in Kafka, and has them all when it is mended", semantic: true},
+	{name: "D07 pause", what: "a paused topic waits, also for a member that begins later, and goes on when it is told", semantic: true},
 }

@@ -22,6 +22,10 @@ type Actor struct {
 const (
 	// VerbNote: somebody wrote a [Note].
 	VerbNote = "note"
+	// VerbPause and VerbResume: somebody told the members of a group to let things be, or to
+	// go on (evenkeel consumer). Selection says what.
+	VerbPause  = "pause"
+	VerbResume = "resume"
 )
 
 // AuditEntry is one line of the audit: who did what, when and why.

@@ -43,6 +43,8 @@ type Config struct {
 
 	// Retry is the schedule of a failing handler.
 	Retry Retry
+	// Breaker stops a handler that fails on most of its events.
+	Breaker Breaker
 	// MissingFor bounds how long an event with handlers.MissingPark waits for its row
 	// before it becomes a dead letter. Defaults to 24 hours.
 	MissingFor time.Duration

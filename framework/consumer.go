@@ -137,7 +137,7 @@ func assemble(ctx context.Context, db *gorm.DB, cfg Config, wiring *handlers.Wir
 		Judge:     cfg.judge(wiring, prepare, outbox),
 		Prepare:   prepare,
 		Models:    wiring.Models, Layouts: batch.LayoutsOf(wiring.Models, layouts),
-		StartLatest: cfg.Start == StartLatest, BatchSize: cfg.BatchSize, Parallel: cfg.Parallel, MaxBytes: cfg.MaxBytes,
+		StartLatest: cfg.Start == StartLatest, BatchSize: cfg.BatchSize, Breaker: cfg.Breaker.settings(), Parallel: cfg.Parallel, MaxBytes: cfg.MaxBytes,
 		MaxUnpublished: cfg.MaxUnpublished, SweepInterval: cfg.SweepInterval, KeepVerdicts: cfg.KeepVerdicts, KeepLetters: cfg.KeepLetters,
 		PlaceholderAge: cfg.PlaceholderAge, PlaceholderPolicy: placeholderPolicies[cfg.PlaceholderPolicy], PurgeAfter: cfg.PurgeDeletedAfter,
 		RevokeTimeout: cfg.RevokeTimeout, ShutdownTimeout: cfg.ShutdownTimeout, HardStop: HardStop - closing,

@@ -195,6 +195,18 @@ func ExampleGapHook() {
 	// Output: orders o-17: number 4 is missing, 6 waits: dead-letter
 }
 
+type watchman struct{}
+
+func (watchman) OnBreaker(b framework.BreakerStats) {
+	fmt.Printf("%s is %s: %d of %d failed, %s\n", b.Handler, b.State, b.Failed, b.Of, b.Error)
+}
+
+func ExampleBreakerHook() {
+	var h framework.BreakerHook = watchman{} // goes into Config.Hooks
+	h.OnBreaker(framework.BreakerStats{Handler: "invoice", State: framework.BreakerOpen, Failed: 20, Of: 31, Error: "billing: connection refused"})
+	// Output: invoice is open: 20 of 31 failed, billing: connection refused
+}
+
 func ExamplePartitionHook() {
 	var h framework.PartitionHook = progress{} // in Config.Hooks
 	h.OnPartition(framework.Partition{Topic: "orders", Partition: 3, Assigned: true, Next: 40})
@@ -239,9 +251,11 @@ func ExampleMigrationSQL() {
 	fmt.Println(err)
 	// Output:
 	// evenkeel_audit
+	// evenkeel_controls
 	// evenkeel_dead_letters
 	// evenkeel_ids
 	// evenkeel_ledger
+	// evenkeel_members
 	// evenkeel_memos
 	// evenkeel_models
 	// evenkeel_notes

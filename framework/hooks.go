@@ -38,6 +38,10 @@ type PlaceholderHook interface{ OnPlaceholders(OldPlaceholders) }
 // nobody has sent what is missing, or it was lost on the way.
 type GapHook interface{ OnGap(Gap) }
 
+// BreakerHook hears when a handler's breaker opens, and when it has closed again
+// (Config.Breaker).
+type BreakerHook interface{ OnBreaker(BreakerStats) }
+
 // Verdict is what became of one unit, or of a whole record where Handler is empty.
 type Verdict struct {
 	// Event is nil for a record that could not be decoded.

@@ -9,6 +9,7 @@ import (
 	"github.com/evenkeel-go/evenkeel/dlq"
 	"github.com/evenkeel-go/evenkeel/guards"
 	"github.com/evenkeel-go/evenkeel/internal/batch"
+	"github.com/evenkeel-go/evenkeel/internal/breaker"
 	"github.com/evenkeel-go/evenkeel/internal/broker"
 	"github.com/evenkeel-go/evenkeel/internal/ledger"
 	"github.com/evenkeel-go/evenkeel/internal/runtime"
@@ -212,6 +213,22 @@ func (o *observer) Placeholders(p runtime.OldPlaceholders) {
 	for _, h := range o.hooks {
 		if h, ok := h.(PlaceholderHook); ok {
 			h.OnPlaceholders(found)
+		}
+	}
+}
+
+func (o *observer) Breaker(s breaker.Status) {
+	defer o.recovered()
+	open := 0.0
+	if s.State == breaker.Open {
+		open = 1
+	}
+	if o.metrics != nil {
+		o.metrics.Gauge("evenkeel_breaker_open", open, "handler", s.Handler)
+	}
+	for _, h := range o.hooks {
+		if h, ok := h.(BreakerHook); ok {
+			h.OnBreaker(breakerOf(s))
 		}
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/evenkeel-go/evenkeel/event"
 	"github.com/evenkeel-go/evenkeel/guards"
 	"github.com/evenkeel-go/evenkeel/internal/batch"
+	"github.com/evenkeel-go/evenkeel/internal/breaker"
 	"github.com/evenkeel-go/evenkeel/internal/broker"
 	"github.com/evenkeel-go/evenkeel/internal/ledger"
 	"github.com/evenkeel-go/evenkeel/internal/runtime"
@@ -83,6 +84,21 @@ func TestObserverOfRowsThatStandLong(t *testing.T) {
 
 func (h *heard) OnGap(g Gap) {
 	h.add("gap %s %s %d before %d, %s, full %t", g.Stream, g.Entity, g.Missing, g.Waiting, g.Policy, g.Full)
+}
+
+func (h *heard) OnBreaker(b BreakerStats) {
+	h.add("breaker of %s %s: %d of %d", b.Handler, b.State, b.Failed, b.Of)
+}
+
+func TestObserverOfBreakers(t *testing.T) {
+	t.Parallel()
+	metrics, hook := newRegister(), &heard{}
+	o := newObserver(metrics, []any{hook, onlyAlarms{}}, nil)
+	o.Breaker(breaker.Status{Handler: "h", State: breaker.Open, Failed: 20, Of: 31})
+	require.Equal(t, map[string]float64{"evenkeel_breaker_open handler,h": 1}, metrics.gauge)
+	o.Breaker(breaker.Status{Handler: "h", Of: 50})
+	require.Equal(t, map[string]float64{"evenkeel_breaker_open handler,h": 0}, metrics.gauge)
+	require.Equal(t, []string{"breaker of h open: 20 of 31", "breaker of h closed: 0 of 50"}, hook.lines)
 }
 
 func TestObserver(t *testing.T) {

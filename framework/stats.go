@@ -29,6 +29,8 @@ type Stats struct {
 	Gaps map[string]int64
 	// Slow is how many events are under way in slow handlers (Config.Parallel).
 	Slow int64
+	// Breakers are those of the handlers that have run, by name; none where they are off.
+	Breakers []BreakerStats
 	// Partitions are those assigned at present, in order.
 	Partitions []PartitionStats
 	// Away names the parts that can't be reached at present: "the broker", "the
@@ -56,12 +58,16 @@ type PartitionStats struct {
 	Epoch       int64
 	// Watermark is the newest admitted event time; zero when there is none yet.
 	Watermark time.Time
-	Paused    bool
+	// Paused says that nothing is fetched: enough waits in memory, or a breaker is open.
+	Paused bool
 }
 
 // Stats returns a snapshot. It may be called at any time.
 func (c *Consumer) Stats() Stats {
 	s := c.observer.snapshot()
+	for _, b := range c.member.Breakers() {
+		s.Breakers = append(s.Breakers, breakerOf(b))
+	}
 	lags, away := c.member.Lags()
 	slices.Sort(away)
 	s.Away, s.Slow = away, c.member.Running()

@@ -40,6 +40,9 @@ func (c Config) WithDefaults() Config {
 	set(&c.Retry.Initial, time.Second)
 	set(&c.Retry.Max, 5*time.Minute)
 	set(&c.Retry.Attempts, 10)
+	set(&c.Breaker.Share, 0.5)
+	set(&c.Breaker.Window, 200)
+	set(&c.Breaker.Keys, 20)
 	set(&c.MissingFor, 24*time.Hour)
 	set(&c.MaxParkedPerKey, 1000)
 	set(&c.BatchSize, 1000)
@@ -154,6 +157,7 @@ func (c *Config) validate() error {
 	if _, ok := placeholderPolicies[c.PlaceholderPolicy]; !ok {
 		bad("PlaceholderPolicy", quote(string(c.PlaceholderPolicy)), "PlaceholderKeep, PlaceholderDelete or PlaceholderDeadLetter", "")
 	}
+	c.Breaker.validate(bad)
 	for _, d := range []struct {
 		field string
 		value time.Duration
@@ -194,9 +198,9 @@ func (c *Config) validate() error {
 	}
 	for i, h := range c.Hooks {
 		switch h.(type) {
-		case VerdictHook, BatchHook, LetterHook, PartitionHook, AlarmHook, PlaceholderHook, GapHook:
+		case VerdictHook, BatchHook, LetterHook, PartitionHook, AlarmHook, PlaceholderHook, GapHook, BreakerHook:
 		default:
-			bad(fmt.Sprintf("Hooks[%d]", i), fmt.Sprintf("%T", h), "a type with one of the methods OnVerdict, OnBatch, OnLetter, OnPartition, OnAlarm, OnPlaceholders, OnGap", "check the method's parameter type")
+			bad(fmt.Sprintf("Hooks[%d]", i), fmt.Sprintf("%T", h), "a type with one of the methods OnVerdict, OnBatch, OnLetter, OnPartition, OnAlarm, OnPlaceholders, OnGap, OnBreaker", "check the method's parameter type")
 		}
 	}
 	return errors.Join(errs...)

@@ -218,7 +218,7 @@ func (c *causes) drop(x *wait) {
 func (c *causes) follow() error {
 	for {
 		for x := c.next(); x != nil; x = c.next() {
-			if c.spent() { // the rest is due at once
+			if c.spent() || c.stays(x.unit) { // the rest is due at once
 				return nil
 			}
 			if err := c.run(x); err != nil {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/evenkeel-go/evenkeel/event"
 	"github.com/evenkeel-go/evenkeel/handlers"
+	"github.com/evenkeel-go/evenkeel/internal/breaker"
 	"github.com/evenkeel-go/evenkeel/internal/store"
 )
 
@@ -27,6 +28,10 @@ type Item struct {
 	// Alone keeps what waits for the item out of its transaction, when the database has
 	// refused them together (R18).
 	Alone bool
+	// Probe lets the item run while the breaker of its handler is open (R22).
+	Probe bool
+	// Probes are those that have failed with this item.
+	Probes int
 
 	streams   []membership
 	admission admission
@@ -80,6 +85,13 @@ type Unit struct {
 	// blind is what a Set handler filled in: it can't depend on any row, so it is
 	// computed once however often the batch is run (R1).
 	blind *blindRun
+
+	// ran is what the last run says of the handler, and why it failed; mark is where the
+	// breaker has noted it, and probe says that the unit is one of its probes.
+	ran   breaker.Result
+	why   string
+	mark  breaker.Mark
+	probe bool
 }
 
 // Break makes a letter of the unit without looking at its row, which can't be read.
@@ -93,8 +105,11 @@ func (u *Unit) Clear() {
 	u.Refused = nil
 }
 
-// Recall takes over what a Set handler has said in an earlier run of the same unit (R1).
-func (u *Unit) Recall(before *Unit) { u.blind, u.uncalled = before.blind, before.uncalled }
+// Recall takes over what a Set handler has said in an earlier run of the same unit (R1), and
+// what was noted of that run.
+func (u *Unit) Recall(before *Unit) {
+	u.blind, u.uncalled, u.mark = before.blind, before.uncalled, before.mark
+}
 
 type blindRun struct {
 	view    reflect.Value

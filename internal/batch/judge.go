@@ -12,6 +12,7 @@ import (
 	"github.com/evenkeel-go/evenkeel/event"
 	"github.com/evenkeel-go/evenkeel/guards"
 	"github.com/evenkeel-go/evenkeel/handlers"
+	"github.com/evenkeel-go/evenkeel/internal/breaker"
 	"github.com/evenkeel-go/evenkeel/internal/clocks"
 	"github.com/evenkeel-go/evenkeel/internal/ledger"
 	"github.com/evenkeel-go/evenkeel/internal/store"
@@ -52,6 +53,8 @@ type Judge struct {
 	// Rehearses: handlers with effects outside the database are not called, and count as
 	// ones that write what is there already.
 	Rehearses bool
+	// Breakers stop handlers that fail (R22); nil: none.
+	Breakers *breaker.Breakers
 }
 
 // Judged is one verdict, for hooks and metrics.
@@ -157,12 +160,12 @@ func (j *Judge) Live(ctx context.Context, items []*Item, layouts Layouts, loaded
 
 // Admitted judges records that were admitted, in the order of their offsets, and leaves the
 // ledger to the caller. Once enough, if it is given, reports true, what is left must wait for
-// another batch: Outcome.Taken says what is not.
+// another batch, and so must what a breaker stops: Outcome.Taken says what is not.
 func (j *Judge) Admitted(ctx context.Context, items []*Item, layouts Layouts, loaded *store.Loaded, now time.Time, enough func() bool) (*Outcome, error) {
 	w := j.start(ctx, layouts, loaded, now, len(items))
 	w.fromLog, w.enough = true, enough
 	for i, it := range items {
-		if i > 0 && w.spent() {
+		if i > 0 && w.spent() || w.shut(it) {
 			break
 		}
 		if err := w.numbered(it); err != nil {
@@ -183,7 +186,7 @@ func (j *Judge) Waiting(ctx context.Context, units []*Unit, layouts Layouts, loa
 	w := j.start(ctx, layouts, loaded, now, len(units))
 	w.enough = enough
 	for _, u := range units {
-		if u.whole && due(u.Parked) {
+		if u.whole && due(u.Parked) && !w.replayShut(u) {
 			if err := w.replayWhole(u); err != nil {
 				return nil, err
 			}
@@ -366,6 +369,9 @@ func (w *work) blank(rw *rowWork) *store.Row {
 
 // record judges one record; broken says that one of its streams can't be read.
 func (w *work) record(it *Item, broken error) error {
+	for _, u := range it.Units {
+		u.ran, u.why = breaker.Unknown, ""
+	}
 	s, first := it.admission.State, it.admission.FirstSight
 	s.Now, w.first = reference(it.Record, w.now), first
 	if !first && w.stands(w.recordID(it)) {

@@ -194,6 +194,9 @@ func (w *work) recordLetter(it *Item, v guards.Verdict, f *failure) {
 
 // unitLetter makes a letter of one unit; rw is nil when the unit has no entity.
 func (w *work) unitLetter(u *Unit, rw *rowWork, v guards.Verdict, f *failure) {
+	if isPoison(u, v) {
+		w.fell(u, v.Detail, u.counts())
+	}
 	w.hold(u, true)
 	if u.replayed() {
 		w.failReplay(u, rw, v, f)

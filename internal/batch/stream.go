@@ -393,7 +393,7 @@ func (sw *streamWork) blockedBy(id, handler string, number int64) {
 func (sw *streamWork) follow() error {
 	for {
 		for x := sw.next(); x != nil; x = sw.next() {
-			if sw.spent() { // the rest is due at once
+			if sw.spent() || sw.stays(x.unit) { // the rest is due at once
 				return nil
 			}
 			if err := sw.run(x); err != nil {

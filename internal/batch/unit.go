@@ -176,6 +176,9 @@ func (w *work) judge(u *Unit, rw *rowWork, s guards.State) error {
 		w.missing(u, rw)
 		return nil
 	}
+	if !w.mayRun(u) {
+		return nil
+	}
 	if u.Refused != nil {
 		f := &failure{err: u.Refused}
 		f.final, f.reason = w.Classify(u.Refused)
@@ -191,12 +194,16 @@ func (w *work) judge(u *Unit, rw *rowWork, s guards.State) error {
 	}
 	switch h.Verb {
 	case handlers.VerbSet:
-		return w.set(u, rw, s)
+		err = w.set(u, rw, s)
 	case handlers.VerbResolve:
-		return w.resolve(u, rw)
+		err = w.resolve(u, rw)
 	case handlers.VerbModify, handlers.VerbProject:
+		err = w.modify(u, rw, s, nil)
 	}
-	return w.modify(u, rw, s, nil)
+	if err == nil {
+		w.passed(u)
+	}
+	return err
 }
 
 // guardWaitError is a user's guard that says Park.
@@ -236,6 +243,13 @@ func (w *work) missing(u *Unit, rw *rowWork) {
 // failed parks a unit whose run failed, or makes a letter of it.
 func (w *work) failed(u *Unit, rw *rowWork, f *failure) {
 	_, text, _ := describe(f)
+	if asked := (*guardWaitError)(nil); !f.discard && !errors.As(f.err, &asked) {
+		w.fell(u, text, u.counts())
+		if u.probe { // it uses up no attempt
+			w.repark(u, store.CauseRetry, wakeAfterBreaker)
+			return
+		}
+	}
 	switch {
 	case f.discard:
 		var c *handlers.ControlError

@@ -35,7 +35,10 @@ type lane struct {
 	// remade says that the topic has another id than the one that the lane reads.
 	remade atomic.Bool
 	paused atomic.Bool // written by the poll goroutine alone
-	lost   atomic.Bool // somebody else had the partition before this lane ended
+	// shut says that nothing is fetched while the lane waits for leave; written by the
+	// lane's goroutine alone.
+	shut atomic.Bool
+	lost atomic.Bool // somebody else had the partition before this lane ended
 
 	// term ends when what is under way must be abandoned because the lane has lost its
 	// hold, which is less than its life; endTerm takes the reason.
@@ -143,6 +146,7 @@ func (l *lane) halt() error {
 // begin fetches from next on.
 func (l *lane) begin(next int64) error {
 	return l.exclusively(func() error {
+		l.shut.Store(false)
 		l.queue.start(next)
 		l.ahead, l.reached = l.position().Clone(), next
 		return l.m.Consumer.Start(l.p, next)
@@ -166,6 +170,11 @@ func (l *lane) turn() error {
 				return err
 			}
 			if l.room() {
+				if l.shut.Load() {
+					if err := l.fetchOn(); err != nil {
+						return err
+					}
+				}
 				records, _, end := l.queue.take(l.m.BatchSize)
 				if len(records) > 0 {
 					return l.process(records)

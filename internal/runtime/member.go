@@ -9,6 +9,7 @@ import (
 
 	"github.com/evenkeel-go/evenkeel/event"
 	"github.com/evenkeel-go/evenkeel/internal/batch"
+	"github.com/evenkeel-go/evenkeel/internal/breaker"
 	"github.com/evenkeel-go/evenkeel/internal/broker"
 	"github.com/evenkeel-go/evenkeel/internal/seam"
 )
@@ -34,6 +35,8 @@ type Member struct {
 	// taken for what comes after it.
 	feed      chan struct{}
 	layoutsMu sync.RWMutex
+	breakers  *breaker.Breakers
+	controls  controls
 	// complaints are about the client's errors, by their texts.
 	complaints seam.Seldom
 
@@ -46,6 +49,10 @@ func New(o Options) *Member {
 	m := &Member{Options: o, slots: make(chan struct{}, max(o.Parallel, 1)), health: newHealth(o.Log), lanes: map[broker.Partition]*lane{}, feed: make(chan struct{}, 1), complaints: seam.Seldom{Every: time.Minute, Max: 100}}
 	m.hard, m.cancel = context.WithCancel(context.Background())
 	m.relay, m.events = letterRelay(m), eventRelay(m)
+	if o.Breaker.Window > 0 {
+		m.breakers = breaker.New(o.Breaker, m.broke)
+		m.Judge.Breakers = m.breakers
+	}
 	return m
 }
 
@@ -60,6 +67,7 @@ const (
 
 // Run polls until ctx ends or the consumer fails for good.
 func (m *Member) Run(ctx context.Context) error {
+	m.controls.begin()
 	if err := m.Consumer.Subscribe(m.Topics, rebalance{m}); err != nil {
 		m.cancel()
 		return err
@@ -79,6 +87,7 @@ func (m *Member) Run(ctx context.Context) error {
 	identifying := spawn("identities", func() { m.identities(background) })
 	relaying := spawn("relay", func() { m.relay.run(background) })
 	sending := spawn("event relay", func() { m.events.run(background) })
+	beating := spawn("beats", func() { m.beats(background) })
 	sweeping := spawn("sweeper", func() { (&sweeper{m: m, upkeep: upkeep{m: m}}).run(soft, hard) })
 	replaying := spawn("jobs", func() { newJobs(m).run(soft, background) })
 
@@ -88,7 +97,7 @@ func (m *Member) Run(ctx context.Context) error {
 	m.await(left()/2, replaying)
 	stopBackground()
 	abandonSweep()
-	m.await(left(), replaying, committer, identifying, relaying, sending, sweeping)
+	m.await(left(), replaying, committer, identifying, beating, relaying, sending, sweeping)
 	m.cancel()
 	return err
 }
@@ -156,9 +165,12 @@ func (m *Member) deliver(r *event.Record) int {
 	return 1
 }
 
-// full reports whether a lane holds enough; parts divides the bounds, so that a paused
+// full reports whether a lane holds enough, or wants nothing; parts divides the bounds, so that a paused
 // lane is resumed well below them.
 func (m *Member) full(l *lane, parts int64) bool {
+	if l.shut.Load() {
+		return true
+	}
 	n, bytes := l.queue.held()
 	if int64(n) >= 8*int64(m.BatchSize)/parts {
 		return true
@@ -412,7 +424,11 @@ type Lag struct {
 	Epoch       int64
 	Watermark   time.Time // zero: none
 	Paused      bool
+	Shut        bool // paused since the lane waits for leave (R22)
 }
+
+// Breakers are those of the handlers that have run.
+func (m *Member) Breakers() []breaker.Status { return m.breakers.List() }
 
 // Running is how many slow handlers are under way.
 func (m *Member) Running() int64 { return m.running.Load() }
@@ -421,7 +437,7 @@ func (m *Member) Running() int64 { return m.running.Load() }
 func (m *Member) Lags() (lags []Lag, away []string) {
 	for _, l := range m.snapshot() {
 		s := l.position()
-		g := Lag{Partition: l.p, Next: s.Next, Epoch: s.Epoch, LogEnd: m.Consumer.LogEnd(l.p), Paused: l.paused.Load()}
+		g := Lag{Partition: l.p, Next: s.Next, Epoch: s.Epoch, LogEnd: m.Consumer.LogEnd(l.p), Paused: l.paused.Load() || l.shut.Load(), Shut: l.shut.Load()}
 		g.Queued, g.QueuedBytes = l.queue.held()
 		g.Unpublished, _ = l.out.size()
 		g.Held, _, _ = l.held.size()

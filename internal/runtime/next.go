@@ -33,7 +33,7 @@ func next(err error, try int) (s step, wait time.Duration) {
 	var projection *batch.ProjectionError
 	var tx *batch.TxError
 	switch {
-	case errors.Is(err, store.ErrFenced), errors.Is(err, errUnsettled), errors.Is(err, errAbandoned):
+	case errors.Is(err, store.ErrFenced), errors.Is(err, errUnsettled), errors.Is(err, errAbandoned), errors.Is(err, errShut):
 		return stepAbandon, 0
 	case errors.As(err, &unknown):
 		return stepSettle, 0

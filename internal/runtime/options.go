@@ -7,6 +7,7 @@ import (
 	"github.com/evenkeel-go/evenkeel/guards"
 	"github.com/evenkeel-go/evenkeel/handlers"
 	"github.com/evenkeel-go/evenkeel/internal/batch"
+	"github.com/evenkeel-go/evenkeel/internal/breaker"
 	"github.com/evenkeel-go/evenkeel/internal/broker"
 	"github.com/evenkeel-go/evenkeel/internal/ledger"
 	"github.com/evenkeel-go/evenkeel/internal/seam"
@@ -33,6 +34,8 @@ type Options struct {
 
 	StartLatest bool
 	BatchSize   int
+	// Breaker says when handlers that fail are stopped (R22); without a window never.
+	Breaker breaker.Settings
 	// Parallel is how many slow handlers may run at once, in lanes and sweeper together.
 	Parallel       int
 	MaxBytes       int64
@@ -85,6 +88,8 @@ type Observer interface {
 	// Removed says that rows of a table were swept or purged, by what they were.
 	Removed(table string, state guards.Existence, n int)
 	Gap(g batch.Gap)
+	// Breaker hears of each that opens, and that has closed again.
+	Breaker(s breaker.Status)
 }
 
 // Batch is one committed batch.

@@ -48,7 +48,14 @@ func (l *lane) commitAll(items []*batch.Item) error {
 	for len(stack) > 0 {
 		segment := stack[len(stack)-1]
 		stack = stack[:len(stack)-1]
-		taken, split, err := l.attempt(segment)
+		leave, waited, err := l.leave(segment[0], l.still)
+		if err != nil {
+			return err
+		}
+		if waited { // what was said before is of another time
+			forget(append(stack, segment))
+		}
+		taken, split, err := l.attemptWith(leave, segment)
 		switch {
 		case err != nil:
 			return err
@@ -187,6 +194,9 @@ func (l *lane) judge(items []*batch.Item, o *outcome, lock, again bool) (more bo
 		}
 		if more = o.Incomplete && !again; more {
 			return nil, nil //nolint:nilnil // nothing is written yet
+		}
+		if o.Taken == 0 || items[0].Probe && l.m.fell(items[0]) {
+			return nil, errShut
 		}
 		bound.to(o.Batch, func(s *ledger.State) {
 			for _, it := range items[:o.Taken] {

@@ -13,6 +13,7 @@ import (
 	"github.com/evenkeel-go/evenkeel/guards"
 	"github.com/evenkeel-go/evenkeel/handlers"
 	"github.com/evenkeel-go/evenkeel/internal/batch"
+	"github.com/evenkeel-go/evenkeel/internal/breaker"
 	"github.com/evenkeel-go/evenkeel/internal/broker"
 	"github.com/evenkeel-go/evenkeel/internal/classify"
 	"github.com/evenkeel-go/evenkeel/internal/clocks"
@@ -51,6 +52,7 @@ func (quiet) Conflict(broker.Partition)             {}
 func (quiet) Placeholders(OldPlaceholders)          {}
 func (quiet) Removed(string, guards.Existence, int) {}
 func (quiet) Gap(batch.Gap)                         {}
+func (quiet) Breaker(breaker.Status)                {}
 
 type fakeStore struct {
 	store.Store

@@ -119,18 +119,34 @@ func (l *lane) dispatch() {
 
 // slowly commits one slow record, in a transaction of its own.
 func (l *lane) slowly(k *link) error {
-	if !l.m.slot(l.term, l.soft) {
-		return nil
+	for {
+		leave, waited, err := l.leave(k.item, nil)
+		if err != nil {
+			return err
+		}
+		if !l.m.slot(l.term, l.soft) {
+			l.m.giveBack(leave)
+			return nil
+		}
+		if waited {
+			k.item.Forget()
+		}
+		taken := 0
+		if l.stopping() {
+			l.m.giveBack(leave)
+			err = errAbandoned
+		} else {
+			l.m.running.Add(1)
+			taken, _, err = l.attemptWith(leave, []*batch.Item{k.item})
+			l.m.running.Add(-1)
+		}
+		l.m.freeSlot()
+		if err != nil {
+			return err
+		}
+		if taken > 0 {
+			l.finished(k)
+			return nil
+		}
 	}
-	err := errAbandoned
-	if !l.stopping() {
-		l.m.running.Add(1)
-		err = l.commitAll([]*batch.Item{k.item})
-		l.m.running.Add(-1)
-	}
-	l.m.freeSlot()
-	if err == nil {
-		l.finished(k)
-	}
-	return err
 }

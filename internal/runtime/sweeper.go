@@ -80,6 +80,9 @@ func (s *sweeper) sweep(soft, ctx context.Context) (claimed int, more bool, err 
 	if s.claims.many() {
 		return 0, false, nil // slow ones are under way, and hold their claims
 	}
+	if s.m.controls.all() {
+		return 0, false, nil
+	}
 	now := s.m.Clock.Now()
 	n := s.portion.rows()
 	rows, err := s.m.Store.Due(ctx, s.m.Group, now, lease, n, sweepPerKey)
@@ -234,6 +237,8 @@ func (s *sweeper) once(ctx context.Context, keys [][]*store.Parked, due func(*st
 		}
 	}
 	var out *batch.Outcome
+	committed := false
+	defer func() { m.probed(units, committed) }()
 	for again := false; ; again = true {
 		err := m.transact(ctx, batch.Gather(m.Group, items, layouts, nil), lock, func(loaded *store.Loaded) (_ *store.Batch, err error) {
 			if out, err = m.Judge.Waiting(ctx, units, layouts, loaded, m.Clock.Now(), due, m.enough()); err != nil {
@@ -248,6 +253,7 @@ func (s *sweeper) once(ctx context.Context, keys [][]*store.Parked, due func(*st
 		case err != nil:
 			return err
 		case again || !out.Incomplete:
+			committed = true
 			m.swept(out)
 			return nil
 		}

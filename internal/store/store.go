@@ -98,6 +98,7 @@ type Store interface {
 	LetterKeeper
 	Rehearsals
 	Jobs
+	Consumers
 
 	// Retain deletes verdicts older than before, in small ordered portions, and
 	// returns how many there were.

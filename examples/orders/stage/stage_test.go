@@ -25,7 +25,7 @@ func TestMain(m *testing.M) {
 func TestSmallDemo(t *testing.T) {
 	t.Parallel()
 	var stdout, stderr bytes.Buffer
-	code := Run([]string{"--events", "2000", "--orders", "200", "--arms", "--json"}, []string{os.Args[0]}, &stdout, &stderr)
+	code := Run([]string{"--events", "2000", "--orders", "200", "--arms", "--json"}, []string{os.Args[0]}, strings.NewReader(""), &stdout, &stderr)
 	require.Zero(t, code, stderr.String())
 	var r result
 	require.NoError(t, json.Unmarshal(stdout.Bytes(), &r), stdout.String())

@@ -44,6 +44,7 @@ type Store struct {
 	lettersOf map[queueKey][]*letter
 	verdicts  []verdict
 	audit     []*dlq.AuditEntry
+	controls  map[store.Scope]store.Control
 	notes     []dlq.Note
 	ids       map[idKey]*store.ID
 	memos     map[memoKey]*store.Memo
@@ -95,6 +96,7 @@ func New(now func() time.Time) *Store {
 		ids: map[idKey]*store.ID{}, memos: map[memoKey]*store.Memo{},
 		origins: map[originKey]*store.Origin{}, outFields: tables.Outbounds(),
 		jobs: map[string]*dlq.Job{}, jobOf: map[jobPlace]dlq.JobLetter{},
+		controls: map[store.Scope]store.Control{},
 	}
 }
 

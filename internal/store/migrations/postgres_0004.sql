@@ -98,3 +98,29 @@ ALTER TABLE evenkeel_dead_letters ADD COLUMN edits text NOT NULL DEFAULT '';
 CREATE INDEX evenkeel_dead_letters_edited ON evenkeel_dead_letters (grp, topic_id, partition, log_offset) WHERE edits <> '';
 -- The timestamp that a record is sent with; NULL for that of the sending.
 ALTER TABLE evenkeel_outbox ADD COLUMN record_time bigint;
+-- The members that run, each as it was when it last said so. A row goes with its member, or
+-- after a day of silence.
+CREATE TABLE evenkeel_members (
+    id      text   PRIMARY KEY,
+    grp     text   NOT NULL,
+    owner   text   NOT NULL, -- host and process, as in evenkeel_ledger
+    version text   NOT NULL, -- of the service
+    started bigint NOT NULL,
+    seen    bigint NOT NULL, -- by the database's clock
+    state   text   NOT NULL  -- partitions and breakers, as JSON
+);
+CREATE INDEX evenkeel_members_grp ON evenkeel_members (grp, seen);
+
+-- What people tell the members of a group: to let a topic or partition be (topic '' and
+-- partition -1 are all), and to go on. The row of all counts every word to go on.
+CREATE TABLE evenkeel_controls (
+    grp       text    NOT NULL,
+    topic     text    NOT NULL,
+    partition integer NOT NULL,
+    paused    boolean NOT NULL,
+    resumes   bigint  NOT NULL,
+    at        bigint  NOT NULL,
+    actor     text    NOT NULL,
+    reason    text    NOT NULL,
+    PRIMARY KEY (grp, topic, partition)
+);
