@@ -7,6 +7,7 @@ import (
 
 	"github.com/evenkeel-go/evenkeel/dlq"
 	"github.com/evenkeel-go/evenkeel/event"
+	"github.com/evenkeel-go/evenkeel/guards"
 )
 
 // letterJSON is a letter for programs. Names and meanings are stable; new ones may come.
@@ -118,6 +119,11 @@ func newBytesJSON(b []byte) *bytesJSON {
 		s := string(b)
 		return &bytesJSON{Text: &s}
 	}
+	return newHexJSON(b)
+}
+
+// newHexJSON is for bytes that are none of text's, even if they could be read so.
+func newHexJSON(b []byte) *bytesJSON {
 	s := hex.EncodeToString(b)
 	return &bytesJSON{Hex: &s}
 }
@@ -145,12 +151,7 @@ func newLetterJSON(l *dlq.Letter, whole bool) *letterJSON {
 	if r.LeaderEpoch >= 0 {
 		j.LeaderEpoch = &r.LeaderEpoch
 	}
-	if n := v.Numbers; !n.IsZero() {
-		j.Compared = &comparedJSON{
-			What: n.What, Event: n.Event, Against: n.Against, Bound: n.Bound,
-			EventTie: tieJSON(n.EventTie), AgainstTie: tieJSON(n.AgainstTie),
-		}
-	}
+	j.Compared = newComparedJSON(v.Numbers)
 	if !l.Stamp.IsZero() {
 		j.Stamp = &stampJSON{Time: l.Stamp.Time, Tie: *tieJSON(l.Stamp.Tie)}
 	}
@@ -166,6 +167,16 @@ func newLetterJSON(l *dlq.Letter, whole bool) *letterJSON {
 		j.Record.Headers = append(j.Record.Headers, headerJSON{*newBytesJSON([]byte(h.Key)), newBytesJSON(h.Value)})
 	}
 	return j
+}
+
+func newComparedJSON(n guards.Comparison) *comparedJSON {
+	if n.IsZero() {
+		return nil
+	}
+	return &comparedJSON{
+		What: n.What, Event: n.Event, Against: n.Against, Bound: n.Bound,
+		EventTie: tieJSON(n.EventTie), AgainstTie: tieJSON(n.AgainstTie),
+	}
 }
 
 func tieJSON(s string) *bytesJSON {

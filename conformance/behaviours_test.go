@@ -81,4 +81,5 @@ var behaviours = []behaviour{
 	{name: "D02 cancel", what: "a replay waits for a member, and can be taken back until then; a replayed gap lets its stream go on", semantic: true},
 	{name: "D02 killed", what: "a member that is killed while it replays leaves no letter with two ends, or none", semantic: true},
 	{name: "D02 race", what: "operators who replay, discard and cancel the same letters give each of them one end", semantic: true},
+	{name: "D05", what: "of each event a person is told what became of it, and what beat it", semantic: true},
 }

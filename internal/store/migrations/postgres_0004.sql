@@ -50,3 +50,6 @@ CREATE TABLE evenkeel_notes (
     body        text   NOT NULL
 );
 CREATE INDEX evenkeel_notes_about ON evenkeel_notes (letter, fingerprint, id);
+
+-- Who asks for an event by its id finds its letters; see evenkeel_verdicts_event.
+CREATE INDEX evenkeel_dead_letters_event ON evenkeel_dead_letters (substr(event_id, 1, 200));
