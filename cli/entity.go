@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -32,9 +33,9 @@ func (a *app) entityShowCommand() *cobra.Command {
 		Short: "Show an entity's row, who wrote it, and what waits",
 		Long: `Show all that the database knows of one entity: its row with the event that
 wrote each column last, whether it is a placeholder or deleted, which events
-wait for it, its dead letters, the last verdicts about it, its streams of numbers, and
-who did what to its letters. MODEL is the table, or the Go type of its model;
-KEY is the entity's key as events write it.
+wait for it, its dead letters, the last verdicts about it, its streams of
+numbers, and who did what to its letters. MODEL is the table, or the Go type of
+its model; KEY is the entity's key as events write it.
 
 Columns of a projection, and of handlers under guards.Sequence, Once and None,
 don't remember who wrote them. Binary values are shown in hexadecimal. When
@@ -112,11 +113,10 @@ func (a *app) writeEntity(c *cobra.Command, s *framework.EntityState) error {
 		}
 		return write()
 	}
-	letters := "Dead letters"
 	return errors.Join(
 		part("Columns", len(s.Columns), func() error { return a.writeColumns(w, p, s.Columns) }),
 		part("Events that wait", len(s.Parked), func() error { return a.writeParked(c, formatTable, s.Parked) }),
-		part(letters, len(s.Letters), func() error { return a.writeList(c, formatTable, s.Letters, false) }),
+		part("Dead letters", len(s.Letters), func() error { return a.writeList(c, formatTable, s.Letters, false) }),
 		part("Streams of numbers", len(s.Streams), func() error { return a.writeStreams(c, formatTable, s.Streams) }),
 		part("Last verdicts (a plain apply has none)", len(s.Verdicts), func() error { return a.writeVerdicts(w, s.Verdicts) }),
 		part("Audit", len(s.Audit), func() error { return a.writeAudit(w, s.Audit) }),
@@ -192,7 +192,10 @@ func (a *app) writeVerdicts(w io.Writer, verdicts []framework.EventVerdict) erro
 	for i := range verdicts {
 		v := &verdicts[i]
 		text := v.Verdict.Numbers.String()
-		if text == "" {
+		switch {
+		case text == "" && len(v.Verdict.Masked) > 0:
+			text = "but for " + strings.Join(v.Verdict.Masked, ", ")
+		case text == "":
 			text = v.Verdict.Detail
 		}
 		rows = append(rows, []string{ago(now, v.At), orNone(v.ID), orNone(v.EventType), safe(v.Verdict.Action.String()), orNone(string(v.Verdict.Reason)), orNone(text)})
