@@ -93,7 +93,7 @@ without effect, restore opens it again. ` + "`evenkeel audit`" + ` tells who did
   evenkeel dlq discard --fingerprint 8f1d --why "test data" --dry-run`,
 	}
 	group(letters)
-	letters.AddCommand(a.listCommand(), a.showCommand(), a.explainLetterCommand(), a.searchCommand(), a.groupsCommand(), a.statsCommand(),
+	letters.AddCommand(a.listCommand(), a.showCommand(), a.explainLetterCommand(), a.searchCommand(), a.groupsCommand(), a.statsCommand(), a.tailCommand(), a.topicsCommand(),
 		a.moveCommand(replaying()), a.moveCommand(cancelling()), a.moveCommand(discarding()), a.moveCommand(restoring()), a.noteCommand(), a.exportCommand(), a.importCommand())
 	root.AddCommand(a.auditCommand(), a.entityCommand(), a.explainCommand(), a.migrateCommand(), letters, a.parkedCommand(), a.placeholdersCommand(), a.rebuildCommand(), a.streamsCommand(), a.versionCommand())
 	root.CompletionOptions.HiddenDefaultCmd = true

@@ -98,8 +98,13 @@ func (s *importSource) check(c *cobra.Command) (map[string]any, error) {
 	case topic && (s.brokers == "" || s.topic == ""):
 		return nil, usage(c, "a topic is read with --brokers and --topic, found only one of them")
 	}
+	return kafkaProperties(c, s.properties)
+}
+
+// kafkaProperties reads what --kafka was given.
+func kafkaProperties(c *cobra.Command, given []string) (map[string]any, error) {
 	properties := map[string]any{}
-	for _, p := range s.properties {
+	for _, p := range given {
 		name, value, ok := strings.Cut(p, "=")
 		if !ok || name == "" {
 			// It may hold a password, so it isn't shown.

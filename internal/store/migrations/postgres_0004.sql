@@ -53,3 +53,11 @@ CREATE INDEX evenkeel_notes_about ON evenkeel_notes (letter, fingerprint, id);
 
 -- Who asks for an event by its id finds its letters; see evenkeel_verdicts_event.
 CREATE INDEX evenkeel_dead_letters_event ON evenkeel_dead_letters (substr(event_id, 1, 200));
+
+-- Which dead-letter topics a group has used, for whoever looks at them later.
+CREATE TABLE evenkeel_letter_topics (
+    grp     text   NOT NULL,
+    topic   text   NOT NULL,
+    seen_at bigint NOT NULL, -- when a member has last started with it
+    PRIMARY KEY (grp, topic)
+);
