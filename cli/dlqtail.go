@@ -31,11 +31,13 @@ func (a *app) tailCommand() *cobra.Command {
 flags that choose letters are those of ` + "`evenkeel dlq list`" + `; with --since it
 begins with all letters since then.
 
-Letters come from the table, which is looked at each second. With --from they
-come from a dead-letter topic, and -n counts for each of its partitions: its
-letters may be Evenkeel's or those of other libraries, and the copies of letters
-that have changed come, too. It is read without a group, nothing is committed,
-and no database is needed. What is no letter there is named and passed over.`,
+Letters come from the table, which is looked at each second; imported ones, and
+those written more than 15 minutes after their time, don't show. With --from
+they come from a dead-letter topic, and -n counts for each of its partitions:
+its letters may be Evenkeel's or those of other libraries, and the copies of
+letters that have changed come, too. It is read without a group, nothing is
+committed, and no database is needed. What is no letter is named and passed
+over.`,
 		Example: `  evenkeel dlq tail --group orders
   evenkeel dlq tail --since 10m -o jsonl | jq -r .error
   evenkeel dlq tail --brokers kafka:9092 --from orders.dlq`,
