@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"io"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -66,18 +67,22 @@ func (a *app) audit(c *cobra.Command, filter dlq.AuditFilter) error {
 	case f != formatTable:
 		err = writeAll(w, f, lines, newAuditJSON)
 	case len(lines) > 0:
-		now := a.now()
-		rows := make([][]string, 0, len(lines))
-		for i := range lines {
-			e := &lines[i]
-			rows = append(rows, []string{ago(now, e.At), orNone(e.By.Name), orNone(e.Verb), about(e), change(e), orNone(e.Reason), orNone(e.Selection)})
-		}
-		err = tableKeeping(w, aboutColumn, a.width(w), a.emphasis(w), []string{"WHEN", "WHO", "VERB", "ABOUT", "STATE", "WHY", "CHOSEN BY"}, rows)
+		err = a.writeAudit(w, lines)
 	}
 	if err == nil && len(lines) == 0 {
 		err = &problem{code: codeNothing, what: "the audit has no such line"}
 	}
 	return err
+}
+
+func (a *app) writeAudit(w io.Writer, lines []dlq.AuditEntry) error {
+	now := a.now()
+	rows := make([][]string, 0, len(lines))
+	for i := range lines {
+		e := &lines[i]
+		rows = append(rows, []string{ago(now, e.At), orNone(e.By.Name), orNone(e.Verb), about(e), change(e), orNone(e.Reason), orNone(e.Selection)})
+	}
+	return tableKeeping(w, aboutColumn, a.width(w), a.emphasis(w), []string{"WHEN", "WHO", "VERB", "ABOUT", "STATE", "WHY", "CHOSEN BY"}, rows)
 }
 
 // aboutColumn is the place of what a line is about.

@@ -103,6 +103,7 @@ type page struct {
 	strings.Builder
 	now      time.Time
 	emphasis func(string) string
+	columns  int // how wide sentences are; only those who write some need it
 }
 
 func (a *app) show(c *cobra.Command, s *story) error {

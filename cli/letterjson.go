@@ -132,6 +132,11 @@ func newBytesJSON(b []byte) *bytesJSON {
 		s := string(b)
 		return &bytesJSON{Text: &s}
 	}
+	return newHexJSON(b)
+}
+
+// newHexJSON is for bytes that are none of text's, even if they could be read so.
+func newHexJSON(b []byte) *bytesJSON {
 	s := hex.EncodeToString(b)
 	return &bytesJSON{Hex: &s}
 }

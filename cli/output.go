@@ -66,11 +66,7 @@ func writeAll[T, J any](w io.Writer, f format, items []T, as func(T) J) error {
 		}
 		return nil
 	}
-	list := make([]J, 0, len(items))
-	for _, item := range items {
-		list = append(list, as(item))
-	}
-	return writeJSON(w, f, list)
+	return writeJSON(w, f, each(items, as))
 }
 
 // escapeJSON works on encoded JSON: outside of strings that is ASCII.

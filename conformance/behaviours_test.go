@@ -100,4 +100,5 @@ var behaviours = []behaviour{
 	{name: "D03", what: "a dry run changes nothing, and a replay does to each letter and its row what the dry run has told", semantic: true},
 	{name: "D07", what: "a handler that fails on everything leaves its events in Kafka, and has them all when it is mended", semantic: true},
 	{name: "D07 pause", what: "a paused topic waits, also for a member that begins later, and goes on when it is told", semantic: true},
+	{name: "D05", what: "of each event a person is told what became of it, and what beat it", semantic: true},
 }

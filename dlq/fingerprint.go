@@ -13,7 +13,7 @@ import (
 // digit (numbers, ids, times, addresses) replaced, so that "order 17 not found" and
 // "order 18 not found" are one. The same letter has the same fingerprint in every process.
 func Fingerprint(l *Letter) string {
-	place := userFrame(l.Stack)
+	place, _ := userFrame(l.Stack)
 	if place == "" {
 		place = normalise(l.Error)
 	}
@@ -66,14 +66,14 @@ const modulePath = "github.com/evenkeel-go/evenkeel/"
 // runtime/debug.Stack writes it: a line with the function, then one with a tab, file and
 // line. In the stack of a panic, what is above the panic is the recovering side. If there
 // is no user code, the first frame of a dependency counts, and "" if there is none either.
-func userFrame(stack string) string {
+func userFrame(stack string) (function, file string) {
 	if i := strings.LastIndex(stack, "\npanic("); i >= 0 {
 		stack = stack[i+1:]
 	}
-	dependency := ""
+	var dependency, dependencyFile string
 	lines := strings.Split(stack, "\n")
 	for i := 0; i+1 < len(lines); i++ {
-		function, file := lines[i], lines[i+1]
+		function, file = lines[i], lines[i+1]
 		if !strings.HasPrefix(file, "\t") || strings.HasPrefix(function, "\t") || strings.HasPrefix(function, "created by ") {
 			continue
 		}
@@ -82,14 +82,25 @@ func userFrame(stack string) string {
 		}
 		// Files of a dependency lie under module@version, also with -trimpath.
 		if !strings.Contains(file, "@v") && !strings.Contains(file, "/vendor/") {
-			return function
+			return function, bareFile(file)
 		}
 		if dependency == "" {
-			dependency = function
+			dependency, dependencyFile = function, bareFile(file)
 		}
 	}
-	return dependency
+	return dependency, dependencyFile
 }
+
+// bareFile is the file with its line, as a stack has them before the address.
+func bareFile(line string) string {
+	file, _, _ := strings.Cut(strings.TrimPrefix(line, "\t"), " +0x")
+	return file
+}
+
+// Frame is the place in the user's code where the letter's event failed: the function, and its
+// file with the line. Both are empty where there is no stack, or none of their code in it. In
+// function literals the number is left out.
+func (l *Letter) Frame() (function, file string) { return userFrame(l.Stack) }
 
 // bareFunction cuts the arguments, which hold addresses, and the numbers of function
 // literals, which move when one is added above.

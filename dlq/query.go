@@ -160,6 +160,8 @@ func (f *Filter) where() (text string, args []any) {
 	} {
 		add(c.value != "", c.column+" = ?", c.value)
 	}
+	// As the index says, since an id may be longer than an entry.
+	add(f.EventID != "", "substr(event_id, 1, 200) = substr(CAST(? AS text), 1, 200)", f.EventID)
 	if f.State == "" {
 		add(true, "state <> ?", string(Purged))
 	}

@@ -39,3 +39,31 @@ func readPart(s string) (part, rest string, ok bool) {
 		s = s[i+2:]
 	}
 }
+
+// Depth is how often in a row the stamp's event was derived from another (R11): 0 for a
+// primary event. [Stamp.Identity] is that of the root.
+func (s Stamp) Depth() int {
+	if s.Tie == "" {
+		return 0
+	}
+	rest := s.Tie[1:]
+	for range 2 {
+		var ok bool
+		if _, rest, ok = readPart(rest); !ok {
+			return 0
+		}
+	}
+	if rest == "" {
+		return 0
+	}
+	return int(rest[0])
+}
+
+// IdentityPart is how an id or a source stands inside a [Stamp]'s tie, with the end of what
+// stands before it: for looking for the stamps of an event without reading all of them.
+func IdentityPart(s string) string {
+	var b strings.Builder
+	b.WriteString("\x00\x01")
+	writePart(&b, tiePart(s))
+	return b.String()
+}

@@ -23,3 +23,17 @@ func TestStampIdentity(t *testing.T) {
 		require.Equal(t, [2]string{}, [2]string{source, id}, "%q", odd)
 	}
 }
+
+func TestStampDepth(t *testing.T) {
+	t.Parallel()
+	require.Zero(t, event.Stamp{}.Depth())
+	require.Zero(t, event.Stamp{Tie: "~"}.Depth(), "a horizon is no event's")
+	for depth, path := range [][]string{nil, {"a"}, {"a", "b\x00c"}} {
+		s := event.Stamp{Tie: event.Tie(true, "s\x00", "e-1", path...)}
+		require.Equal(t, depth, s.Depth())
+		require.Contains(t, s.Tie, event.IdentityPart("e-1"))
+		require.NotContains(t, s.Tie, event.IdentityPart("e-"))
+	}
+	long := strings.Repeat("x", 200)
+	require.Contains(t, event.Tie(false, "s", long), event.IdentityPart(long))
+}

@@ -110,6 +110,9 @@ func assemble(ctx context.Context, db *gorm.DB, cfg Config, wiring *handlers.Wir
 	if err := c.checkTopics(ctx, wiring.Emits()); err != nil {
 		return nil, err
 	}
+	if err := st.LetterTopic(ctx, cfg.Group, cfg.DeadLetterTopic); err != nil {
+		return nil, err
+	}
 	outbox := c.outbox(ctx, wiring)
 	if err := c.checkPolicies(ctx, wiring.WholeLog()); err != nil {
 		return nil, err

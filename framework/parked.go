@@ -70,9 +70,14 @@ func Parked(ctx context.Context, db *gorm.DB, f ParkedFilter) (events []ParkedEv
 		tx = tx.Session(&gorm.Session{NewDB: true})
 		defer tx.Rollback() // it has only read
 	}
+	return readParked(tx, where+" ORDER BY grp, tbl, entity, place, id LIMIT ?", append(args, limit)...)
+}
+
+// readParked reads parked events, given what comes after FROM.
+func readParked(tx *gorm.DB, rest string, args ...any) (events []ParkedEvent, err error) {
 	rows, err := tx.Raw(`SELECT id, grp, cause, place, stream, handler, tbl, entity, event_type, event_id, source, occurred_at,
 		due, expires, attempts, first_failed, last_failed, error_type, error, topic, partition, log_offset
-		FROM evenkeel_parked`+where+" ORDER BY grp, tbl, entity, place, id LIMIT ?", append(args, limit)...).Rows()
+		FROM evenkeel_parked`+rest, args...).Rows()
 	if err != nil {
 		return nil, fmt.Errorf("read parked events: %w", err)
 	}

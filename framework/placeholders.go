@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"strings"
 	"time"
 
 	"gorm.io/gorm"
@@ -38,7 +39,11 @@ type PlaceholderFilter struct {
 const placeholderPage = 500
 
 // NoTableError says that a table was never claimed by a consumer.
-type NoTableError struct{ Table, Group string }
+type NoTableError struct {
+	Table, Group string
+	// Known are the tables that consumers keep, where they were looked up.
+	Known []string
+}
 
 // Error names the table.
 func (e *NoTableError) Error() string {
@@ -46,7 +51,11 @@ func (e *NoTableError) Error() string {
 	if e.Group != "" {
 		of = fmt.Sprintf(" of the group %q", e.Group)
 	}
-	return fmt.Sprintf("no consumer%s keeps a table %q; check the name, with its schema if it has one", of, e.Table)
+	s := fmt.Sprintf("no consumer%s keeps a table %q; check the name, with its schema if it has one", of, e.Table)
+	if len(e.Known) > 0 {
+		s += "; there are: " + strings.Join(e.Known, ", ")
+	}
+	return s
 }
 
 // Placeholders goes through the placeholders that f chooses, table by table in the order of

@@ -22,13 +22,8 @@ import (
 // topic doesn't exist. Each loop over the result reads the topic anew.
 func ReadTopic(ctx context.Context, brokers, topic string, kafka map[string]any) iter.Seq2[*event.Record, error] {
 	return func(yield func(*event.Record, error) bool) {
-		var errs []error
-		for _, key := range confluent.OwnedIn(kafka) {
-			errs = append(errs, fmt.Errorf("evenkeel: the Kafka property %s can't be set: %s", key, confluent.Owned(key)))
-		}
-		err := errors.Join(errs...)
+		settings, err := readerSettings(brokers, kafka)
 		if err == nil {
-			settings := confluent.Settings{Brokers: brokers, Group: "evenkeel-reader", User: kafka}
 			err = confluent.ReadTopic(ctx, settings, topic, seam.System(), func(r *event.Record) error {
 				if !yield(r, nil) {
 					return errNoMore
@@ -40,6 +35,15 @@ func ReadTopic(ctx context.Context, brokers, topic string, kafka map[string]any)
 			yield(nil, err)
 		}
 	}
+}
+
+// readerSettings are those of a client that only reads.
+func readerSettings(brokers string, kafka map[string]any) (confluent.Settings, error) {
+	var errs []error
+	for _, key := range confluent.OwnedIn(kafka) {
+		errs = append(errs, fmt.Errorf("evenkeel: the Kafka property %s can't be set: %s", key, confluent.Owned(key)))
+	}
+	return confluent.Settings{Brokers: brokers, Group: "evenkeel-reader", User: kafka}, errors.Join(errs...)
 }
 
 var errNoMore = errors.New("no more records are wanted")

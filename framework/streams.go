@@ -9,7 +9,6 @@ import (
 
 	"gorm.io/gorm"
 
-	"github.com/evenkeel-go/evenkeel/internal/sequence"
 	"github.com/evenkeel-go/evenkeel/internal/store"
 )
 
@@ -124,18 +123,8 @@ GROUP BY m.grp, m.scope, m.entity, m.body, m.updated_at ORDER BY m.grp, m.scope,
 		if err := rows.Scan(&s.Group, &s.Name, &s.Entity, &body, &changed, &s.Parked, &since, &expires); err != nil {
 			return nil, fmt.Errorf("read stream of numbers: %w", err)
 		}
-		state, err := sequence.Parse(body)
-		if err != nil {
-			return nil, fmt.Errorf("stream %s of %s: %w", s.Name, s.Entity, err)
-		}
-		s.Next, s.Incomplete, s.Changed = state.Next, state.Incomplete, time.UnixMicro(changed).UTC()
-		for _, span := range state.Skipped {
-			s.Skipped = append(s.Skipped, NumberSpan{From: span[0], To: span[1]})
-		}
-		for micros, to := range map[*int64]*time.Time{&since: &s.Since, &expires: &s.Expires} {
-			if *micros != 0 {
-				*to = time.UnixMicro(*micros).UTC()
-			}
+		if err := s.fill(body, changed, since, expires); err != nil {
+			return nil, err
 		}
 		page = append(page, s)
 	}

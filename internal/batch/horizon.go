@@ -5,6 +5,7 @@ import (
 	"github.com/evenkeel-go/evenkeel/event"
 	"github.com/evenkeel-go/evenkeel/guards"
 	"github.com/evenkeel-go/evenkeel/handlers"
+	"github.com/evenkeel-go/evenkeel/internal/clocks"
 	"github.com/evenkeel-go/evenkeel/internal/store"
 )
 
@@ -73,9 +74,6 @@ func purged(u *Unit, s *guards.State, at, horizon int64) guards.Verdict {
 	return v
 }
 
-// purgedTie stands after that of every event.
-const purgedTie = "~"
-
 // markPurged lets a row that is made remember the horizon of that time, on all fields: a
 // tombstone of the same key may have gone, which would have masked older events (R13).
 func (w *work) markPurged(row *store.Row) {
@@ -85,10 +83,10 @@ func (w *work) markPurged(row *store.Row) {
 	}
 	for i := range row.Clocks.Stamps {
 		if row.Layout.Clocked[i] {
-			row.Clocks.Stamps[i] = event.Stamp{Time: *h.At, Tie: purgedTie}
+			row.Clocks.Stamps[i] = event.Stamp{Time: *h.At, Tie: clocks.PurgedTie}
 		}
 	}
 }
 
 // isPurged reports whether a field's stamp is no event's but a horizon.
-func isPurged(s event.Stamp) bool { return s.Tie == purgedTie }
+func isPurged(s event.Stamp) bool { return s.Tie == clocks.PurgedTie }

@@ -50,6 +50,19 @@ func NewLayout(m *handlers.Model, gens map[string]int32, current int32) *Layout 
 	return l
 }
 
+// LayoutOf lays out a table whose model is not at hand, for tools that only read: all that
+// its history knows, in the order of names.
+func LayoutOf(gens map[string]int32, current int32) *Layout {
+	l := &Layout{Current: current}
+	for i, name := range sortedNames(gens) {
+		if name == Existence {
+			l.Exists = i
+		}
+		l.Names, l.Clocked, l.Gens = append(l.Names, name), append(l.Clocked, true), append(l.Gens, gens[name])
+	}
+	return l
+}
+
 // IsClocked reports whether a column carries a stamp.
 func IsClocked(c *handlers.Column) bool {
 	return c.Owner != nil && c.Owner.Verb != handlers.VerbProject && !isUnordered(c.Owner)

@@ -182,3 +182,7 @@ func (l *Layout) decodeLine(line string, r Row) error {
 	}
 	return nil
 }
+
+// PurgedTie is the tie of a stamp that is no event's but the horizon of purged tombstones
+// (R13). It stands after that of every event.
+const PurgedTie = "~"

@@ -78,3 +78,10 @@ func sortedNames(gens map[string]int32) []string {
 func isUnordered(o *handlers.Owner) bool {
 	return o.Verb == handlers.VerbModify && !o.Kind.Clocked()
 }
+
+// TieText is how bytes of a tie stand in ek_fields.
+func TieText(part string) string {
+	var b strings.Builder
+	escapeTie(&b, part)
+	return b.String()
+}

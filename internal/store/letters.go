@@ -28,6 +28,9 @@ type LetterKeeper interface {
 	// AddNote keeps a note, with a line in the audit. A letter that is none is a
 	// *dlq.NotFoundError.
 	AddNote(ctx context.Context, n *dlq.Note) error
+	// LetterTopic notes that a member of the group starts with this dead-letter topic, which
+	// nothing else in the database tells.
+	LetterTopic(ctx context.Context, group, topic string) error
 	// LastMove is the line of the letter's last change of state, nil for none.
 	LastMove(ctx context.Context, letter string) (*dlq.AuditEntry, error)
 	// PurgeLetters takes the bytes of the group's resolved and discarded letters that

@@ -108,7 +108,7 @@ func TestOptions(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var stdout, stderr bytes.Buffer
-			require.Equal(t, 2, Run(tt.args, nil, &stdout, &stderr))
+			require.Equal(t, 2, Run(tt.args, nil, strings.NewReader(""), &stdout, &stderr))
 			for _, want := range tt.want {
 				require.Contains(t, stderr.String(), want)
 			}

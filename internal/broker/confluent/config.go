@@ -43,8 +43,12 @@ func (p *Producer) setting(ctx context.Context, topic, name string) (string, err
 		return "", err
 	}
 	defer p.gate.leave()
+	return setting(ctx, p.admin, topic, name)
+}
+
+func setting(ctx context.Context, admin *kafka.AdminClient, topic, name string) (string, error) {
 	resources := []kafka.ConfigResource{{Type: kafka.ResourceTopic, Name: topic}}
-	results, err := p.admin.DescribeConfigs(ctx, resources, kafka.SetAdminRequestTimeout(callTimeout))
+	results, err := admin.DescribeConfigs(ctx, resources, kafka.SetAdminRequestTimeout(callTimeout))
 	if err != nil {
 		return "", fmt.Errorf("asking for the settings of topic %s: %w", topic, err)
 	}

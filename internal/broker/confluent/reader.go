@@ -19,26 +19,11 @@ const silence = 30 * time.Second
 // log's start to its end as it is when the partition's turn comes. It joins no group and
 // commits nothing. It ends with do's error, ctx's, or the client's.
 func ReadTopic(ctx context.Context, s Settings, topic string, clock seam.Clock, do func(*event.Record) error) (err error) {
-	cfg := s.common()
-	for k, v := range (kafka.ConfigMap{
-		"group.id":             s.Group, // required, and not used
-		"enable.auto.commit":   false,
-		"enable.partition.eof": true,
-		"auto.offset.reset":    "earliest", // retention may overtake a reader
-		"log_level":            0,          // what matters comes back as an error
-	}) {
-		cfg[k] = v
-	}
-	c, err := kafka.NewConsumer(&cfg)
-	if err != nil {
-		return fmt.Errorf("the Kafka consumer can't be made: %w; check the properties against librdkafka's CONFIGURATION.md", err)
-	}
-	defer func() { err = errors.Join(err, c.Close()) }()
-	admin, err := kafka.NewAdminClientFromConsumer(c)
+	c, admin, done, err := newReading(s)
 	if err != nil {
 		return err
 	}
-	defer admin.Close()
+	defer func() { err = errors.Join(err, done()) }()
 	found, err := describe(ctx, admin, topic)
 	if err != nil {
 		return err
@@ -68,6 +53,30 @@ func ReadTopic(ctx context.Context, s Settings, topic string, clock seam.Clock, 
 		}
 	}
 	return nil
+}
+
+// newReading makes a consumer that joins no group, and its admin client; done ends both.
+func newReading(s Settings) (c *kafka.Consumer, admin *kafka.AdminClient, done func() error, err error) {
+	cfg := s.common()
+	for k, v := range (kafka.ConfigMap{
+		"group.id":             s.Group, // required, and not used
+		"enable.auto.commit":   false,
+		"enable.partition.eof": true,
+		"auto.offset.reset":    "earliest", // retention may overtake a reader
+		"log_level":            0,          // what matters comes back as an error
+	}) {
+		cfg[k] = v
+	}
+	if c, err = kafka.NewConsumer(&cfg); err != nil {
+		return nil, nil, nil, fmt.Errorf("the Kafka consumer can't be made: %w; check the properties against librdkafka's CONFIGURATION.md", err)
+	}
+	if admin, err = kafka.NewAdminClientFromConsumer(c); err != nil {
+		return nil, nil, nil, errors.Join(err, c.Close())
+	}
+	return c, admin, func() error {
+		admin.Close()
+		return c.Close()
+	}, nil
 }
 
 // readUntil reads the assigned partition up to an offset, or to its end, which comes first

@@ -4,8 +4,10 @@
 -- changed_at is when the state changed last, NULL as long as it never has.
 ALTER TABLE evenkeel_dead_letters ADD COLUMN outcome text NOT NULL DEFAULT '';
 ALTER TABLE evenkeel_dead_letters ADD COLUMN changed_at integer;
+
 -- What is parked to replay a letter says what the letter is, as JSON; '' for all others.
 ALTER TABLE evenkeel_parked ADD COLUMN replay text NOT NULL DEFAULT '';
+
 -- Groups and numbers are read from this index alone.
 CREATE INDEX evenkeel_dead_letters_causes ON evenkeel_dead_letters (fingerprint, state, created_at, grp);
 CREATE INDEX evenkeel_dead_letters_made ON evenkeel_dead_letters (created_at DESC, id);
@@ -55,6 +57,7 @@ CREATE INDEX evenkeel_notes_about ON evenkeel_notes (letter, fingerprint, id);
 -- What the writer of a letter's event had seen, like a=1,b=2; '' where the event does not
 -- say. A discard counts it as seen, so that what waits for it goes on.
 ALTER TABLE evenkeel_dead_letters ADD COLUMN vector text NOT NULL DEFAULT '';
+
 -- Replay jobs (R21): which letters, at what pace, and how far they have come. Letters that are
 -- in none of the counts wait.
 CREATE TABLE evenkeel_jobs (
@@ -93,12 +96,15 @@ CREATE TABLE evenkeel_job_letters (
 );
 CREATE INDEX evenkeel_job_letters_result ON evenkeel_job_letters (job, result, place);
 CREATE INDEX evenkeel_job_letters_letter ON evenkeel_job_letters (letter);
+
 -- What people have made of a letter's record, as JSON, the newest revision last; '' for
 -- none. What came stays in record_value and headers.
 ALTER TABLE evenkeel_dead_letters ADD COLUMN edits text NOT NULL DEFAULT '';
 CREATE INDEX evenkeel_dead_letters_edited ON evenkeel_dead_letters (grp, topic_id, partition, log_offset) WHERE edits <> '';
+
 -- The timestamp that a record is sent with; NULL for that of the sending.
 ALTER TABLE evenkeel_outbox ADD COLUMN record_time integer;
+
 -- The members that run, each as it was when it last said so. A row goes with its member, or
 -- after a day of silence.
 CREATE TABLE evenkeel_members (
@@ -125,3 +131,14 @@ CREATE TABLE evenkeel_controls (
     reason    text    NOT NULL,
     PRIMARY KEY (grp, topic, partition)
 ) WITHOUT ROWID;
+
+-- Who asks for an event by its id finds its letters; see evenkeel_verdicts_event.
+CREATE INDEX evenkeel_dead_letters_event ON evenkeel_dead_letters (substr(event_id, 1, 200));
+
+-- Which dead-letter topics a group has used, for whoever looks at them later.
+CREATE TABLE evenkeel_letter_topics (
+    grp     text   NOT NULL,
+    topic   text   NOT NULL,
+    seen_at integer NOT NULL, -- when a member has last started with it
+    PRIMARY KEY (grp, topic)
+);

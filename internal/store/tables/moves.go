@@ -316,6 +316,14 @@ func (p *Plain) taken(ctx context.Context, q Querier, l *dlq.Letter, move dlq.Mo
 	return &ownError{e}
 }
 
+// LetterTopic is store.LetterKeeper's.
+func (p *Plain) LetterTopic(ctx context.Context, group, topic string) error {
+	return p.Tx(ctx, func(q Querier) error {
+		_, err := p.exec(ctx, q, "INSERT INTO evenkeel_letter_topics (grp, topic, seen_at) VALUES ($1, $2, "+p.Dialect.Now+") ON CONFLICT (grp, topic) DO UPDATE SET seen_at = excluded.seen_at", group, topic)
+		return err
+	})
+}
+
 // LastMove is store.LetterKeeper's.
 func (p *Plain) LastMove(ctx context.Context, letter string) (e *dlq.AuditEntry, err error) {
 	err = p.Conn(ctx, func(conn *sql.Conn) error {
