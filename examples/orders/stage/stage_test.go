@@ -117,7 +117,7 @@ func TestOptions(t *testing.T) {
 		})
 	}
 	var help bytes.Buffer
-	require.Zero(t, Run([]string{"--help"}, nil, &help, io.Discard))
+	require.Zero(t, Run([]string{"--help"}, nil, strings.NewReader(""), &help, io.Discard))
 	require.Contains(t, help.String(), "--events N")
 }
 
