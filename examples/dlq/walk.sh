@@ -30,7 +30,15 @@ export SHOP_BROKERS
 say() { printf '\n# %s\n' "$*"; }
 # run shows a command, and what it prints.
 run() {
-	printf '$ %s\n' "$*"
+	local word
+	printf '$'
+	for word; do
+		case $word in
+		*[!A-Za-z0-9_.,:/=-]*) printf " '%s'" "$word" ;;
+		*) printf ' %s' "$word" ;;
+		esac
+	done
+	printf '\n'
 	"$@"
 }
 # want runs a command that must end with a code other than 0.
@@ -68,27 +76,41 @@ stop
 
 say "what happened?"
 run shop evenkeel dlq groups
-run shop evenkeel dlq stats
-one=$(shop evenkeel dlq list --limit 1 --handler points -o jsonl | head -1 | sed 's/.*"id":"\([0-9a-f]*\)".*/\1/')
-run shop evenkeel dlq show "$one"
+[ "$(shop evenkeel dlq groups -o jsonl | wc -l)" -eq 3 ] || fail "expected three causes"
+run shop evenkeel dlq list --limit 5
+one=$(shop evenkeel dlq list --limit 1 --handler points -o jsonl 2>/dev/null | sed 's/.*"id":"\([0-9a-f]*\)".*/\1/')
+run shop evenkeel dlq explain "$one" | tee "$home/explained"
+grep -q 'main.service.points' "$home/explained" || fail "the explanation does not name the function that panicked"
+run shop evenkeel dlq list --filter 'payload.data.country == "NL" && letter.attempts > 1' --limit 3
 
-say "release 1.5.1 has the mend"
+say "release 1.5.1 has the mend; what would a replay come to?"
 before=$(shop hash)
-run shop evenkeel dlq replay --all --dry-run
+run shop evenkeel dlq replay "$one" --dry-run
+shop evenkeel dlq replay --all --dry-run -o jsonl >"$home/forecast" 2>/dev/null
 [ "$before" = "$(shop hash)" ] || fail "the dry run has changed something"
+
+say "a few first, then the rest"
 serve 1.5.1
-run shop evenkeel dlq replay --all --yes --why "mended in 1.5.1" --wait 2m
+run shop evenkeel dlq replay --all --ramp 1,5,20,100 --yes --why "mended in 1.5.1" --wait 2m
+run shop evenkeel jobs list
 shop wait
 run shop check
 run shop evenkeel dlq stats
-ended=$(shop evenkeel audit --verb resolve --limit 100000 -o jsonl | grep -o '"letter":"[0-9a-f]*"' | sort)
+
+say "each letter has ended once, and as the dry run had told"
+ended=$(shop evenkeel audit --verb resolve --limit 100000 -o jsonl 2>/dev/null | grep -o '"letter":"[0-9a-f]*"' | sort)
 [ "$(wc -l <<<"$ended")" -eq 1000 ] || fail "$(wc -l <<<"$ended") letters have ended, expected 1000"
 [ -z "$(uniq -d <<<"$ended")" ] || fail "these letters have ended twice: $(uniq -d <<<"$ended")"
+outcomes() { sed 's/.*"id":"\([0-9a-f]*\)".*"outcome":"\([a-z]*\)".*/\1 \2/' | sort; }
+shop evenkeel dlq list --state resolved --limit 100000 -o jsonl | outcomes >"$home/came"
+outcomes <"$home/forecast" | diff - "$home/came" >&2 || fail "the dry run has told something else"
+cut -d' ' -f2 "$home/came" | sort | uniq -c
 stop
 
 say "all of it once more, 100 times: nothing to do"
 before=$(shop hash)
-for _ in $(seq 100); do
+want 4 shop evenkeel dlq replay --all --yes
+for _ in $(seq 99); do
 	code=0
 	shop evenkeel dlq replay --all --yes >/dev/null 2>&1 || code=$?
 	[ "$code" = 4 ] || fail "replaying nothing ended with $code, expected 4"
