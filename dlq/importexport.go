@@ -2,6 +2,7 @@ package dlq
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -118,8 +119,8 @@ const (
 // Import adds letters to the table evenkeel_dead_letters. A letter whose id is there
 // already is never touched, so an import raises no letter that was dealt with, and may be
 // run again after an error. Of several copies in one import the one with the highest
-// revision counts, the first of equal ones; to know them it remembers the ids that it has
-// added, about 100 bytes each.
+// revision counts, the first of equal ones. What it has added it finds in the table, so that
+// its memory does not grow with the letters.
 //
 // What is refused, a [*LineError] or [*RecordError] among the letters or a [*LetterError],
 // goes to the function; the import goes on unless that returns an error. Without a function
@@ -131,7 +132,7 @@ const (
 // Letters that are not yet on the dead-letter topic are published by the members of their
 // group. No Kafka offset waits for them.
 func Import(ctx context.Context, db *gorm.DB, letters iter.Seq2[*Letter, error], refused func(error) error) (Imported, error) {
-	in := importer{db: db, refused: refused, added: map[string]int64{}, reopened: map[string]bool{}}
+	in := importer{db: db, refused: refused, name: rand.Text()}
 	for l, err := range letters {
 		var line *LineError
 		var record *RecordError
@@ -153,11 +154,10 @@ type importer struct {
 	db      *gorm.DB
 	refused func(error) error
 	done    Imported
-	// added has the revisions of the letters that this import has added.
-	added    map[string]int64
-	reopened map[string]bool
-	portion  []*Letter
-	size     int
+	// name marks the rows that this import has added.
+	name    string
+	portion []*Letter
+	size    int
 }
 
 func (in *importer) take(ctx context.Context, l *Letter) error {
@@ -167,10 +167,6 @@ func (in *importer) take(ctx context.Context, l *Letter) error {
 			in.size += weight(l) - weight(in.portion[i])
 			in.portion[i] = l
 		}
-		return nil
-	}
-	if rev, ok := in.added[l.ID]; ok && l.Rev <= rev {
-		in.done.Copies++
 		return nil
 	}
 	in.portion = append(in.portion, l)
@@ -222,40 +218,96 @@ func (in *importer) refuse(err error) error {
 }
 
 func (in *importer) add(ctx context.Context, portion []*Letter) error {
-	fresh := map[string]bool{}
+	var done Imported
 	err := in.db.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
+		done = Imported{}
+		before, err := in.added(tx, portion)
+		if err != nil {
+			return err
+		}
+		insert := make([]*Letter, 0, len(portion))
 		for _, l := range portion {
-			// An older copy of this import's own makes room, if nobody has changed it.
-			if rev, ok := in.added[l.ID]; ok {
-				if err := tx.Exec("DELETE FROM evenkeel_dead_letters WHERE id = ? AND rev = ?", l.ID, rev).Error; err != nil {
+			b, again := before[l.ID]
+			if again {
+				done.Copies++
+			}
+			if again && (b.changed || l.Rev <= b.rev) {
+				continue
+			}
+			// An older copy of this import's own makes room, if nobody changes it now.
+			if again {
+				if err := tx.Exec("DELETE FROM evenkeel_dead_letters WHERE id = ? AND rev = ?", l.ID, b.rev).Error; err != nil {
 					return err
 				}
 			}
+			if b.reopened {
+				done.Reopened--
+			}
+			insert = append(insert, l)
 		}
-		return insertAbsent(tx, portion, fresh)
+		fresh, err := in.insertAbsent(tx, insert)
+		if err != nil {
+			return err
+		}
+		for _, l := range insert {
+			_, again := before[l.ID]
+			switch {
+			case again:
+			case fresh[l.ID]:
+				done.New++
+			default:
+				done.Present++
+			}
+			if fresh[l.ID] && l.State == Replaying {
+				done.Reopened++
+			}
+		}
+		return nil
 	})
 	if err != nil {
 		return fmt.Errorf("import letters: %w; run the import again, what was added stays", err)
 	}
-	for _, l := range portion {
-		_, again := in.added[l.ID]
-		switch {
-		case again:
-			in.done.Copies++
-		case fresh[l.ID]:
-			in.done.New++
-		default:
-			in.done.Present++
-		}
-		if fresh[l.ID] {
-			in.added[l.ID] = l.Rev
-			if delete(in.reopened, l.ID); l.State == Replaying {
-				in.reopened[l.ID] = true
-			}
+	in.done.New += done.New
+	in.done.Present += done.Present
+	in.done.Copies += done.Copies
+	in.done.Reopened += done.Reopened
+	return nil
+}
+
+// mark is what a row that this import adds has in its column imported.
+func (in *importer) mark(rev int64) string { return fmt.Sprintf("%s %d", in.name, rev) }
+
+// reopenedMark follows it where the letter was being replayed.
+const reopenedMark = " reopened"
+
+// addedRow is a row that this import has added.
+type addedRow struct {
+	rev               int64
+	reopened, changed bool // changed by somebody since
+}
+
+// added finds the letters that this import has added before.
+func (in *importer) added(tx *gorm.DB, letters []*Letter) (map[string]addedRow, error) {
+	ids := make([]string, len(letters))
+	for i, l := range letters {
+		ids[i] = l.ID
+	}
+	var rows []struct {
+		ID       string
+		Rev      int64
+		Imported string
+	}
+	if err := tx.Raw("SELECT id, rev, imported FROM evenkeel_dead_letters WHERE id IN ?", ids).Scan(&rows).Error; err != nil {
+		return nil, err
+	}
+	found := map[string]addedRow{}
+	for _, r := range rows {
+		if strings.HasPrefix(r.Imported, in.name) {
+			mark, reopened := strings.CutSuffix(r.Imported, reopenedMark)
+			found[r.ID] = addedRow{rev: r.Rev, reopened: reopened, changed: mark != in.mark(r.Rev)}
 		}
 	}
-	in.done.Reopened = int64(len(in.reopened))
-	return nil
+	return found, nil
 }
 
 // isDataError reports that Postgres refused what is in a row: classes 22, data exception,
@@ -268,15 +320,24 @@ func isDataError(err error) bool {
 	return slices.Contains([]string{"22", "23", "54"}, refused.SQLState()[:2])
 }
 
-// insertAbsent inserts the letters whose ids are not there, and marks them in fresh.
-func insertAbsent(tx *gorm.DB, letters []*Letter, fresh map[string]bool) (err error) {
-	names := make([]string, len(importColumns))
+// insertAbsent inserts the letters whose ids are not there, and says which.
+func (in *importer) insertAbsent(tx *gorm.DB, letters []*Letter) (fresh map[string]bool, err error) {
+	fresh = map[string]bool{}
+	if len(letters) == 0 {
+		return fresh, nil
+	}
+	names := []string{"imported"}
 	for i := range importColumns {
-		names[i] = importColumns[i].name
+		names = append(names, importColumns[i].name)
 	}
 	row := "(" + strings.Repeat("?, ", len(names)-1) + "?)"
 	args := make([]any, 0, len(names)*len(letters))
 	for _, l := range letters {
+		mark := in.mark(l.Rev)
+		if l.State == Replaying {
+			mark += reopenedMark
+		}
+		args = append(args, mark)
 		for i := range importColumns {
 			args = append(args, importColumns[i].value(l))
 		}
@@ -284,15 +345,15 @@ func insertAbsent(tx *gorm.DB, letters []*Letter, fresh map[string]bool) (err er
 	rows, err := tx.Raw("INSERT INTO evenkeel_dead_letters ("+strings.Join(names, ", ")+") VALUES "+
 		strings.Repeat(row+", ", len(letters)-1)+row+" ON CONFLICT (id) DO NOTHING RETURNING id", args...).Rows()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer func() { err = errors.Join(err, rows.Close()) }()
 	for rows.Next() {
 		var id string
 		if err := rows.Scan(&id); err != nil {
-			return err
+			return nil, err
 		}
 		fresh[id] = true
 	}
-	return rows.Err()
+	return fresh, rows.Err()
 }

@@ -141,3 +141,6 @@ CREATE TABLE evenkeel_letter_topics (
     seen_at bigint NOT NULL, -- when a member has last started with it
     PRIMARY KEY (grp, topic)
 );
+
+-- Which import has added a letter, and at which revision; '' for letters that were made here.
+ALTER TABLE evenkeel_dead_letters ADD COLUMN imported text NOT NULL DEFAULT '';
