@@ -22,7 +22,7 @@ func TestTail(t *testing.T) {
 			t.Parallel()
 			db := open(t)
 			now := lettertest.At(0)
-			make := func(n int, at time.Time) {
+			put := func(n int, at time.Time) {
 				t.Helper()
 				l := lettertest.Full()
 				l.ID, l.CreatedAt = fmt.Sprintf("%032d", n), at
@@ -46,12 +46,12 @@ func TestTail(t *testing.T) {
 				}
 			}
 			ago := func(d time.Duration) time.Time { return now.Add(-d) }
-			make(1, ago(time.Hour))
+			put(1, ago(time.Hour))
 			alone := dlq.NewTail(dlq.Filter{Limit: 1})
 			want(alone, "1")
 			want(alone) // although there is nothing newer
-			make(2, ago(20*time.Second))
-			make(3, ago(10*time.Second))
+			put(2, ago(20*time.Second))
+			put(3, ago(10*time.Second))
 			last, none, since := dlq.NewTail(dlq.Filter{Limit: 2}), dlq.NewTail(dlq.Filter{Limit: -1}), dlq.NewTail(dlq.Filter{Since: ago(2 * time.Hour)})
 			far := dlq.NewTail(dlq.Filter{Limit: 3})
 			want(far, "1", "2", "3")
@@ -61,16 +61,16 @@ func TestTail(t *testing.T) {
 			want(since, "1", "2", "3")
 			for range 3 {
 				now = now.Add(time.Second)
-				make(4+now.Second(), now)
+				put(4+now.Second(), now)
 				id := fmt.Sprint(4 + now.Second())
 				for _, tail := range []*dlq.Tail{last, none, since} {
 					want(tail, id)
 					want(tail)
 				}
 			}
-			make(100, ago(50*time.Second)) // its batch took long
+			put(100, ago(50*time.Second)) // its batch took long
 			want(last, "100")
-			make(101, ago(10*time.Minute)) // much longer: it is found within a minute
+			put(101, ago(10*time.Minute)) // much longer: it is found within a minute
 			want(last)
 			now = now.Add(time.Minute)
 			want(last, "101")
@@ -85,8 +85,8 @@ func TestTail(t *testing.T) {
 			want(last)
 			now = now.Add(time.Hour)
 			want(last)
-			make(102, ago(14*time.Minute))
-			make(103, ago(30*time.Second))
+			put(102, ago(14*time.Minute))
+			put(103, ago(30*time.Second))
 			want(none, "102", "103")
 			if other := dlq.NewTail(dlq.Filter{Limit: 5, Group: "other"}); next(other) != nil {
 				t.Error("a letter of another group")
@@ -184,7 +184,8 @@ func TestTopics(t *testing.T) {
 			want := []dlq.Topic{
 				{Group: "billing", Name: "billing.dlq", Left: 1, Unpublished: 1},
 				{Group: "elsewhere", Left: 1},
-				{Group: "orders", Name: "older.dlq"}, {Group: "orders", Name: "orders.dlq"},
+				{Group: "orders", Name: "older.dlq"},
+				{Group: "orders", Name: "orders.dlq"},
 			}
 			if !reflect.DeepEqual(topics, want) {
 				t.Errorf("got %+v, want %+v", topics, want)

@@ -65,7 +65,7 @@ func (d *diagnosis) permissions(ctx context.Context, db *gorm.DB) error {
 				CASE WHEN NOT has_table_privilege(to_regclass(t.name), 'DELETE') THEN 'DELETE' END) END
 		FROM (SELECT relname::text AS name, true AS own FROM pg_catalog.pg_class
 				WHERE relkind IN ('r', 'p') AND starts_with(relname::text, 'evenkeel_') AND pg_table_is_visible(oid)
-			UNION ALL SELECT tbl, false FROM evenkeel_models WHERE ? = '' OR grp = ?) AS t ORDER BY t.own DESC, t.name`, d.cfg.Group, d.cfg.Group).Rows()
+			UNION ALL SELECT tbl, false FROM evenkeel_models WHERE ? = '' OR grp = ?) AS t ORDER BY t.own DESC, t.name`, d.cfg.Group, d.cfg.Group).Rows() //nolint:sqlclosecheck // eachRow does
 	if err != nil {
 		return err
 	}
@@ -95,10 +95,10 @@ func (d *diagnosis) lacks(table string, own bool, lacks string) bool {
 		return true
 	}
 	words := strings.Split(lacks, ",")
-	switch {
-	case table == "evenkeel_audit": // it is only ever added to
+	switch table {
+	case "evenkeel_audit": // it is only ever added to
 		words = missing([]string{"UPDATE", "DELETE"}, words...)
-	case table == "evenkeel_schema" || table == "evenkeel_models" || table == "evenkeel_topics":
+	case "evenkeel_schema", "evenkeel_models", "evenkeel_topics":
 		words = missing([]string{"DELETE"}, words...)
 	}
 	words = slices.DeleteFunc(words, func(w string) bool { return w == "" })
@@ -126,7 +126,7 @@ func (d *diagnosis) writable(ctx context.Context, db *gorm.DB) error {
 	defer conn.Close() //nolint:errcheck // back to the pool
 	if _, err := conn.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
 		d.add("permissions", "", HealthFail, "the file can't be written: "+err.Error(), "check who may write the file and its directory, and whether another process holds it")
-		return nil //nolint:nilerr // it is the finding
+		return nil
 	}
 	if _, err := conn.ExecContext(context.WithoutCancel(ctx), "ROLLBACK"); err != nil {
 		return err

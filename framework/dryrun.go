@@ -187,7 +187,7 @@ func DryRun(ctx context.Context, db *gorm.DB, config *Config, letters []dlq.Ref,
 				continue
 			}
 			ref.ID = l.ID
-			candidates = append(candidates, r.Candidate(ref, l))
+			candidates = append(candidates, r.Candidate(ref, l)) //nolint:contextcheck // a key is text: its Valuer asks nobody
 			slim := *l
 			slim.Record, slim.Stack = &event.Record{Coordinates: l.Record.Coordinates, Timestamp: l.Record.Timestamp, TimestampType: l.Record.TimestampType}, ""
 			known[l.ID] = &slim

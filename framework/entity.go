@@ -176,7 +176,8 @@ func readEntity(ctx context.Context, db *gorm.DB, t store.Table, key string) (*E
 	case cells == nil:
 		return s, nil
 	}
-	return s, s.fill(ctx, db, cells)
+	err = s.fill(ctx, db, cells)
+	return s, err
 }
 
 // fill takes a row's cells.

@@ -45,6 +45,7 @@ func explained(t *testing.T, db *gorm.DB, q framework.EventQuery) *framework.Exp
 func TestExplain(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, db *gorm.DB) {
+		t.Helper()
 		require.NoError(t, lettertest.Story(t.Context(), db))
 		for _, c := range []struct {
 			q        framework.EventQuery
@@ -113,6 +114,7 @@ func TestExplain(t *testing.T) {
 func TestExplainEndedLetters(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, db *gorm.DB) {
+		t.Helper()
 		require.NoError(t, lettertest.Story(t.Context(), db))
 		act := framework.LetterAct{By: dlq.Actor{Name: "ann"}, Reason: "it is rags"}
 		refs, err := dlq.Refs(t.Context(), db, dlq.Filter{EventID: "torn"})
@@ -136,6 +138,7 @@ func TestExplainEndedLetters(t *testing.T) {
 func TestExplainLetter(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, db *gorm.DB) {
+		t.Helper()
 		require.NoError(t, lettertest.Story(t.Context(), db))
 		find := func(id string) *framework.LetterExplanation {
 			t.Helper()
@@ -178,6 +181,7 @@ func TestExplainLetter(t *testing.T) {
 func TestShowEntity(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, db *gorm.DB) {
+		t.Helper()
 		require.NoError(t, lettertest.Story(t.Context(), db))
 		require.NoError(t, stream(db, "closet", "moves", "17", `{"next":3,"begun":true}`))
 		for _, table := range []string{"shirts", "Shirt"} {

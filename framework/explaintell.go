@@ -215,7 +215,7 @@ func (t *traces) beaten(v *EventVerdict) string {
 		}
 		return text
 	}
-	newer := ""
+	var newer string
 	switch {
 	case n.Against == n.Event:
 		newer = ", whose source and id decide between equals"
@@ -246,7 +246,7 @@ func (t *traces) masking(v *EventVerdict) string {
 		// The verdict has the fields' names in Go, the clocks those of the columns.
 		same := func(field string) bool { return strings.EqualFold(field, strings.ReplaceAll(c.Name, "_", "")) }
 		if c.Clock != nil && slices.ContainsFunc(v.Verdict.Masked, same) && !t.isOwn(c.Clock.Stamp) {
-			told = append(told, fmt.Sprintf("`%s` is now by %s", c.Name, c.Clock))
+			told = append(told, "`"+c.Name+"` is now by "+c.Clock.String())
 		}
 	}
 	return strings.Join(told, ", ")

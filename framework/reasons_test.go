@@ -86,7 +86,7 @@ func TestCompared(t *testing.T) {
 
 func TestLength(t *testing.T) {
 	t.Parallel()
-	for d, want := range map[time.Duration]string{
+	for d, want := range map[time.Duration]string{ //nolint:exhaustive // no enumeration
 		0: "0s", 1500 * time.Microsecond: "1.5ms", 4 * time.Second: "4s", 90 * time.Second: "1m30s", time.Minute: "1m",
 		time.Hour: "1h", 25*time.Hour + time.Second: "25h0m1s", 30 * time.Hour: "30h", 49 * time.Hour: "2d1h", 72 * time.Hour: "3d", -time.Minute: "-1m", 70 * time.Minute: "1h10m",
 	} {

@@ -50,11 +50,11 @@ func naming(guard guards.Stamper, options ...handlers.Option) *handlers.Registry
 	return reg
 }
 
-var errNoName = errorString("no name")
+var errNoName = nameError("no name")
 
-type errorString string
+type nameError string
 
-func (e errorString) Error() string { return string(e) }
+func (e nameError) Error() string { return string(e) }
 
 // An edited event is judged with its new payload, in its old place, under each guard.
 func TestEditedLettersAreReplayedWithTheEdit(t *testing.T) {

@@ -67,7 +67,7 @@ func (b *Breakers) Note(m Mark, handler, key string, failed bool, why string, no
 		var changed bool
 		m, changed = c.note(m, key, failed, why, now, b.jitter)
 		// What opens again after a trial was never said to have closed.
-		return c.status(handler), changed && !(was == HalfOpen && c.state == Open)
+		return c.status(handler), changed && (was != HalfOpen || c.state != Open)
 	})
 	return m
 }

@@ -66,7 +66,7 @@ func (m *Member) state() store.MemberState {
 // obey does what people have said since the last beat.
 func (m *Member) obey(told []store.Control) {
 	resumed := m.controls.set(told, func(what string, c store.Control) {
-		m.log(Info, "told to "+what, "scope", c.Scope.String(), "by", c.By, "why", c.Reason)
+		m.log(Info, "told to "+what, "scope", c.String(), "by", c.By, "why", c.Reason)
 	})
 	if resumed {
 		m.breakers.Resume(m.Clock.Now())

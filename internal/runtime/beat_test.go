@@ -18,7 +18,7 @@ func TestControls(t *testing.T) {
 	p := broker.Partition{Topic: "o", Number: 3}
 	var said []string
 	set := func(told ...store.Control) bool {
-		return c.set(told, func(what string, c store.Control) { said = append(said, what+": "+c.Scope.String()) })
+		return c.set(told, func(what string, c store.Control) { said = append(said, what+": "+c.String()) })
 	}
 	all := store.Control{Scope: store.Scope{Partition: store.AllPartitions}, Resumes: 7}
 	on := func(topic string, partition int32, paused bool) store.Control {

@@ -339,7 +339,7 @@ func (m meddling) Commit(ctx context.Context, batch *store.Batch) error {
 // forgotten. Then the rows are those of the mended release on an empty database.
 func TestRebuildBesideTheService(t *testing.T) {
 	t.Parallel()
-	replayed := map[dlq.Outcome]int{}
+	replayed := map[dlq.Outcome]int{} //nolint:exhaustive // counted up from none
 	for seed := range uint64(100) {
 		b := newBench(t, seed)
 		for range 60 {

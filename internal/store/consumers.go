@@ -104,7 +104,7 @@ type ControlAct struct {
 
 // Entry is the act's line of the audit.
 func (a *ControlAct) Entry(verb string) *dlq.AuditEntry {
-	return &dlq.AuditEntry{By: a.By, Verb: verb, Reason: a.Reason, Group: a.Group, Selection: a.Scope.String()}
+	return &dlq.AuditEntry{By: a.By, Verb: verb, Reason: a.Reason, Group: a.Group, Selection: a.String()}
 }
 
 // MemberSilence is how long a member may be silent before it is forgotten.

@@ -33,7 +33,7 @@ func told(b *bench) {
 			require.False(t, c.At.IsZero())
 			if c.Paused {
 				require.Equal(t, []string{"ann", "why"}, []string{c.By, c.Reason})
-				words = append(words, c.Scope.String())
+				words = append(words, c.String())
 			}
 		}
 		return words

@@ -72,6 +72,7 @@ func edits(b *bench) {
 
 // waitingFor is the row that a replay has parked.
 func (b *bench) waitingFor(t *testing.T, id string) *store.Parked {
+	t.Helper()
 	rows, err := b.s.Due(b.t.Context(), group, b.now.Add(time.Hour), 0, 10, 10)
 	require.NoError(t, err)
 	for _, p := range rows {
@@ -207,7 +208,9 @@ func editsPurged(b *bench) {
 	require.NoError(t, b.move("r", 3, dlq.MoveResolve))
 	require.NoError(t, b.move("d", 2, dlq.MoveDiscard))
 	require.NoError(t, b.s.Mark(t.Context(), []store.Mark{{ID: "r", Rev: 4}, {ID: "d", Rev: 3}, {ID: "o", Rev: 2}}))
-	n, err := b.s.PurgeLetters(t.Context(), &store.LetterPurge{Group: group, Before: time.Now().Add(time.Hour), Portion: 1, By: ann, Reason: "asked to"})
+	now, err := b.s.Now(t.Context())
+	require.NoError(t, err)
+	n, err := b.s.PurgeLetters(t.Context(), &store.LetterPurge{Group: group, Before: now.Add(time.Hour), Portion: 1, By: ann, Reason: "asked to"})
 	require.NoError(t, err)
 	require.EqualValues(t, 2, n)
 	found, err := b.s.Edited(t.Context(), group, []event.Coordinates{b.letter("r").Record.Coordinates})
