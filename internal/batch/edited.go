@@ -86,10 +86,10 @@ func entitiesOf(it *Item, h *handlers.Handler) (keys []string, known bool) {
 	return keys, true
 }
 
-// Revise gives what a rebuild reads again the bytes with which its letter was resolved (R20),
+// Revise gives what a rebuild reads again the bytes with which its letters were resolved (R20),
 // and reports whether that is something else than it has by now. Units without an edit keep
 // the record's own.
-func (p *Preparer) Revise(it *Item, edits []*store.EditedLetter) (changed bool) {
+func (p *Preparer) Revise(group string, it *Item, edits []*store.EditedLetter) (changed bool) {
 	for _, e := range edits {
 		r := revised(it.Record, e.Revision.Value, e.Revision.Headers)
 		if e.Handler == "" {
@@ -105,16 +105,37 @@ func (p *Preparer) Revise(it *Item, edits []*store.EditedLetter) (changed bool) 
 			changed = true
 			continue
 		}
-		for i, u := range it.Units {
-			if u.Handler == nil || u.Handler.Name != e.Handler || u.Key != e.Entity || u.revision == e.Revision.N {
-				continue
-			}
-			own := p.Prepare(r)
-			own.streams = nil // its number is the record's
-			fresh := unitOf(own, u.Handler, e.Entity)
-			fresh.revision, fresh.Refused = e.Revision.N, u.Refused
-			it.Units[i], changed = fresh, true
+		i := slices.IndexFunc(it.Units, func(u *Unit) bool { return u.Handler != nil && u.idIn(group) == e.ID })
+		if i < 0 || it.Units[i].revision == e.Revision.N {
+			continue
 		}
+		own := p.Prepare(r)
+		own.streams = nil // its number is the record's
+		fresh := inPlaceOf(it, it.Units[i], own)
+		for _, u := range fresh {
+			u.revision = e.Revision.N
+		}
+		it.Units, changed = slices.Replace(it.Units, i, i+1, fresh...), true
 	}
 	return changed
+}
+
+// inPlaceOf are the units that an edit has made of an item's unit: the same one, or, where
+// what came named no entity, all that its handler names now and did not name before.
+func inPlaceOf(it *Item, u *Unit, own *Item) (fresh []*Unit) {
+	if key := u.Key + u.brokenKey; key != "" {
+		same := unitOf(own, u.Handler, key)
+		same.Refused = u.Refused
+		return []*Unit{same}
+	}
+	if own.Err != nil {
+		return []*Unit{{Item: own, Handler: u.Handler, Err: own.Err, misnamed: u.misnamed}}
+	}
+	for _, one := range own.Units {
+		named := func(other *Unit) bool { return other != u && other.Handler == one.Handler && other.Key == one.Key }
+		if one.Handler == u.Handler && !slices.ContainsFunc(it.Units, named) {
+			fresh = append(fresh, one)
+		}
+	}
+	return fresh
 }

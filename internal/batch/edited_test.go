@@ -14,6 +14,7 @@ import (
 	"github.com/evenkeel-go/evenkeel/event"
 	"github.com/evenkeel-go/evenkeel/guards"
 	"github.com/evenkeel-go/evenkeel/handlers"
+	"github.com/evenkeel-go/evenkeel/internal/batch"
 	"github.com/evenkeel-go/evenkeel/internal/store"
 )
 
@@ -146,9 +147,10 @@ func TestRebuildTakesTheEdit(t *testing.T) {
 	rs[0].Offset = 0
 	it := m.prepare.Prepare(rs[0])
 	e := &store.EditedLetter{Handler: it.Units[0].Handler.Name, Entity: "o1", Coordinates: rs[0].Coordinates}
+	e.ID = dlq.UnitID(e.Coordinates, "g", e.Handler, e.Entity)
 	e.Revision = dlq.Revision{N: 2, Value: []byte(strings.Replace(string(rs[0].Value), `"x"`, `"ann"`, 1)), Headers: rs[0].Headers}
-	require.True(t, m.prepare.Revise(it, []*store.EditedLetter{e}))
-	require.False(t, m.prepare.Revise(it, []*store.EditedLetter{e}), "it has it")
+	require.True(t, m.prepare.Revise("g", it, []*store.EditedLetter{e}))
+	require.False(t, m.prepare.Revise("g", it, []*store.EditedLetter{e}), "it has it")
 	require.Equal(t, "ann", it.Units[0].Payload.(*facts).Customer)
 	require.Equal(t, rs[0].Value, it.Record.Value)
 	whole := *e
@@ -157,8 +159,109 @@ func TestRebuildTakesTheEdit(t *testing.T) {
 	poison.Value = []byte("!")
 	it = m.prepare.Prepare(&poison)
 	require.Error(t, it.Err)
-	require.True(t, m.prepare.Revise(it, []*store.EditedLetter{&whole}))
+	require.True(t, m.prepare.Revise("g", it, []*store.EditedLetter{&whole}))
 	require.NoError(t, it.Err)
 	require.Equal(t, "ann", it.Units[0].Payload.(*facts).Customer)
 	require.Same(t, it, it.Units[0].Item)
+}
+
+// rebuild makes rows anew from records, as a rebuild's steps do (R20).
+func (m *memory) rebuild(rs ...*event.Record) {
+	m.t.Helper()
+	for _, r := range m.rows["orders"] {
+		r.Entity.Interface().(*order).Customer, r.Rebuilding = "", true
+		r.Clocks = r.Layout.New()
+	}
+	for k, id := range m.ids {
+		if !id.Held {
+			delete(m.ids, k)
+		}
+	}
+	for _, r := range rs {
+		it := m.prepare.Prepare(r)
+		var edits []*store.EditedLetter
+		for _, l := range m.letters {
+			if store.HadEffect(l.Outcome) && len(l.Edits) > 0 && l.Record.Offset == r.Offset {
+				edits = append(edits, &store.EditedLetter{ID: l.ID, Handler: l.Handler, Entity: l.Entity, Revision: l.Edits[len(l.Edits)-1], Coordinates: r.Coordinates})
+			}
+		}
+		m.prepare.Revise("g", it, edits)
+		out, err := m.judge.Replay(m.t.Context(), []*batch.Item{it}, m.layouts, m.recall(it), m.now)
+		require.NoError(m.t, err)
+		m.commit(out)
+	}
+}
+
+// Of an edited record the letters that its units have by now keep their outcome in a rebuild,
+// whatever that is.
+func TestRebuildLeavesTheLettersOfAnEditedRecord(t *testing.T) {
+	t.Parallel()
+	for _, state := range []dlq.State{dlq.Open, dlq.Discarded} {
+		x, reg := mend("o2"), handlers.NewRegistry(guards.Timestamp())
+		handlers.Set(reg, "count", func(_ context.Context, d *handlers.Delivery[facts, order]) error {
+			if x.refuses[d.Entity.ID] {
+				return handlers.DeadLetter(errNoName)
+			}
+			d.Entity.Customer = d.Event.ID
+			return nil
+		}, handlers.Writes("Customer"), handlers.Keys(func(f facts) []string { return strings.Fields(f.Customer) }))
+		m := newMemory(t, reg)
+		rs := m.written(ev{"count", "k", 1, "a", `{"customer":"o1 o2"}`})
+		rs[0].Value = []byte("!" + string(rs[0].Value))
+		m.run(rs)
+		m.edit("!", "")
+		m.replay(false)
+		require.Equal(t, "a", m.order("o1").Customer)
+		for _, l := range m.letters {
+			if l.State == dlq.Open {
+				require.Equal(t, "o2", l.Entity)
+				l.State = state
+			}
+		}
+		x.refuses["o2"] = false
+		m.rebuild(rs...)
+		require.Equal(t, "a", m.order("o1").Customer)
+		if row := m.order("o2"); row != nil {
+			require.Empty(t, row.Customer, "its letter is %s", state)
+		}
+		require.Len(t, m.letters, 2)
+	}
+}
+
+// An event that named no entity until it was edited has its effect in a rebuild, too.
+func TestRebuildTakesTheEditThatNamedTheEntity(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ came, edited string }{
+		"payload": {`{"limit":"1","customer":"7"}`, `{"limit":1,"customer":"7"}`},
+		"key":     {`{"customer":"seven"}`, `{"customer":"7"}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			reg := handlers.NewRegistry()
+			handlers.Modify(reg, "count", func(_ context.Context, d *handlers.Delivery[facts, numberedOrder]) error {
+				d.Entity.Customer += d.Event.ID
+				return nil
+			}, guards.Once(), handlers.Writes("Customer"), handlers.Key(func(f facts) string { return f.Customer }))
+			m := newMemory(t, reg)
+			rs := m.written(ev{"count", "k", 1, "a", c.came})
+			m.run(rs)
+			require.Equal(t, ends{"a": "open"}, m.ends())
+			m.edit(c.came, c.edited)
+			m.replay(false)
+			require.Equal(t, ends{"a": "applied"}, m.ends())
+			row := func() *numberedOrder { return m.rows["numbered_orders"]["7"].Entity.Interface().(*numberedOrder) }
+			require.Equal(t, "a", row().Customer)
+			row().Customer, m.rows["numbered_orders"]["7"].Rebuilding = "", true
+			m.rebuild(rs...)
+			require.Equal(t, ends{"a": "applied"}, m.ends())
+			require.Equal(t, "a", row().Customer)
+		})
+	}
+}
+
+// numberedOrder has keys that not every text is.
+type numberedOrder struct {
+	ID       int64 `gorm:"primaryKey"`
+	Customer string
+	guards.Guarded
 }

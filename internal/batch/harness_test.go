@@ -236,7 +236,7 @@ func (m *memory) load() *store.Loaded {
 		}
 	}
 	for _, x := range m.letters {
-		l.Judged(x.ID, x.Outcome != "")
+		l.Judged(x.ID, store.HadEffect(x.Outcome))
 		if x.Blocking && x.State.Unresolved() && x.Stream == "" {
 			q := queue(x.Table, x.Entity)
 			q.Letters = append(q.Letters, store.QueueEntry{ID: x.ID, Handler: x.Handler, Place: x.Place})

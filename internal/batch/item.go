@@ -51,7 +51,7 @@ type Unit struct {
 	nobody bool
 	// misnamed is what was said for a key and is none.
 	misnamed string
-	// ID is the unit's id, made when it is first asked for.
+	// id is the unit's id, made when it is first asked for.
 	id string
 	// queued: what waits under its key must be loaded, since it has to wait itself.
 	queued bool

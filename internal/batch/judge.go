@@ -548,13 +548,16 @@ func (w *work) recordID(it *Item) string {
 	return dlq.UnitID(it.Record.Coordinates, w.Group, "", "")
 }
 
-func (w *work) unitID(u *Unit) string {
+func (w *work) unitID(u *Unit) string { return u.idIn(w.Group) }
+
+// idIn is the unit's id (dlq.UnitID) in a group.
+func (u *Unit) idIn(group string) string {
 	if u.id == "" {
 		name := ""
 		if u.Handler != nil {
 			name = u.Handler.Name
 		}
-		u.id = dlq.UnitID(u.Item.Record.Coordinates, w.Group, name, u.Key+u.brokenKey+u.misnamed)
+		u.id = dlq.UnitID(u.Item.Record.Coordinates, group, name, u.Key+u.brokenKey+u.misnamed)
 	}
 	return u.id
 }

@@ -14,7 +14,7 @@ import (
 
 // live judges a unit of a record that came from the log.
 func (w *work) live(u *Unit, s guards.State) error {
-	if !s.FirstSight && u.revision == 0 && (w.stands(w.unitID(u)) || u.Handler.Stamper.Kind() == guards.KindNone) {
+	if !s.FirstSight && (w.stands(w.unitID(u)) || u.Handler.Stamper.Kind() == guards.KindNone) {
 		// It has a letter or a parked row, or nothing but the ledger tells that it ran
 		// before: its outcome stands (R6).
 		w.verdict(u.Item, u, guards.Verdict{Action: guards.Discard, Reason: guards.Redelivered})

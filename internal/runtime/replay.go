@@ -230,7 +230,7 @@ func (r *Rebuild) revise(ctx context.Context, items []*batch.Item) error {
 	}
 	for _, it := range items {
 		c := &it.Record.Coordinates
-		if r.Prepare.Revise(it, edits[place{c.Partition, c.TopicID, c.Offset}]) {
+		if r.Prepare.Revise(r.Group, it, edits[place{c.Partition, c.TopicID, c.Offset}]) {
 			r.Scope.Limit(it)
 		}
 	}

@@ -108,6 +108,11 @@ func (r *Resolution) Entry(group string, rev int64) *dlq.AuditEntry {
 	return m.Entry(group, dlq.Replaying, after, rev)
 }
 
+// HadEffect reports whether a letter's outcome says that its event was judged to the end, so
+// that a rebuild judges it once more (R20). Where a new event was sent in its place, that one
+// is in the log, and both would have their effect.
+func HadEffect(o dlq.Outcome) bool { return o != "" && o != dlq.OutcomeReissued }
+
 // Refuse says why the move can't be made of a letter in a state that it starts from.
 func (m *LetterMove) Refuse(l *dlq.Letter) error {
 	if m.Move == dlq.MoveReplay && len(l.Edits) > 0 && l.Edits[len(l.Edits)-1].Lost {

@@ -135,7 +135,7 @@ func (s *Store) loadUnits(want *store.Want, l *store.Loaded) {
 	}
 	for id, x := range s.letters {
 		if c := x.Record.Coordinates; x.Group == want.Group && judged[place{c.Cluster, c.TopicID, c.Partition, c.Offset}] {
-			l.Judged(id, x.Outcome != "")
+			l.Judged(id, store.HadEffect(x.Outcome))
 		}
 	}
 	for id, p := range s.parked {

@@ -5,7 +5,6 @@ import (
 	"context"
 	"slices"
 
-	"github.com/evenkeel-go/evenkeel/dlq"
 	"github.com/evenkeel-go/evenkeel/event"
 	"github.com/evenkeel-go/evenkeel/internal/ledger"
 	"github.com/evenkeel-go/evenkeel/internal/store"
@@ -70,8 +69,8 @@ func (s *Store) Edited(ctx context.Context, group string, at []event.Coordinates
 	err = s.transaction(ctx, func(*tx) error {
 		for _, c := range at {
 			for _, l := range s.letters {
-				r, ended := l.Record.Coordinates, l.State == dlq.Resolved || l.State == dlq.Purged && l.Outcome != "" && l.Outcome != dlq.OutcomeReissued
-				if len(l.Edits) == 0 || !ended || l.Group != group || r.Cluster != c.Cluster || r.TopicID != c.TopicID || r.Partition != c.Partition || r.Offset != c.Offset {
+				r := l.Record.Coordinates
+				if len(l.Edits) == 0 || !store.HadEffect(l.Outcome) || l.Group != group || r.Cluster != c.Cluster || r.TopicID != c.TopicID || r.Partition != c.Partition || r.Offset != c.Offset {
 					continue
 				}
 				if last := l.Edits[len(l.Edits)-1]; !last.Lost {

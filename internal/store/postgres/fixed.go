@@ -23,8 +23,9 @@ type fixed struct {
 // queues are what waits under keys, and units the ids of letters and parked rows of records,
 // and whether a replay has ended the letter.
 //
-//nolint:gochecknoglobals // a constant
-var queues = `SELECT q.n, q.kind, q.id, q.handler, q.cause, q.place, q.due, q.stream
+//nolint:gochecknoglobals // constants
+var (
+	queues = `SELECT q.n, q.kind, q.id, q.handler, q.cause, q.place, q.due, q.stream
 FROM unnest($2::text[], $3::text[]) WITH ORDINALITY AS u(tbl, entity, n) CROSS JOIN LATERAL (
     SELECT u.n, 0::int8 AS kind, p.id, p.handler, p.cause, p.place, p.due, p.stream
     FROM evenkeel_parked p WHERE p.grp = $1 AND p.tbl = u.tbl AND p.entity = u.entity
@@ -34,10 +35,11 @@ FROM unnest($2::text[], $3::text[]) WITH ORDINALITY AS u(tbl, entity, n) CROSS J
     FROM evenkeel_dead_letters l WHERE l.grp = $1 AND l.tbl = u.tbl AND l.entity = u.entity AND l.stream = '' HAVING max(l.place) IS NOT NULL
 ) q`
 
-const units = `SELECT l.id, (l.outcome <> '')::int::int8 FROM unnest($2::text[], $3::text[], $4::int8[], $5::int8[]) AS c(cluster, topic_id, part, off)
+	units = `SELECT l.id, (` + tables.HadEffect("l.") + `)::int::int8 FROM unnest($2::text[], $3::text[], $4::int8[], $5::int8[]) AS c(cluster, topic_id, part, off)
 JOIN evenkeel_dead_letters l ON l.topic_id = c.topic_id AND l.partition = c.part AND l.log_offset = c.off AND l.cluster = c.cluster WHERE l.grp = $1
 UNION ALL SELECT p.id, 0 FROM unnest($2::text[], $3::text[], $4::int8[], $5::int8[]) AS c(cluster, topic_id, part, off)
 JOIN evenkeel_parked p ON p.topic_id = c.topic_id AND p.partition = c.part AND p.log_offset = c.off AND p.cluster = c.cluster WHERE p.grp = $1`
+)
 
 // afterQueues numbers the parameters of units after those of queues.
 var afterQueues = strings.NewReplacer("$2", "$4", "$3", "$5", "$4", "$6", "$5", "$7") //nolint:gochecknoglobals // a constant

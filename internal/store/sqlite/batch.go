@@ -146,7 +146,7 @@ func (s *Store) units(ctx context.Context, q tables.Querier, want *store.Want, l
 	if len(want.Judged) == 0 {
 		return nil
 	}
-	for _, text := range [...]string{"SELECT id, outcome <> '' FROM evenkeel_dead_letters", "SELECT id, FALSE FROM evenkeel_parked"} {
+	for _, text := range [...]string{"SELECT id, " + tables.HadEffect("") + " FROM evenkeel_dead_letters", "SELECT id, FALSE FROM evenkeel_parked"} {
 		for _, c := range want.Judged {
 			err := each(ctx, q, text+" WHERE topic_id = ?1 AND partition = ?2 AND log_offset = ?3 AND cluster = ?4 AND grp = ?5",
 				[]any{c.TopicID, c.Partition, c.Offset, c.Cluster, want.Group}, func(rows *sql.Rows) error {

@@ -139,7 +139,7 @@ func replayFails(b *bench) {
 // replayKnown: by a replay, and by none else; also when its bytes are gone.
 func replayKnown(b *bench) {
 	t := b.t
-	ids := []string{"applied", "open", "discarded", "replaying", "again", "purged"}
+	ids := []string{"applied", "open", "discarded", "replaying", "again", "purged", "reissued", "reissued and purged"}
 	var letters []*dlq.Letter
 	for _, id := range ids {
 		letters = append(letters, b.letter(id))
@@ -150,14 +150,17 @@ func replayKnown(b *bench) {
 		require.NoError(t, b.commit(t, &store.Batch{Resolve: []*store.Resolution{{ID: id, Outcome: dlq.OutcomeApplied}}}))
 	}
 	require.NoError(t, b.move("discarded", 0, dlq.MoveDiscard))
+	for _, id := range ids[6:] { // in place of its event there is another one, in the log
+		require.NoError(t, b.s.MoveLetter(t.Context(), &store.LetterMove{Ref: dlq.Ref{ID: id}, Move: dlq.MoveReissue, By: ann, Send: b.post("in place of " + id)}))
+	}
 	require.NoError(t, b.move("replaying", 0, dlq.MoveReplay))
 	require.NoError(t, b.commit(t, &store.Batch{Letters: []*dlq.Letter{b.letter("again")}})) // its event came once more and failed
-	require.NoError(t, b.s.Mark(t.Context(), []store.Mark{{ID: "purged", Rev: 3}}))
+	require.NoError(t, b.s.Mark(t.Context(), []store.Mark{{ID: "purged", Rev: 3}, {ID: "reissued and purged", Rev: 2}}))
 	now, err := b.s.Now(t.Context())
 	require.NoError(t, err)
 	n, err := b.s.PurgeLetters(t.Context(), &store.LetterPurge{Group: group, Before: now.Add(time.Hour), Portion: 9, By: store.Retention()})
 	require.NoError(t, err)
-	require.EqualValues(t, 1, n)
+	require.EqualValues(t, 2, n)
 	for _, queues := range []bool{false, true} {
 		want := b.want("orders", queues, "a")
 		want.Judged = []event.Coordinates{letters[0].Record.Coordinates}

@@ -33,7 +33,7 @@ func (p *Plain) Edited(ctx context.Context, group string, at []event.Coordinates
 		for k, s := range spans {
 			err := p.query(ctx, conn, `SELECT id, handler, entity, log_offset, edits FROM evenkeel_dead_letters
 WHERE grp = $1 AND topic_id = $2 AND partition = $3 AND log_offset BETWEEN $4 AND $5 AND edits <> '' AND cluster = $6
-	AND state IN ('resolved', 'purged') AND outcome IN ('applied', 'obsolete', 'duplicate') ORDER BY log_offset, id`,
+	AND `+HadEffect("")+` ORDER BY log_offset, id`,
 				[]any{group, k.topicID, k.partition, s.from, s.to, k.cluster}, func(rows *sql.Rows) error {
 					e := &store.EditedLetter{Coordinates: event.Coordinates{Cluster: k.cluster, TopicID: k.topicID, Partition: k.partition}}
 					var edits string

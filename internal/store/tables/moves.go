@@ -22,6 +22,12 @@ func Blocks(prefix string) string {
 	return prefix + "blocking AND " + prefix + "state IN ('" + string(dlq.Open) + "', '" + string(dlq.Replaying) + "')"
 }
 
+// HadEffect is store.HadEffect as a condition; the prefix is that of the table's name, with
+// its dot.
+func HadEffect(prefix string) string {
+	return prefix + "outcome NOT IN ('', '" + string(dlq.OutcomeReissued) + "')"
+}
+
 // rowError is a failure of the change of a user's row.
 type rowError struct {
 	table string
