@@ -185,7 +185,7 @@ func TestSomebodyElsesTopicStays(t *testing.T) {
 	broker := testutil.Kafka(t, testutil.KafkaEmbedded())
 	topic := broker.Topic(t, "mine", 1)
 	var stderr bytes.Buffer
-	code := Run([]string{"--brokers", broker.Brokers, "--topic", topic, "--clean"}, []string{os.Args[0]}, io.Discard, &stderr)
+	code := Run([]string{"--brokers", broker.Brokers, "--topic", topic, "--clean"}, []string{os.Args[0]}, strings.NewReader(""), io.Discard, &stderr)
 	require.Equal(t, 1, code)
 	require.Contains(t, stderr.String(), "which is there already")
 	require.NotEmpty(t, broker.TopicID(t, topic))
