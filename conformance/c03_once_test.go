@@ -127,7 +127,7 @@ func race(t *testing.T, at combination, events int, end error) (*world, *member)
 	}
 	w.tell(0, same...)
 	w.tell(1, same...)
-	m := w.start()
+	m := w.start(unbroken)
 	w.drain(2)
 	require.Positive(t, m.consumer.Stats().Conflicts, "the lanes have met")
 	held, total := w.ids()

@@ -69,7 +69,7 @@ func TestD04JobStopsAndGoesOn(t *testing.T) {
 		w := newWorld(t, at, 2)
 		w.registry = fixable(guards.None(), &fixed)
 		w.tables(&Account{})
-		m := w.start()
+		m := w.start(unbroken)
 		w.failed(keys)
 		job, err := w.startJob(dlq.JobPlan{StopAfter: 3, Ramp: []int{10, 40, 100}}, "ann")
 		require.NoError(t, err)

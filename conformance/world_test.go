@@ -77,6 +77,10 @@ func (w *world) config() *framework.Config {
 	}
 }
 
+// unbroken is for tests in which a handler fails on everything, and each event is to become a
+// letter or a retry all the same.
+func unbroken(c *framework.Config) { c.Breaker.Off = true }
+
 // member is one running consumer.
 type member struct {
 	w        *world
