@@ -62,6 +62,7 @@ func (a *app) audit(c *cobra.Command, filter dlq.AuditFilter) error {
 	if err != nil {
 		return err
 	}
+	a.hideAudit(lines)
 	w := c.OutOrStdout()
 	switch {
 	case f != formatTable:
@@ -73,6 +74,15 @@ func (a *app) audit(c *cobra.Command, filter dlq.AuditFilter) error {
 		err = &problem{code: codeNothing, what: "the audit has no such line"}
 	}
 	return err
+}
+
+// hideAudit hides what replays came to; what operators said is theirs.
+func (a *app) hideAudit(lines []dlq.AuditEntry) {
+	for i := range lines {
+		if lines[i].ByReplay() {
+			lines[i].Reason = a.hide.text(lines[i].Reason)
+		}
+	}
 }
 
 func (a *app) writeAudit(w io.Writer, lines []dlq.AuditEntry) error {

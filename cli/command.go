@@ -76,7 +76,8 @@ $XDG_CONFIG_HOME/evenkeel: as, brokers, dsn, group, kafka, output and redact,
 and contexts of these by name. A flag goes before a variable, that before the
 file; what hides fields adds up. A rule of --redact is a path as
 payload.card.number (* is any one field, ** any number of them), payload,
-header.NAME, key or error.
+header.NAME, column.NAME, key or error. A path also hides the columns of rows
+that have its last name.
 
 Exit codes: 0 done, 1 error, 2 wrong usage, 3 partly done, 4 nothing found.`,
 		Example: `  export ` + dsnVariable + `=postgres://orders@db.internal/orders

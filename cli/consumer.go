@@ -50,6 +50,7 @@ them did. When there is no group the exit code is 4.`,
 			if err != nil {
 				return err
 			}
+			a.hideBreakers(groups)
 			w := c.OutOrStdout()
 			switch {
 			case f != formatTable:
@@ -62,6 +63,16 @@ them did. When there is no group the exit code is 4.`,
 			}
 			return err
 		},
+	}
+}
+
+func (a *app) hideBreakers(groups []framework.ConsumerGroup) {
+	for _, g := range groups {
+		for _, m := range g.Members {
+			for i := range m.Breakers {
+				m.Breakers[i].Error = a.hide.text(m.Breakers[i].Error)
+			}
+		}
 	}
 }
 
@@ -138,7 +149,7 @@ func (a *app) consumerShowCommand() *cobra.Command {
 		Long: `Show a group's members, breakers that are not closed, pauses, and where it
 stands in each partition: NEXT is the offset after the last record whose effect
 is in the database. HELD says that its member fetches nothing, since it is
-paused or waits for a breaker. A group that there is not ends with exit code 4.`,
+paused or waits for a breaker. When there is no such group the exit code is 4.`,
 		Example: `  evenkeel consumer show orders
   evenkeel consumer show orders -o json`,
 		RunE: func(c *cobra.Command, args []string) error {
@@ -158,6 +169,7 @@ paused or waits for a breaker. A group that there is not ends with exit code 4.`
 			if len(groups) == 0 {
 				return noGroup(name)
 			}
+			a.hideBreakers(groups)
 			if f != formatTable {
 				return writeJSON(c.OutOrStdout(), f, newConsumerJSON(groups[0]))
 			}
@@ -260,7 +272,7 @@ func (a *app) controlCommand(k control) *cobra.Command {
 	var f struct {
 		topic, as, why string
 		partition      int32
-		yes            bool
+		yes, dryRun    bool
 	}
 	c := &cobra.Command{
 		Use:     k.verb + " GROUP",
@@ -272,6 +284,7 @@ func (a *app) controlCommand(k control) *cobra.Command {
 	flags.StringVar(&f.topic, "topic", "", "only this `topic`")
 	flags.Int32Var(&f.partition, "partition", 0, "only this `number` of the topic")
 	flags.BoolVarP(&f.yes, "yes", "y", false, "don't ask")
+	flags.BoolVar(&f.dryRun, "dry-run", false, "only show what would be done")
 	flags.StringVar(&f.as, "as", "", "`name` for the audit (default your user name)")
 	why := "`text` for the audit that says why"
 	if k.why {
@@ -295,10 +308,10 @@ func (a *app) controlCommand(k control) *cobra.Command {
 			return usage(c, "your user has no name; give one with --as, for the audit")
 		case act.Partition != nil && act.Topic == "":
 			return usage(c, "--partition needs its --topic")
-		case k.why && strings.TrimSpace(f.why) == "":
+		case k.why && strings.TrimSpace(f.why) == "" && !f.dryRun:
 			return usage(c, "--why is required: everybody who wonders is shown it")
 		}
-		return a.tellMembers(c, k, act, f.yes)
+		return a.tellMembers(c, k, act, f.yes, f.dryRun)
 	}
 	return c
 }
@@ -306,9 +319,10 @@ func (a *app) controlCommand(k control) *cobra.Command {
 // toldJSON is what came of a word to the members, for programs.
 type toldJSON struct {
 	Changed int64 `json:"changed"` // pauses that were made or taken back
+	DryRun  bool  `json:"dry_run"`
 }
 
-func (a *app) tellMembers(c *cobra.Command, k control, act framework.ConsumerAct, yes bool) error {
+func (a *app) tellMembers(c *cobra.Command, k control, act framework.ConsumerAct, yes, dryRun bool) error {
 	f, db, closeDB, err := a.open(c)
 	if err != nil {
 		return err
@@ -327,10 +341,13 @@ func (a *app) tellMembers(c *cobra.Command, k control, act framework.ConsumerAct
 	}
 	errOut := c.ErrOrStderr()
 	fmt.Fprintf(errOut, "%s %s of group %s, which now is: %s\n", k.verb, safe(of.String()), safe(act.Group), standing(&groups[0]))
+	told := toldJSON{DryRun: dryRun}
+	if dryRun {
+		return writeDone(c, f, told, dryRunText)
+	}
 	if !yes && !confirmed(c.InOrStdin(), errOut, k.verb) {
 		return &problem{code: codeError, what: "nothing was changed", next: "answer y, or give --yes"}
 	}
-	var told toldJSON
 	text := ""
 	if k.verb == pausing().verb {
 		changed, failed := framework.PauseConsumer(c.Context(), db, act)
@@ -352,9 +369,5 @@ func (a *app) tellMembers(c *cobra.Command, k control, act framework.ConsumerAct
 	if k.why && told.Changed == 0 {
 		return &problem{code: codeNothing, what: of.String() + " of group " + act.Group + " was paused already", next: "`evenkeel consumer show " + act.Group + "` shows by whom"}
 	}
-	if f != formatTable {
-		return writeJSON(c.OutOrStdout(), f, told)
-	}
-	_, err = fmt.Fprintln(c.OutOrStdout(), text)
-	return err
+	return writeDone(c, f, told, text)
 }

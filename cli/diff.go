@@ -30,6 +30,15 @@ func diff(was, is *event.Record) string {
 	return text
 }
 
+// diff is the difference without what is hidden, and says where that is all of it.
+func (a *app) diff(was, is *event.Record) string {
+	shown := diff(a.hide.record(was), a.hide.record(is))
+	if shown == "" && diff(was, is) != "" {
+		return "(the difference is in what is hidden)\n"
+	}
+	return shown
+}
+
 func layOut(value []byte) string {
 	var b bytes.Buffer
 	switch {

@@ -153,13 +153,16 @@ func (a *app) dryRunReplay(c *cobra.Command, form format, db *gorm.DB, refs []dl
 		if err != nil {
 			return err
 		}
+		if err := a.hideDryRun(c, db, d); err != nil {
+			return err
+		}
 		sum.Became[string(d.Outcome)]++
 		switch form {
 		case formatLines:
 			if err := writeJSON(w, form, newDryRunLetterJSON(d)); err != nil {
 				return err
 			}
-		case formatJSON:
+		case formatJSON, formatYAML:
 			sum.Letters = append(sum.Letters, newDryRunLetterJSON(d))
 			if d.Err != nil {
 				sum.Refused = append(sum.Refused, refusalJSON{ID: d.Ref.ID, Error: d.Err.Error()})
@@ -170,7 +173,7 @@ func (a *app) dryRunReplay(c *cobra.Command, form format, db *gorm.DB, refs []dl
 	}
 	switch form {
 	case formatLines:
-	case formatJSON:
+	case formatJSON, formatYAML:
 		return writeJSON(w, form, sum)
 	case formatTable:
 		fmt.Fprintln(w, "dry run: nothing was changed; a replay would come to")
@@ -179,6 +182,76 @@ func (a *app) dryRunReplay(c *cobra.Command, form format, db *gorm.DB, refs []dl
 		}
 	}
 	return nil
+}
+
+// hideDryRun hides what a dry run tells of records: what would be written is made of them.
+func (a *app) hideDryRun(c *cobra.Command, db *gorm.DB, d *framework.DryRunLetter) error {
+	if !a.hide.any() {
+		return nil
+	}
+	quoted, entity := a.hide.text, ""
+	if d.Letter != nil {
+		whole, err := dlq.Get(c.Context(), db, d.Letter.ID)
+		if err != nil {
+			return explain(c, err)
+		}
+		quoted, entity = a.hide.quoting(whole), whole.Entity
+		d.Letter = a.hide.letter(whole)
+	}
+	verdicts := func(units []framework.DryRunUnit, text func(string) string) (told bool) {
+		for i := range units {
+			u := &units[i]
+			said := u.Verdict.String()
+			u.Verdict.Detail, u.Entity = text(u.Verdict.Detail), a.hide.entity(u.Entity)
+			if d.Why == said {
+				d.Why, told = u.Verdict.String(), true // its numbers stay
+			}
+		}
+		return told
+	}
+	// What refuses a letter is said by us.
+	if told := verdicts(d.Units, quoted); !told && d.Outcome != framework.DryRunRefused {
+		d.Why = quoted(d.Why)
+	}
+	d.Why = a.hide.naming(d.Why, entity)
+	verdicts(d.LetsGo, a.hide.text)
+	d.Error, d.Stack, d.Unwritten = quoted(d.Error), quoted(d.Stack), quoted(d.Unwritten)
+	for i := range d.Rows {
+		r := &d.Rows[i]
+		for j := range r.Fields {
+			a.hideField(&r.Fields[j], r.Key)
+		}
+		r.Key = a.hide.entity(r.Key)
+	}
+	for i := range d.Emits {
+		if a.hide.key {
+			d.Emits[i].Key = mask(d.Emits[i].Key)
+		}
+	}
+	return nil
+}
+
+// hideField hides a column's values, and still tells whether they differ.
+func (a *app) hideField(f *framework.DryRunField, key string) {
+	for _, v := range []*string{f.Before, f.After} {
+		if v == nil || !a.hide.column(f.Column, *v, key) {
+			continue
+		}
+		before, after := hidden+" before", hidden+" after"
+		switch changed := f.Changed(); {
+		case !changed:
+			before, after = hidden, hidden
+		case f.Before == nil || f.After == nil:
+			before, after = hidden, hidden
+		}
+		if f.Before != nil {
+			f.Before = &before
+		}
+		if f.After != nil {
+			f.After = &after
+		}
+		return
+	}
 }
 
 // dryRunTable shows letters to people: a line with the outcome and why, under it what would

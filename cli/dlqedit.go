@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -56,13 +57,23 @@ func (a *app) actor(c *cobra.Command, as string) (dlq.Actor, error) {
 // goAhead asks, unless nothing is to be done or nobody wants to be asked.
 func (f *repairFlags) goAhead(c *cobra.Command, verb string) (bool, error) {
 	if f.dryRun {
-		fmt.Fprintln(c.OutOrStdout(), "dry run: nothing was changed")
 		return false, nil
 	}
 	if f.yes || confirmed(c.InOrStdin(), c.ErrOrStderr(), verb) {
 		return true, nil
 	}
 	return false, &problem{code: codeError, what: "nothing was changed", next: "answer y, or give --yes"}
+}
+
+// repairedJSON is what became of a letter that was to be repaired. Names and meanings are
+// stable; new ones may come.
+type repairedJSON struct {
+	Letter string `json:"letter"`
+	Done   bool   `json:"done"`
+	DryRun bool   `json:"dry_run"`
+	// EventID and Topic are those of the event that stands for it, "" without any.
+	EventID string `json:"event_id"`
+	Topic   string `json:"topic"`
 }
 
 // refusal tells why a letter was left alone.
@@ -109,7 +120,9 @@ Without --value-file and --set your editor opens on the value: $VISUAL, else
 $EDITOR. You see the difference and are asked before anything is written.
 
 What makes the event what it is can't be edited: its type, source, id, key, time
-and number. That is another event: ` + "`evenkeel dlq reissue`" + `.`,
+and number. That is another event: ` + "`evenkeel dlq reissue`" + `.
+
+When there is no such letter the exit code is 4.`,
 		Example: `  evenkeel dlq edit 5598dac7 --why "total was a text"
   evenkeel dlq edit 5598dac7 --set /data/total=12.50 --why "total was a text"
   evenkeel dlq edit 5598dac7 --value-file mended.json --why "see ticket 4711"`,
@@ -140,7 +153,7 @@ func (a *app) edit(c *cobra.Command, f *editFlags, id string) error {
 	if err != nil {
 		return err
 	}
-	_, db, closeDB, err := a.open(c)
+	format, db, closeDB, err := a.open(c)
 	if err != nil {
 		return err
 	}
@@ -154,6 +167,9 @@ func (a *app) edit(c *cobra.Command, f *editFlags, id string) error {
 	}
 	edit := l.Edit()
 	edit.Codec = a.codecFor(l)
+	if f.inEditor() && !bytes.Equal(edit.Value, a.hide.value(edit.Value)) {
+		return &problem{code: codeError, what: "an editor would show what is hidden of this letter", next: "give --set or --value-file, or take back what --redact and the settings hide"}
+	}
 	if err := f.apply(c, &edit); err != nil {
 		return err
 	}
@@ -162,15 +178,23 @@ func (a *app) edit(c *cobra.Command, f *editFlags, id string) error {
 	if _, err := edit.Next(l, act.By, act.Reason); err != nil {
 		return refusal(c, err)
 	}
-	fmt.Fprintf(c.ErrOrStderr(), "%s\n%s", a.line(l), diff(was, &is))
-	if ok, err := f.goAhead(c, "edit"); !ok {
+	fmt.Fprintf(c.ErrOrStderr(), "%s\n%s", a.line(l), a.diff(was, &is))
+	out := repairedJSON{Letter: l.ID, DryRun: f.dryRun}
+	if ok, err := f.goAhead(c, "edit"); err != nil {
 		return err
+	} else if !ok {
+		return writeDone(c, format, out, dryRunText)
 	}
 	if err := framework.Edit(c.Context(), db, edit, act); err != nil {
 		return refusal(c, err)
 	}
-	_, err = fmt.Fprintf(c.OutOrStdout(), "edited; `evenkeel dlq replay %s` judges it\n", l.ID[:min(shortID, len(l.ID))])
-	return err
+	out.Done = true
+	return writeDone(c, format, out, fmt.Sprintf("edited; `evenkeel dlq replay %s` judges it", l.ID[:min(shortID, len(l.ID))]))
+}
+
+// inEditor reports whether somebody is to write the value.
+func (f *editFlags) inEditor() bool {
+	return f.file == "" && len(f.set)+len(f.headers)+len(f.drop) == 0
 }
 
 // apply makes the edit of what the flags say, or of what somebody writes.
@@ -203,7 +227,7 @@ func (f *editFlags) apply(c *cobra.Command, e *dlq.Edit) (err error) {
 		e.Value, err = io.ReadAll(io.LimitReader(c.InOrStdin(), dlq.MaxEditsBytes+1))
 	case f.file != "":
 		e.Value, err = os.ReadFile(f.file)
-	case len(f.set)+len(f.headers)+len(f.drop) == 0:
+	case f.inEditor():
 		e.Value, err = inEditor(c.Context(), e.Value)
 	}
 	if err != nil {

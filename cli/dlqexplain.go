@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"gorm.io/gorm"
 
 	"github.com/evenkeel-go/evenkeel/dlq"
 	"github.com/evenkeel-go/evenkeel/framework"
@@ -19,7 +20,8 @@ func (a *app) explainLetterCommand() *cobra.Command {
 late or how far ahead it was, where in your code it failed, what its entity's
 row says now and what a replay would come to, what waits for it, how many
 letters are like it, and what to do, with the commands. ID is the letter's id or
-its beginning; ` + "`evenkeel dlq show`" + ` has the letter's bytes.`,
+its beginning; ` + "`evenkeel dlq show`" + ` has the letter's bytes.
+When there is no such letter the exit code is 4.`,
 		Example: `  evenkeel dlq explain 5598dac7
   evenkeel dlq explain 5598dac7 -o json | jq -r .commands[]`,
 		Args: func(c *cobra.Command, args []string) error {
@@ -38,12 +40,34 @@ its beginning; ` + "`evenkeel dlq show`" + ` has the letter's bytes.`,
 			if err != nil {
 				return explain(c, err)
 			}
+			if err := a.hideExplained(c, db, x); err != nil {
+				return err
+			}
 			if f != formatTable {
 				return writeJSON(c.OutOrStdout(), f, newLetterExplanationJSON(x))
 			}
 			return a.writeLetterExplanation(c.OutOrStdout(), x)
 		},
 	}
+}
+
+// hideExplained hides what the letter's explanation has of its record.
+func (a *app) hideExplained(c *cobra.Command, db *gorm.DB, x *framework.LetterExplanation) (err error) {
+	if !a.hide.any() {
+		return nil
+	}
+	for i := range x.Now {
+		x.Now[i] = a.hide.naming(x.Now[i], x.Letter.Entity)
+	}
+	for i := range x.Commands {
+		x.Commands[i] = a.hide.naming(x.Commands[i], x.Letter.Entity)
+	}
+	x.Letter = a.hide.letter(x.Letter)
+	x.Frame, x.File = x.Letter.Frame()
+	if x.Alike != nil {
+		x.Alike.Example, err = a.hidden(c, db, x.Alike.Example)
+	}
+	return err
 }
 
 func (a *app) writeLetterExplanation(w io.Writer, x *framework.LetterExplanation) error {

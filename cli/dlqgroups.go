@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"gorm.io/gorm"
 
 	"github.com/evenkeel-go/evenkeel/dlq"
 )
@@ -51,12 +52,8 @@ func (a *app) groups(c *cobra.Command, filter dlq.Filter) error {
 		return err
 	}
 	for _, g := range groups {
-		if a.hide.any() && g.Example != nil {
-			whole, err := dlq.Get(c.Context(), db, g.Example.ID)
-			if err != nil {
-				return explain(c, err)
-			}
-			g.Example = a.hide.letter(whole)
+		if g.Example, err = a.hidden(c, db, g.Example); err != nil {
+			return err
 		}
 	}
 	if err := a.writeGroups(c, f, groups); err != nil {
@@ -66,6 +63,18 @@ func (a *app) groups(c *cobra.Command, filter dlq.Filter) error {
 		return &problem{code: codeNothing, what: "no letters match"}
 	}
 	return nil
+}
+
+// hidden is a letter that was read without its record, without what is hidden.
+func (a *app) hidden(c *cobra.Command, db *gorm.DB, l *dlq.Letter) (*dlq.Letter, error) {
+	if !a.hide.any() || l == nil {
+		return l, nil
+	}
+	whole, err := dlq.Get(c.Context(), db, l.ID)
+	if err != nil {
+		return nil, explain(c, err)
+	}
+	return a.hide.letter(whole), nil
 }
 
 func (a *app) writeGroups(c *cobra.Command, f format, groups []*dlq.Group) error {

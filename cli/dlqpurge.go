@@ -30,7 +30,8 @@ service keeps them. It can't be undone. Open letters are never purged, nor are
 those whose end is not on the dead-letter topic yet.
 
 What stays tells a record that is delivered again that it was dealt with; the
-edits of resolved letters stay too, as a rebuild finds them nowhere else.`,
+edits of resolved letters stay too, as a rebuild finds them nowhere else. When
+no letter ended so long ago the exit code is 4.`,
 		Example: `  evenkeel dlq purge --group orders --older-than 30d --why "privacy" --dry-run`,
 		Args:    noArguments,
 	}
@@ -49,7 +50,7 @@ edits of resolved letters stay too, as a rebuild finds them nowhere else.`,
 		if err != nil {
 			return err
 		}
-		_, db, closeDB, err := a.open(c)
+		format, db, closeDB, err := a.open(c)
 		if err != nil {
 			return err
 		}
@@ -62,15 +63,18 @@ edits of resolved letters stay too, as a rebuild finds them nowhere else.`,
 			return &problem{code: codeNothing, what: fmt.Sprintf("no letter of group %q ended before %s", group, instant(before))}
 		}
 		fmt.Fprintf(c.ErrOrStderr(), "%s of group %s to purge, which ended before %s\n", letters(int(some)), safe(group), instant(before))
-		if ok, err := f.goAhead(c, "purge"); !ok {
+		out := movedJSON{Chosen: int(some), DryRun: f.dryRun, Refused: []refusalJSON{}}
+		if ok, err := f.goAhead(c, "purge"); err != nil {
 			return err
+		} else if !ok {
+			return writeDone(c, format, out, dryRunText)
 		}
 		n, err := framework.Purge(c.Context(), db, group, before, act)
 		if err != nil {
 			return &problem{code: codePartly, what: fmt.Sprintf("after %s: %v", letters(int(n)), err), next: "run it again; what is done is done", err: err}
 		}
-		_, err = fmt.Fprintf(c.OutOrStdout(), "%s purged\n", letters(int(n)))
-		return err
+		out.Done = int(n)
+		return writeDone(c, format, out, letters(int(n))+" purged")
 	}
 	return c
 }

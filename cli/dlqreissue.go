@@ -26,7 +26,8 @@ change: type, source, key, time, number. The payload is the letter's, with its
 edits, unless --data-file says otherwise.
 
 A running member of the group sends it, most often within 15 seconds. Every
-group that reads the topic gets it. The letter can't be restored afterwards.`,
+group that reads the topic gets it. The letter can't be restored afterwards.
+When there is no such letter the exit code is 4.`,
 		Example: `  evenkeel dlq reissue 5598dac7 --key order-18 --why "wrong order"
   evenkeel dlq reissue 5598dac7 --time now --why "its clock was wrong" --dry-run`,
 	}
@@ -69,7 +70,7 @@ func (a *app) reissue(c *cobra.Command, f *repairFlags, r dlq.Reissue, id string
 	if err != nil {
 		return err
 	}
-	_, db, closeDB, err := a.open(c)
+	format, db, closeDB, err := a.open(c)
 	if err != nil {
 		return err
 	}
@@ -85,16 +86,19 @@ func (a *app) reissue(c *cobra.Command, f *repairFlags, r dlq.Reissue, id string
 	}
 	r.ID = newID
 	fmt.Fprintf(c.ErrOrStderr(), "%s\nto be discarded, and sent to %s as event %s:\n%s", a.line(l), safe(m.Topic), safe(newID),
-		diff(l.Revised(), &event.Record{Value: m.Value, Headers: m.Headers}))
-	if ok, err := f.goAhead(c, "reissue"); !ok {
+		a.diff(l.Revised(), &event.Record{Value: m.Value, Headers: m.Headers}))
+	out := repairedJSON{Letter: l.ID, DryRun: f.dryRun, EventID: newID, Topic: m.Topic}
+	if ok, err := f.goAhead(c, "reissue"); err != nil {
 		return err
+	} else if !ok {
+		return writeDone(c, format, out, dryRunText)
 	}
 	done, err := framework.Reissue(c.Context(), db, r, act)
 	if err != nil {
 		return refusal(c, err)
 	}
-	_, err = fmt.Fprintf(c.OutOrStdout(), "reissued as event %s on %s; a running member of %s sends it\n", safe(done.ID), safe(done.Topic), safe(l.Group))
-	return err
+	out.Done, out.EventID, out.Topic = true, done.ID, done.Topic
+	return writeDone(c, format, out, fmt.Sprintf("reissued as event %s on %s; a running member of %s sends it", safe(done.ID), safe(done.Topic), safe(l.Group)))
 }
 
 // republishing sends records to where they came from.

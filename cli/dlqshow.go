@@ -52,6 +52,7 @@ are shown in hexadecimal. When there is no such letter the exit code is 4.`,
 			if told.history, err = dlq.Audit(c.Context(), db, dlq.AuditFilter{Letter: l.ID, Limit: maxHistory}); err != nil {
 				return err
 			}
+			a.hideAudit(told.history)
 			if format != formatTable {
 				return writeJSON(c.OutOrStdout(), format, told.json())
 			}

@@ -54,12 +54,15 @@ over.`,
 		if err := t.chosen.read(c, a.now()); err != nil {
 			return err
 		}
+		if t.from == "" && !c.Flags().Changed("brokers") && !c.Flags().Changed("kafka") {
+			t.brokers, t.properties = "", nil // those of the settings are for topics
+		}
 		format, err := a.format(c)
 		switch {
 		case err != nil:
 			return err
-		case format == formatJSON:
-			return usage(c, "what never ends is no JSON document; use -o jsonl")
+		case format == formatJSON || format == formatYAML:
+			return usage(c, "what never ends is no document; use -o jsonl")
 		case f.Limit < 0:
 			return usage(c, "--limit is 0 or more, found %d", f.Limit)
 		case (t.from == "") != (t.brokers == ""):
@@ -82,7 +85,7 @@ func (a *app) tailTable(c *cobra.Command, f format, t *tailFlags) error {
 	}
 	defer closeDB()
 	filter := t.chosen.filter
-	filter.Brief = f == formatTable || !t.full
+	filter.Brief = (f == formatTable || !t.full) && !a.hide.any() // what an error quotes of a record is hidden with the record
 	if filter.Limit == 0 {
 		filter.Limit = -1 // in a filter 0 is a default
 	}
@@ -153,6 +156,7 @@ const (
 )
 
 func (a *app) writeTail(w io.Writer, f format, l *dlq.Letter, full bool) error {
+	l = a.hide.letter(l)
 	if f != formatTable {
 		return writeJSON(w, f, newLetterJSON(l, full))
 	}

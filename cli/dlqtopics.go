@@ -41,7 +41,7 @@ When no topic is known the exit code is 4.`,
 	flags.StringVar(&t.brokers, "brokers", "", "ask these `brokers`, host:port,host:port")
 	flags.StringArrayVar(&t.properties, "kafka", nil, "pass a librdkafka property, `name=value`; may be repeated")
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		if t.brokers == "" && len(t.properties) > 0 {
+		if t.brokers == "" && c.Flags().Changed("kafka") {
 			return usage(c, "--kafka is for asking brokers: give --brokers")
 		}
 		properties, err := kafkaProperties(c, t.properties)

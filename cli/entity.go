@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"gorm.io/gorm"
 
 	"github.com/evenkeel-go/evenkeel/dlq"
 	"github.com/evenkeel-go/evenkeel/framework"
@@ -66,6 +67,9 @@ nothing is known of the entity the exit code is 4.`,
 			if err != nil {
 				return err
 			}
+			if err := a.hideEntity(c, db, s); err != nil {
+				return err
+			}
 			if f != formatTable {
 				err = writeJSON(c.OutOrStdout(), f, newEntityJSON(s))
 			} else if s.Known() {
@@ -81,6 +85,32 @@ nothing is known of the entity the exit code is 4.`,
 			return err
 		},
 	}
+}
+
+// hideEntity hides what the entity's row and events have of records.
+func (a *app) hideEntity(c *cobra.Command, db *gorm.DB, s *framework.EntityState) (err error) {
+	for i := range s.Columns {
+		if col := &s.Columns[i]; !col.Null && a.hide.column(col.Name, col.Text, s.Key) {
+			col.Text, col.Bytes = hidden, nil
+		}
+	}
+	a.hideParked(s.Parked)
+	for i := range s.Letters {
+		if s.Letters[i], err = a.hidden(c, db, s.Letters[i]); err != nil {
+			return err
+		}
+	}
+	for i := range s.Verdicts {
+		v := &s.Verdicts[i]
+		v.Verdict.Detail, v.Entity = a.hide.text(v.Verdict.Detail), a.hide.entity(v.Entity)
+	}
+	for i := range s.Streams {
+		s.Streams[i].Entity = a.hide.entity(s.Streams[i].Entity)
+	}
+	a.hideAudit(s.Audit)
+	s.KeyError = a.hide.naming(s.KeyError, s.Key)
+	s.Key = a.hide.entity(s.Key)
+	return nil
 }
 
 func (a *app) writeEntity(c *cobra.Command, s *framework.EntityState) error {

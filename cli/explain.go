@@ -49,7 +49,7 @@ known is said. When there is no trace of the event the exit code is 4.`,
 			return err
 		}
 		defer closeDB()
-		q.ID = args[0]
+		q.ID, q.Hide = args[0], a.hide.text
 		e, err := framework.Explain(c.Context(), db, q)
 		var several *framework.AmbiguousEventError
 		if errors.As(err, &several) {
@@ -58,6 +58,7 @@ known is said. When there is no trace of the event the exit code is 4.`,
 		if err != nil {
 			return err
 		}
+		a.hide.explanation(e)
 		if f != formatTable {
 			err = writeJSON(c.OutOrStdout(), f, newExplanationJSON(e))
 		} else {
@@ -69,6 +70,34 @@ known is said. When there is no trace of the event the exit code is 4.`,
 		return err
 	}
 	return c
+}
+
+// explanation hides entities, whose keys sentences name.
+func (r *redactor) explanation(e *framework.Explanation) {
+	var entities []string
+	for i := range e.Steps {
+		entities = append(entities, e.Steps[i].Entity)
+	}
+	for i := range e.Units {
+		entities = append(entities, e.Units[i].Entity)
+	}
+	text := func(s *string) {
+		for _, entity := range entities {
+			*s = r.naming(*s, entity)
+		}
+	}
+	for i := range e.Steps {
+		text(&e.Steps[i].Text)
+		e.Steps[i].Entity = r.entity(e.Steps[i].Entity)
+	}
+	for i := range e.Units {
+		text(&e.Units[i].Text)
+		e.Units[i].Entity = r.entity(e.Units[i].Entity)
+	}
+	for i := range e.Unknown {
+		text(&e.Unknown[i])
+	}
+	text(&e.Conclusion)
 }
 
 // prose is how wide sentences are at most.

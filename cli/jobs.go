@@ -38,7 +38,7 @@ takes moments; resume lets it go on.`,
 again; as many more as its --stop-after said do.`,
 		}),
 		a.jobsMoveCommand(&jobMove{
-			verb: "cancel", short: "End a job before its end", act: framework.CancelJob, asks: true,
+			verb: "cancel", short: "End a job before its end", act: framework.CancelJob,
 			long: `End a job that has not ended. Letters that nobody has taken stay as they are,
 those under way are opened again. What was resolved stays so.`,
 		}))
@@ -133,13 +133,12 @@ func oneJob(c *cobra.Command, args []string) error {
 // jobMove is a command that changes the state of a job.
 type jobMove struct {
 	verb, short, long string
-	asks              bool
 	act               func(context.Context, *gorm.DB, string, framework.LetterAct) (*dlq.Job, error)
 }
 
 func (a *app) jobsMoveCommand(m *jobMove) *cobra.Command {
 	var as, why string
-	var yes bool
+	var yes, dryRun bool
 	c := &cobra.Command{
 		Use:   m.verb + " ID",
 		Short: m.short,
@@ -153,9 +152,8 @@ Exit codes: 0 done, 1 error, or the job is not in a state for it, 4 no such job.
 	flags := c.Flags()
 	flags.StringVar(&as, "as", "", "`name` for the audit (default your user name)")
 	flags.StringVar(&why, "why", "", "`text` for the audit that says why")
-	if m.asks {
-		flags.BoolVarP(&yes, "yes", "y", false, "don't ask")
-	}
+	flags.BoolVarP(&yes, "yes", "y", false, "don't ask")
+	flags.BoolVar(&dryRun, "dry-run", false, "only show which job it would be")
 	c.RunE = func(c *cobra.Command, args []string) error {
 		by, err := a.actor(c, as)
 		if err != nil {
@@ -166,21 +164,18 @@ Exit codes: 0 done, 1 error, or the job is not in a state for it, 4 no such job.
 			return err
 		}
 		defer closeDB()
-		if m.asks && !yes {
-			errOut := c.ErrOrStderr()
-			fmt.Fprintf(errOut, "job %s of %s, started by %s, is %s: %s\n", job.ID, orNone(job.Group), orNone(job.By.Name), job.State, jobProgress(job, 0))
-			if !confirmed(c.InOrStdin(), errOut, m.verb) {
-				return &problem{code: codeError, what: "nothing was changed", next: "answer y, or give --yes"}
-			}
+		errOut := c.ErrOrStderr()
+		fmt.Fprintf(errOut, "job %s of %s, started by %s, is %s: %s\n", job.ID, orNone(job.Group), orNone(job.By.Name), job.State, jobProgress(job, 0))
+		if dryRun {
+			return writeDone(c, format, newJobJSON(job), dryRunText)
+		}
+		if !yes && !confirmed(c.InOrStdin(), errOut, m.verb) {
+			return &problem{code: codeError, what: "nothing was changed", next: "answer y, or give --yes"}
 		}
 		if job, err = m.act(c.Context(), db, job.ID, framework.LetterAct{By: by, Reason: why}); err != nil {
 			return explainJob(err)
 		}
-		if format != formatTable {
-			return writeJSON(c.OutOrStdout(), format, newJobJSON(job))
-		}
-		fmt.Fprintf(c.OutOrStdout(), "job %s is %s: %s\n", job.ID, job.State, jobProgress(job, 0))
-		return nil
+		return writeDone(c, format, newJobJSON(job), fmt.Sprintf("job %s is %s: %s", job.ID, job.State, jobProgress(job, 0)))
 	}
 	return c
 }

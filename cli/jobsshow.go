@@ -71,6 +71,7 @@ func (a *app) showJob(c *cobra.Command, f format, db *gorm.DB, job *dlq.Job, eac
 			if err != nil {
 				return err
 			}
+			a.hideJobLetter(&l)
 			if err := writeJSON(w, f, newJobLetterJSON(&l)); err != nil {
 				return err
 			}
@@ -84,6 +85,7 @@ func (a *app) showJob(c *cobra.Command, f format, db *gorm.DB, job *dlq.Job, eac
 				if err != nil {
 					return err
 				}
+				a.hideJobLetter(&l)
 				out.Letters = append(out.Letters, newJobLetterJSON(&l))
 			}
 		}
@@ -113,6 +115,7 @@ func (a *app) showJob(c *cobra.Command, f format, db *gorm.DB, job *dlq.Job, eac
 		if err != nil {
 			return err
 		}
+		a.hideJobLetter(&l)
 		at := ""
 		if l.Result != dlq.ResultWaiting {
 			at = ago(a.now(), l.At)
@@ -201,6 +204,9 @@ func (a *app) tellJob(ctx context.Context, db *gorm.DB, job *dlq.Job, result dlq
 		if t.causes, err = framework.JobFailures(ctx, db, job.ID, maxCauses); err != nil {
 			return nil, err
 		}
+		for i := range t.causes {
+			t.causes[i].Error = a.hide.text(t.causes[i].Error)
+		}
 	}
 	if n == 0 || job.Count(result) == 0 {
 		return t, nil
@@ -209,11 +215,19 @@ func (a *app) tellJob(ctx context.Context, db *gorm.DB, job *dlq.Job, result dlq
 		if err != nil {
 			return nil, err
 		}
+		a.hideJobLetter(&l)
 		if t.some = append(t.some, l); len(t.some) == n {
 			break
 		}
 	}
 	return t, nil
+}
+
+// hideJobLetter hides the words of a verdict or a handler; what refused a letter is ours.
+func (a *app) hideJobLetter(l *dlq.JobLetter) {
+	if l.Result != dlq.ResultRefused {
+		l.Why = a.hide.text(l.Why)
+	}
 }
 
 // results are the counts, and why some letters were refused.

@@ -56,6 +56,18 @@ func writeJSON(w io.Writer, f format, v any) error {
 	return err
 }
 
+// dryRunText is what people are told at the end of a dry run.
+const dryRunText = "dry run: nothing was changed"
+
+// writeDone tells what a changing command came to: people a sentence, programs v.
+func writeDone(c *cobra.Command, f format, v any, text string) (err error) {
+	if f != formatTable {
+		return writeJSON(c.OutOrStdout(), f, v)
+	}
+	_, err = fmt.Fprintln(c.OutOrStdout(), text)
+	return err
+}
+
 // writeAll writes a list for programs: one document, or a line for each.
 func writeAll[T, J any](w io.Writer, f format, items []T, as func(T) J) error {
 	if f == formatLines {

@@ -63,9 +63,7 @@ func (a *app) parked(c *cobra.Command, f framework.ParkedFilter) error {
 	if err != nil {
 		return err
 	}
-	for i := range events {
-		events[i].Error = a.hide.text(events[i].Error)
-	}
+	a.hideParked(events)
 	if err := a.writeParked(c, format, events); err != nil {
 		return err
 	}
@@ -80,6 +78,12 @@ func (a *app) parked(c *cobra.Command, f framework.ParkedFilter) error {
 		fmt.Fprintf(c.ErrOrStderr(), "the first %d of %d events; --limit shows more\n", len(events), total)
 	}
 	return err
+}
+
+func (a *app) hideParked(events []framework.ParkedEvent) {
+	for i := range events {
+		events[i].Error, events[i].Entity = a.hide.text(events[i].Error), a.hide.entity(events[i].Entity)
+	}
 }
 
 func (a *app) writeParked(c *cobra.Command, f format, events []framework.ParkedEvent) error {

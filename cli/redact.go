@@ -25,10 +25,11 @@ type redactor struct {
 	errors  bool       // the texts of errors
 	headers []string   // names, or *
 	payload [][]string // paths
+	columns []string   // names, or *
 }
 
 // redactRules tells how a rule is written.
-const redactRules = "payload.FIELD.FIELD (* is any one field, ** any number of them), header.NAME, payload, header.*, key or error"
+const redactRules = "payload.FIELD.FIELD (* is any one field, ** any number of them), header.NAME, payload, header.*, column.NAME, key or error"
 
 func parseRedaction(rules []string) (*redactor, error) {
 	r := &redactor{}
@@ -48,6 +49,8 @@ func parseRedaction(rules []string) (*redactor, error) {
 			r.payload = append(r.payload, strings.Split(rest, "."))
 		case part == "header" && rest != "": // names may have dots
 			r.headers = append(r.headers, rest)
+		case part == "column" && rest != "":
+			r.columns = append(r.columns, rest)
 		default:
 			return nil, fmt.Errorf("redact: expected %s, found %q", redactRules, rule)
 		}
@@ -65,23 +68,109 @@ func (r *redactor) letter(l *dlq.Letter) *dlq.Letter {
 	if !r.any() || l == nil {
 		return l
 	}
-	copied, record := *l, *l.Record
-	l = &copied
-	l.Record = &record
-	value, secrets, whole := r.hide(record.Value)
-	record.Value = value
-	l.Record.Value = value
-	l.Record.Headers, secrets = r.hideHeaders(record.Headers, secrets)
+	quoted := r.quoting(l)
+	copied := *l
+	copied.Record = r.record(l.Record)
+	copied.Edits = slices.Clone(l.Edits)
+	for i := range copied.Edits {
+		e := &copied.Edits[i]
+		e.Value = r.value(e.Value)
+		e.Headers, _ = r.hideHeaders(e.Headers, nil)
+	}
+	copied.Entity = r.entity(l.Entity)
+	copied.Error, copied.Stack, copied.Verdict.Detail = quoted(l.Error), quoted(l.Stack), quoted(l.Verdict.Detail)
+	return &copied
+}
+
+// record returns a copy of a record without what is hidden.
+func (r *redactor) record(of *event.Record) *event.Record {
+	if !r.any() {
+		return of
+	}
+	copied := *of
+	copied.Value = r.value(of.Value)
+	copied.Headers, _ = r.hideHeaders(of.Headers, nil)
 	if r.key {
-		secrets = append(secrets, string(record.Key), l.Entity)
-		l.Record.Key, l.Entity = mask(record.Key), maskText(l.Entity)
+		copied.Key = mask(of.Key)
 	}
-	if r.errors || whole {
-		l.Error, l.Stack, l.Verdict.Detail = maskText(l.Error), maskText(l.Stack), maskText(l.Verdict.Detail)
-		return l
+	return &copied
+}
+
+// quoting is what hides in a text about a letter what the text quotes of the letter's
+// record or of one of its edits: all of the text, where it may quote anything.
+func (r *redactor) quoting(l *dlq.Letter) func(string) string {
+	if !r.any() {
+		return func(s string) string { return s }
 	}
-	l.Error, l.Stack, l.Verdict.Detail = scrub(l.Error, secrets), scrub(l.Stack, secrets), scrub(l.Verdict.Detail, secrets)
-	return l
+	var secrets []string
+	all := r.errors
+	look := func(value []byte, headers []event.Header) {
+		_, found, whole := r.hide(value)
+		_, secrets = r.hideHeaders(headers, append(secrets, found...))
+		all = all || whole
+	}
+	look(l.Record.Value, l.Record.Headers)
+	for i := range l.Edits {
+		look(l.Edits[i].Value, l.Edits[i].Headers)
+	}
+	if all {
+		return maskText
+	}
+	if r.key {
+		secrets = append(secrets, string(l.Record.Key), l.Entity)
+	}
+	return func(s string) string { return scrub(s, secrets) }
+}
+
+// entity returns the key of an entity, which is made of a record's.
+func (r *redactor) entity(key string) string {
+	if r.any() && r.key {
+		return maskText(key)
+	}
+	return key
+}
+
+// naming hides a sentence's entity. One that is too short to be told from other words hides
+// the sentence.
+func (r *redactor) naming(s, entity string) string {
+	switch {
+	case !r.any() || !r.key || entity == "" || !strings.Contains(s, entity):
+		return s
+	case len(entity) < minSecret:
+		return maskText(s)
+	}
+	return scrub(s, []string{entity})
+}
+
+// column reports whether a row's column is hidden, which has a value: by its name, or since
+// a rule hides a field of payloads that is likely what handlers write there, as it ends with
+// that name. An entity's key is one with the record's.
+func (r *redactor) column(name, value, entity string) bool {
+	if !r.any() {
+		return false
+	}
+	if r.key && entity != "" && value == entity {
+		return true
+	}
+	if slices.ContainsFunc(r.columns, func(c string) bool { return c == "*" || strings.EqualFold(c, name) }) {
+		return true
+	}
+	plain := func(s string) string { return strings.ToLower(strings.ReplaceAll(s, "_", "")) }
+	return slices.ContainsFunc(r.payload, func(path []string) bool {
+		if len(path) == 0 {
+			return true
+		}
+		words := ""
+		for _, field := range slices.Backward(path) {
+			if strings.HasPrefix(field, "*") {
+				return words == ""
+			}
+			if words = plain(field) + words; words == plain(name) {
+				return true
+			}
+		}
+		return false
+	})
 }
 
 // text returns an error's text that comes without its record: what it quotes of that can't

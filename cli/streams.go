@@ -86,6 +86,7 @@ func (a *app) streams(c *cobra.Command, filter framework.StreamFilter, limit int
 		if more = len(found) == limit; more {
 			break
 		}
+		s.Entity = a.hide.entity(s.Entity)
 		found = append(found, s)
 	}
 	if err := a.writeStreams(c, f, found); err != nil {

@@ -50,6 +50,12 @@ type AuditEntry struct {
 	Job string
 }
 
+// ByReplay reports whether the entry tells what a replay came to. Its reason then is no
+// operator's, but the verdict's or the handler's words, which may quote the event.
+func (e *AuditEntry) ByReplay() bool {
+	return e.Verb == string(MoveFail) || e.Verb == string(MoveResolve)
+}
+
 // String tells the line in a sentence, without its id and selection.
 func (e *AuditEntry) String() string {
 	s := fmt.Sprintf("%s by %s at %s", Move(e.Verb).Past(), e.By.Name, e.At.UTC().Format(time.RFC3339))

@@ -25,6 +25,9 @@ type EventQuery struct {
 	Entity string
 	// LookFor bounds that look. Defaults to 10 seconds.
 	LookFor time.Duration
+	// Hide is given each text that a handler or a guard has said, which may quote the event,
+	// and says what is told of it. Defaults to telling all.
+	Hide func(text string) string
 }
 
 const defaultLook = 10 * time.Second
@@ -139,8 +142,32 @@ func Explain(ctx context.Context, db *gorm.DB, q EventQuery) (*Explanation, erro
 	if err := t.read(ctx); err != nil {
 		return nil, err
 	}
+	if q.Hide != nil {
+		t.hide(q.Hide)
+	}
 	t.tell()
 	return t.explained, nil
+}
+
+// hide changes what was said of the event by whoever saw its bytes. What replays came to is
+// in the audit as the reason.
+func (t *traces) hide(text func(string) string) {
+	for i := range t.verdicts {
+		t.verdicts[i].Verdict.Detail = text(t.verdicts[i].Verdict.Detail)
+	}
+	for _, l := range t.letters {
+		l.Error, l.Stack, l.Verdict.Detail = text(l.Error), text(l.Stack), text(l.Verdict.Detail)
+	}
+	for i := range t.parked {
+		t.parked[i].Error = text(t.parked[i].Error)
+	}
+	for _, lines := range t.audit {
+		for i := range lines {
+			if lines[i].ByReplay() {
+				lines[i].Reason = text(lines[i].Reason)
+			}
+		}
+	}
 }
 
 // traces are what a database has of an event.
