@@ -11,7 +11,7 @@ PARALLEL ?= 5
 # How long each fuzz target runs.
 FUZZTIME ?= 20s
 
-# How many early events to measure.
+# How many early events, or letters, to measure.
 N ?= 200000
 
 # Run as a binary and not by go run, which would not pass an interrupt's end on.
@@ -64,6 +64,11 @@ postgres: $(PARTS) ## Run PostgreSQL until Ctrl-C; ARGS="-port 5432"
 early: $(PARTS) ## Measure N (200000) early events on PostgreSQL, or elsewhere: ARGS="-dsn … -mode gap"
 	@go build -o .bin/early ./internal/parts/cmd/early
 	@$(PARTS) run -postgres .bin/early -n $(N) $(ARGS)
+
+.PHONY: letters
+letters: $(PARTS) ## Measure what people ask of N (200000) dead letters on PostgreSQL
+	@go build -o .bin/letters ./internal/parts/cmd/letters
+	@$(PARTS) run -postgres .bin/letters -n $(N) $(ARGS)
 
 .PHONY: lint
 lint: $(GOLANGCI_LINT) ## Check the code, the imports that the design allows, and the formatting
