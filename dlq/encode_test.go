@@ -18,7 +18,7 @@ import (
 func TestEveryFieldTravels(t *testing.T) {
 	t.Parallel()
 	want := lettertest.Full()
-	want.State, want.Outcome = dlq.Resolved, dlq.OutcomeApplied
+	want.State, want.Outcome, want.Edits = dlq.Resolved, dlq.OutcomeApplied, lettertest.Edits()
 	// A field that is added to Letter and not to the copy must not go unnoticed.
 	notCarried := map[string]bool{"PublishedAt": true, "Masked": true}
 	noZero(t, "Letter", reflect.ValueOf(*want), notCarried)

@@ -24,7 +24,7 @@ func everything(t testing.TB) *dlq.Letter {
 	t.Helper()
 	l := lettertest.Full()
 	l.PublishedAt = lettertest.At(7_300_000_000)
-	l.Verdict.Masked = []string{"status", "total"}
+	l.Verdict.Masked, l.Edits = []string{"status", "total"}, lettertest.Edits()
 	l.State, l.Outcome = dlq.Resolved, dlq.OutcomeApplied
 	return l
 }

@@ -48,7 +48,7 @@ func TestGetReturnsEveryField(t *testing.T) {
 			db := open(t)
 			full := lettertest.Full()
 			full.PublishedAt, full.Outcome = lettertest.At(7_300_000_000), dlq.OutcomeDuplicate
-			full.Verdict.Masked = []string{"status"}
+			full.Verdict.Masked, full.Edits = []string{"status"}, lettertest.Edits()
 			full.Verdict.Numbers.AgainstTie = "0/shop\x00\x01e-\xfe\x00\x01\x00" // bytes, not text
 			noZero(t, "Letter", reflect.ValueOf(*full), nil)
 			empty := lettertest.Poison()

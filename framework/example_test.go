@@ -254,7 +254,10 @@ func ExampleMigrationSQL() {
 	// evenkeel_controls
 	// evenkeel_dead_letters
 	// evenkeel_ids
+	// evenkeel_job_letters
+	// evenkeel_jobs
 	// evenkeel_ledger
+	// evenkeel_letter_topics
 	// evenkeel_members
 	// evenkeel_memos
 	// evenkeel_models

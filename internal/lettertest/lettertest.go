@@ -60,6 +60,14 @@ func Full() *dlq.Letter {
 	}
 }
 
+// Edits are revisions of a letter, of text and of bytes.
+func Edits() []dlq.Revision {
+	return []dlq.Revision{
+		{N: 1, At: At(7_300_000_001), By: dlq.Actor{Name: "ann", Via: "cli"}, Reason: "wrong \"total\"", Value: []byte(`{"total": 1e40}`), Headers: []event.Header{{Key: "x", Value: []byte("é")}}},
+		{N: 2, At: At(7_300_000_002), By: dlq.Actor{Name: "bob", Via: "api"}, Reason: "gzip", Value: []byte{0x1f, 0x8b, 0xff, 0}, Headers: []event.Header{{Key: "x", Value: nil}, {Key: "x", Value: []byte{}}, {Key: "y", Value: []byte{0xff, 0}}}},
+	}
+}
+
 // Poison is what is left when bytes could not be decoded.
 func Poison() *dlq.Letter {
 	r := &event.Record{

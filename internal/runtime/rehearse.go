@@ -15,7 +15,8 @@ import (
 )
 
 // Rehearsal tells what replays of letters would come to: it does what a sweeper does, in
-// transactions that are rolled back. Judge must have Rehearses set.
+// transactions that are rolled back. Judge must have Rehearses set, and no Breakers: what is
+// only tried is no outcome (R22).
 type Rehearsal struct {
 	Group           string
 	Store           store.Store

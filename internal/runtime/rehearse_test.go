@@ -337,13 +337,34 @@ func TestDryRunTellsWhatAReplayComesTo(t *testing.T) {
 				rehearseOne(t, seed, db, outcomes)
 			}
 			t.Log(outcomes)
-			for _, o := range []string{"applied", "obsolete", "duplicate", "fails", "retries", "waits", "refused", "rows"} {
+			for _, o := range []string{"applied", "obsolete", "duplicate", "fails", "retries", "waits", "refused", "rows", "edited"} {
 				if world.db == nil {
 					require.NotZero(t, outcomes[o], "%s is never seen: %v", o, outcomes)
 				}
 			}
 		})
 	}
+}
+
+// edit gives some letters a revision: of another number, which may be another entity's, or
+// an event where there was none.
+func (th *theatre) edit() (edited int) {
+	letters := th.letters()
+	for i, id := range slices.Sorted(maps.Keys(letters)) {
+		l := letters[id]
+		value, known := strings.CutSuffix(string(l.Record.Value), "}}")
+		if value += fmt.Sprint(th.rng.IntN(3), "}}"); !known {
+			value = fmt.Sprintf(`{"id":"mended%d","source":"s","type":"set","key":"%s","time":%q,"data":{"n":%d}}`, i, l.Record.Key, th.now.Format(time.RFC3339Nano), 1000+i)
+		}
+		if l.State != dlq.Open || th.rng.IntN(4) > 0 {
+			continue
+		}
+		edited++
+		require.NoError(th.t, th.st.MoveLetter(th.t.Context(), &store.LetterMove{
+			Ref: l.Ref(), Move: dlq.MoveEdit, By: dlq.Actor{Name: "ann"}, Reason: "typo", Revision: &dlq.Revision{Value: []byte(value), Headers: l.Record.Headers},
+		}))
+	}
+	return edited
 }
 
 // rehearseOne counts what it has seen, and the rows that it has compared.
@@ -368,6 +389,7 @@ func rehearseOne(t *testing.T, seed uint64, db *gorm.DB, outcomes map[string]int
 		require.NoError(t, err)
 	}
 	th.release(true)
+	outcomes["edited"] += th.edit()
 	judge := *th.m.Judge
 	judge.Rehearses = true
 	r := &Rehearsal{
