@@ -36,6 +36,7 @@ func story(n int, base time.Time, rng *rand.Rand) []fact {
 }
 
 func TestB01ShuffledEventsGiveTheOraclesRows(t *testing.T) {
+	t.Parallel()
 	each(t, "B01", func(t *testing.T, at combination) {
 		t.Parallel()
 		const partitions = 3

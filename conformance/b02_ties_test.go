@@ -59,6 +59,7 @@ func lastWords() *handlers.Registry {
 // (source, id), byte by byte: neither the joined text, in which the first would win, nor a
 // collation, in which the last would.
 func TestB02EqualStampsHaveTheSameWinnerInEveryOrder(t *testing.T) {
+	t.Parallel()
 	each(t, "B02", func(t *testing.T, at combination) {
 		t.Parallel()
 		const partitions = 3

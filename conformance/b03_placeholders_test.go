@@ -56,6 +56,7 @@ func profiles() *handlers.Registry {
 // TestB03Placeholder walks through the life of one placeholder, with a look at the row
 // after each step.
 func TestB03AnEarlyEventMakesAPlaceholderThatItsCreatingEventCompletes(t *testing.T) {
+	t.Parallel()
 	each(t, "B03", func(t *testing.T, at combination) {
 		t.Parallel()
 		w := newWorld(t, at, 1)
@@ -99,6 +100,7 @@ func TestB03AnEarlyEventMakesAPlaceholderThatItsCreatingEventCompletes(t *testin
 // what goes wrong when NULL, zero and equal values are treated as "nothing said": each of
 // the winners is one of them, and has an older rival that would win else.
 func TestB03WholeRowsAndFieldsMixInAnyOrder(t *testing.T) {
+	t.Parallel()
 	each(t, "B03", func(t *testing.T, at combination) {
 		t.Parallel()
 		const partitions = 3

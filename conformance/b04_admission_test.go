@@ -41,6 +41,7 @@ func headersOf(t *testing.T, r *event.Record, prefix string) map[string]string {
 }
 
 func TestB04LateAndFutureBecomeLettersAndARewindRepeatsNothing(t *testing.T) {
+	t.Parallel()
 	each(t, "B04", func(t *testing.T, at combination) {
 		t.Parallel()
 		w := newWorld(t, at, 2)
@@ -141,6 +142,7 @@ func TestB04LateAndFutureBecomeLettersAndARewindRepeatsNothing(t *testing.T) {
 // TestB04OneFromTheFutureSpoilsNothing: a partition that begins with an event from the year
 // 9999 is as good as any other.
 func TestB04TheWatermarkIgnoresTheFuture(t *testing.T) {
+	t.Parallel()
 	each(t, "B04", func(t *testing.T, at combination) {
 		t.Parallel()
 		w := newWorld(t, at, 1)

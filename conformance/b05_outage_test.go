@@ -16,6 +16,7 @@ import (
 // Its producers were not: the log has each event where it belongs, a few minutes of disorder
 // included, and one partition that fell silent when the outage began.
 func TestB05AnOutageDeadLettersNothing(t *testing.T) {
+	t.Parallel()
 	each(t, "B05", func(t *testing.T, at combination) {
 		t.Parallel()
 		const (

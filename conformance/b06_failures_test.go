@@ -60,6 +60,7 @@ func failing() *handlers.Registry {
 // TestB06Failures sends one event of each kind of badness between good ones of the same
 // entities.
 func TestB06EachFailureEndsAsDesigned(t *testing.T) {
+	t.Parallel()
 	each(t, "B06", func(t *testing.T, at combination) {
 		t.Parallel()
 		w := newWorld(t, at, 1)
@@ -233,6 +234,7 @@ func (w *world) logged(key string, n int) said {
 }
 
 func TestB06ARetryBlocksNoOtherKeyAndReordersNone(t *testing.T) {
+	t.Parallel()
 	each(t, "B06", func(t *testing.T, at combination) {
 		t.Parallel()
 		w := newWorld(t, at, 1)
@@ -275,6 +277,7 @@ func TestB06ARetryBlocksNoOtherKeyAndReordersNone(t *testing.T) {
 // TestB06ExhaustedHead: when the head becomes a letter, a staleness check goes on without
 // it; handlers without any order of their own wait for the letter.
 func TestB06AnExhaustedEventHoldsUpOnlyWhatMustKeepItsOrder(t *testing.T) {
+	t.Parallel()
 	each(t, "B06", func(t *testing.T, at combination) {
 		t.Parallel()
 		w := newWorld(t, at, 1)
@@ -310,6 +313,7 @@ func TestB06AnExhaustedEventHoldsUpOnlyWhatMustKeepItsOrder(t *testing.T) {
 // TestB06OneOfTwo: order.placed has a handler on Order and one on Stock; each fails once
 // for an event where the other does not.
 func TestB06OfTwoHandlersOneFails(t *testing.T) {
+	t.Parallel()
 	each(t, "B06", func(t *testing.T, at combination) {
 		t.Parallel()
 		w := newWorld(t, at, 1)

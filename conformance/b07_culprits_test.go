@@ -43,6 +43,7 @@ func parcels() *handlers.Registry {
 
 // TestB07Culprits puts bad events among 1,000 and more good ones, all in one batch.
 func TestB07OneBadEventAmongAThousandIsAlone(t *testing.T) {
+	t.Parallel()
 	type culprit struct {
 		name, data string
 		reason     guards.Reason
@@ -117,6 +118,7 @@ func TestB07OneBadEventAmongAThousandIsAlone(t *testing.T) {
 // TestB07OneUnit: an event has two handlers, and the database refuses what one of them
 // wrote.
 func TestB07OnlyTheRefusedUnitIsTheLetters(t *testing.T) {
+	t.Parallel()
 	each(t, "B07", func(t *testing.T, at combination) {
 		t.Parallel()
 		w := newWorld(t, at, 1)
@@ -164,6 +166,7 @@ type Quiet struct {
 // the second one writes. The sweeper runs all of them in one transaction, and must not
 // blame the others.
 func TestB07ACulpritAmongParkedEventsIsAlone(t *testing.T) {
+	t.Parallel()
 	each(t, "B07", func(t *testing.T, at combination) {
 		t.Parallel()
 		w := newWorld(t, at, 1)

@@ -10,6 +10,7 @@ import (
 // Three ways to die that leave three things undone. Each member is a process of its own,
 // killed by its own hand at the very place, and a second member takes over.
 func TestB08KilledMembersLeaveNoSecondEffect(t *testing.T) {
+	t.Parallel()
 	each(t, "B08", func(t *testing.T, at combination) {
 		t.Parallel()
 		const partitions, events, curse = 2, 600, 50
@@ -75,6 +76,7 @@ func (w *world) heldBack() (waiting int) {
 
 // A COMMIT whose answer is lost may have been applied or not; the member must find out.
 func TestB08CommitsWithoutAnswer(t *testing.T) {
+	t.Parallel()
 	each(t, "B08 answer", func(t *testing.T, at combination) {
 		t.Parallel()
 		const partitions, events = 2, 800

@@ -18,6 +18,7 @@ import (
 // owner epoch that is over. Whether it hears first that it has lost the partition, or is
 // refused by the ledger, nothing comes of that batch.
 func TestB09FrozenMemberIsRefused(t *testing.T) {
+	t.Parallel()
 	each(t, "B09", func(t *testing.T, at combination) {
 		t.Parallel()
 		w := newTallyWorld(t, at, 1)
@@ -70,6 +71,7 @@ func TestB09FrozenMemberIsRefused(t *testing.T) {
 // handler of its first batch, so that the ledger has the revision that the old one expects:
 // the epoch is all that tells them apart.
 func TestB09LateTransactionIsRefused(t *testing.T) {
+	t.Parallel()
 	each(t, "B09 fence", func(t *testing.T, at combination) {
 		t.Parallel()
 		w := newTallyWorld(t, at, 1)
@@ -129,6 +131,7 @@ func (w *world) heldUp() (entered <-chan struct{}, let func()) {
 // A commit to Kafka that comes late, with the token of an owner that is over, is taken by
 // a broker that knows no better. The next start goes by the ledger.
 func TestB09LateCommitRewindsNothing(t *testing.T) {
+	t.Parallel()
 	each(t, "B09 commit", func(t *testing.T, at combination) {
 		t.Parallel()
 		w := newTallyWorld(t, at, 1)
@@ -165,6 +168,7 @@ func TestB09LateCommitRewindsNothing(t *testing.T) {
 // touched: the new owner takes the partition at once, and the rows when the server ends the
 // old one's transaction.
 func TestB09FrozenInsideItsTransaction(t *testing.T) {
+	t.Parallel()
 	each(t, "B09 inside", func(t *testing.T, at combination) {
 		t.Parallel()
 		w := newTallyWorld(t, at, 1)

@@ -39,6 +39,7 @@ func (f *flow) while(what string, condition func() bool) {
 }
 
 func TestB10MembersComeAndGo(t *testing.T) {
+	t.Parallel()
 	each(t, "B10", func(t *testing.T, at combination) {
 		t.Parallel()
 		const partitions = 6
@@ -78,6 +79,7 @@ func TestB10MembersComeAndGo(t *testing.T) {
 // holds events of an entity when the lane of the new one gets to work on it. The group
 // would begin at the log's end, but not in a partition that came to a topic it knows.
 func TestB10PartitionAddedWhileEventsFlow(t *testing.T) {
+	t.Parallel()
 	each(t, "B10 partition", func(t *testing.T, at combination) {
 		t.Parallel()
 		w := newTallyWorld(t, at, 2)
@@ -139,6 +141,7 @@ func TestB10PartitionAddedWhileEventsFlow(t *testing.T) {
 
 // Two lanes have seen that a row is missing, and both make it, each with other fields.
 func TestB10TwoLanesInsertTheSameRow(t *testing.T) {
+	t.Parallel()
 	each(t, "B10 insert", func(t *testing.T, at combination) {
 		t.Parallel()
 		const orders = 100

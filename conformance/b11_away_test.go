@@ -66,6 +66,7 @@ func (l *logBook) complaints() int {
 }
 
 func TestB11DatabaseAway(t *testing.T) {
+	t.Parallel()
 	each(t, "B11 database", func(t *testing.T, at combination) {
 		t.Parallel()
 		w := newTallyWorld(t, at, 2)
@@ -208,6 +209,7 @@ func (w *world) tooLarge() outage {
 // The topic is deleted under way, and refuses what is written to it. Effects go on, Kafka's
 // offsets wait for the letters.
 func TestB11DeadLetterTopicAway(t *testing.T) {
+	t.Parallel()
 	each(t, "B11 letters", func(t *testing.T, at combination) {
 		t.Parallel()
 		w := newTallyWorld(t, at, 2)

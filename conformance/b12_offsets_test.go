@@ -45,6 +45,7 @@ func (w *world) settled() {
 }
 
 func TestB12OffsetsResetWhileMembersAreDown(t *testing.T) {
+	t.Parallel()
 	each(t, "B12", func(t *testing.T, at combination) {
 		t.Parallel()
 		w := newTallyWorld(t, at, 1)
@@ -120,6 +121,7 @@ func (w *world) gaps() (gaps string) {
 // Records are gone before they were read: while the members are down, and under the feet
 // of one that is held up, whose client then finds its position out of range.
 func TestB12OffsetOutOfRange(t *testing.T) {
+	t.Parallel()
 	each(t, "B12 range", func(t *testing.T, at combination) {
 		t.Parallel()
 		w := newTallyWorld(t, at, 1)

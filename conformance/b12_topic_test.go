@@ -33,6 +33,7 @@ func (w *world) again() (before []event.Record) {
 // one is at work, and then holds more than before. No offset of the earlier one may count:
 // not Kafka's, not the ledger's, not the member's own.
 func TestB12TopicMadeAgain(t *testing.T) {
+	t.Parallel()
 	each(t, "B12 topic", func(t *testing.T, at combination) {
 		t.Parallel()
 		w := newTallyWorld(t, at, 1)
@@ -78,6 +79,7 @@ func (w *world) restore() {
 }
 
 func TestB12DatabaseRestored(t *testing.T) {
+	t.Parallel()
 	each(t, "B12 restored", func(t *testing.T, at combination) {
 		t.Parallel()
 		w := newTallyWorld(t, at, 1)
@@ -109,6 +111,7 @@ func TestB12DatabaseRestored(t *testing.T) {
 // Offsets without records, in the middle and at the end: markers of transactions, records
 // of aborted ones, and what compaction took away.
 func TestB12Holes(t *testing.T) {
+	t.Parallel()
 	each(t, "B12 holes", func(t *testing.T, at combination) {
 		t.Parallel()
 		w := newTallyWorld(t, at, 1)
@@ -142,6 +145,7 @@ func TestB12Holes(t *testing.T) {
 }
 
 func TestB12CompactedTopic(t *testing.T) {
+	t.Parallel()
 	each(t, "B12 compacted", func(t *testing.T, at combination) {
 		t.Parallel()
 		w := newTallyWorld(t, at, 1)
@@ -172,6 +176,7 @@ func TestB12CompactedTopic(t *testing.T) {
 // A null value without headers is a compaction marker and says nothing; one with headers
 // is an event if the codec reads headers.
 func TestB12Tombstones(t *testing.T) {
+	t.Parallel()
 	each(t, "B12 tombstones", func(t *testing.T, at combination) {
 		t.Parallel()
 		w := newTallyWorld(t, at, 1)
