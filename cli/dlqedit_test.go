@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -72,8 +73,33 @@ func TestRepair(t *testing.T) {
 			t.Errorf("%v: %+v", c.args, r)
 		}
 	}
+	w.in = ""
+	for _, c := range []struct {
+		args string
+		want string
+	}{
+		{"edit " + other.ID + " --set /data/total=12 --dry-run", `{"letter":"` + other.ID + `","done":false,"dry_run":true,"event_id":"","topic":""}`},
+		{"edit " + other.ID + " --set /data/total=1212121212 --why x -y", `{"letter":"` + other.ID + `","done":true,"dry_run":false,"event_id":"","topic":""}`},
+		{"reissue " + other.ID + " --event-id e-8 --dry-run", `{"letter":"` + other.ID + `","done":false,"dry_run":true,"event_id":"e-8","topic":"orders"}`},
+	} {
+		if r := w.run(t, append([]string{"dlq", "-o", "jsonl"}, strings.Fields(c.args)...)...); r.code != 0 || r.out != c.want+"\n" {
+			t.Errorf("%s: %+v", c.args, r)
+		}
+	}
+	for _, args := range [][]string{{"edit", other.ID, "--set", "/data/total=4242424242", "--dry-run"}, {"reissue", other.ID, "--dry-run"}, {"show", other.ID}, {"show", other.ID, "-o", "json"}} {
+		r := w.run(t, slices.Concat([]string{"dlq"}, args, []string{"--redact", "payload.total"})...)
+		if r.code != 0 || strings.Contains(r.out+r.errOut, "1e400") || strings.Contains(r.out+r.errOut, "1212121212") || strings.Contains(r.out+r.errOut, "4242424242") {
+			t.Errorf("%q shows what is hidden: %+v", args, r)
+		}
+		if args[0] == "edit" && !strings.Contains(r.errOut, "(the difference is in what is hidden)\n") {
+			t.Errorf("%+v", r)
+		}
+	}
 	if err := db.Exec("UPDATE evenkeel_dead_letters SET published_at = 1").Error; err != nil {
 		t.Fatal(err)
+	}
+	if r := w.run(t, "dlq", "purge", "--group", "billing", "--older-than", "2050-01-01", "--dry-run", "-o", "jsonl"); r.out != `{"chosen":1,"done":0,"dry_run":true,"refused":[]}`+"\n" {
+		t.Errorf("%+v", r)
 	}
 	var shown letterJSON
 	if err := json.Unmarshal([]byte(w.run(t, "dlq", "show", "5598", "-o", "json").out), &shown); err != nil || len(shown.Edits) != 2 || *shown.Record.Value.Text != envelope {
@@ -105,6 +131,9 @@ func TestEditInAnEditor(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 	t.Setenv("EDITOR", "sed -i s/1e400/1e401/")
+	if r := w.run(t, "dlq", "edit", "5598", "--why", "x", "--redact", "payload.total"); r.code != 1 || !strings.Contains(r.errOut, "an editor would show what is hidden") {
+		t.Errorf("%+v", r)
+	}
 	if r := w.run(t, "dlq", "edit", "5598", "--why", "x"); r.code != 0 {
 		t.Errorf("%+v", r)
 	}
