@@ -8,9 +8,12 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/confluentinc/confluent-kafka-go/v2/kafka"
+
 	"github.com/evenkeel-go/evenkeel/dlq"
 	"github.com/evenkeel-go/evenkeel/event"
 	"github.com/evenkeel-go/evenkeel/internal/lettertest"
+	"github.com/evenkeel-go/evenkeel/testutil"
 )
 
 const envelope = `{"id":"e-1","type":"order.paid","source":"/shop","key":"order-17","time":"2026-10-14T17:46:40.000001Z","data":{"total":"1e400"}}`
@@ -57,7 +60,7 @@ func TestRepair(t *testing.T) {
 		{[]string{"reissue", "5598", "--time", "soon", "--why", "x"}, "y\n", 2, "", "--time: "},
 		{[]string{"reissue", "5598", "--key", "order-18", "--event-id", "e-9", "--dry-run"}, "", 0, "dry run", "to be discarded, and sent to orders as event e-9:\n"},
 		{[]string{"republish", "5598"}, "y\n", 2, "", "--why is required"},
-		{[]string{"republish", other.ID, "--why", "x"}, "n\n", 1, "", "every group that reads the topic gets them"},
+		{[]string{"republish", other.ID, "--why", "x"}, "n\n", 1, "", "every group that reads the topic orders gets them; which these are is not known here"},
 		{[]string{"republish", other.ID, "--why", "x", "-y"}, "", 0, "1 letter handed over to be sent\n", ""},
 		{[]string{"reissue", "5598", "--key", "order-18", "--event-id", "e-9", "--to", "again", "--why", "wrong key"}, "y\n", 0, "reissued as event e-9 on again; a running member of billing sends it\n", ""},
 		{[]string{"edit", "5598", "--set", "/data/total=14", "--why", "x", "-y"}, "", 1, "", "is discarded, and only an open one can be edited"},
@@ -140,5 +143,39 @@ func TestEditInAnEditor(t *testing.T) {
 	got, err := dlq.Get(t.Context(), db, l.ID)
 	if err != nil || string(got.Revised().Value) != strings.Replace(envelope, "1e400", "1e401", 1) {
 		t.Errorf("%v: %s", err, got.Revised().Value)
+	}
+}
+
+// Whom a republished record reaches is said before anybody agrees to it.
+func TestRepublishTellsTheReaders(t *testing.T) {
+	t.Parallel()
+	broker := testutil.Kafka(t, testutil.KafkaEmbedded())
+	read, unread := broker.Topic(t, "read", 2), broker.Topic(t, "unread", 1)
+	for _, group := range []string{"shipping", "billing"} {
+		c, err := kafka.NewConsumer(&kafka.ConfigMap{"bootstrap.servers": broker.Brokers, "group.id": group})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.CommitOffsets([]kafka.TopicPartition{{Topic: &read, Partition: 1, Offset: 0}}); err != nil {
+			t.Error(err)
+		}
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	dsn, db := migrated(t)
+	insert(t, db, lettertest.Full())
+	w := world{env: map[string]string{dsnVariable: dsn, "EVENKEEL_BROKERS": broker.Brokers}}
+	for topic, want := range map[string]string{
+		read:      "every group that reads the topic " + read + " gets them; these have a position in it:\n  billing, shipping\n",
+		unread:    "gets them; none has a position in it\n",
+		"nowhere": "gets them; none has a position in it\n",
+	} {
+		if r := w.run(t, "dlq", "republish", "5598", "--to", topic, "--dry-run"); r.code != 0 || !strings.Contains(r.errOut, want) {
+			t.Errorf("%s: %+v", topic, r)
+		}
+	}
+	if r := w.run(t, "dlq", "republish", "5598", "--kafka", "acks=1", "--dry-run"); r.code != 0 || !strings.Contains(r.errOut, "could not be learned from "+broker.Brokers+": ") {
+		t.Errorf("%+v", r)
 	}
 }

@@ -139,6 +139,7 @@ func TestEveryCommandRedacts(t *testing.T) {
 			run := world{}.run
 			if every[strings.Join(path, " ")].endless {
 				run = func(t *testing.T, args ...string) result {
+					t.Helper()
 					return follow(t, dsn, func(_ int, ctrlC func()) { ctrlC() }, args...)
 				}
 			}
