@@ -348,7 +348,7 @@ func (a *app) tellMembers(c *cobra.Command, k control, act framework.ConsumerAct
 	if !yes && !confirmed(c.InOrStdin(), errOut, k.verb) {
 		return &problem{code: codeError, what: "nothing was changed", next: "answer y, or give --yes"}
 	}
-	text := ""
+	var text string
 	if k.verb == pausing().verb {
 		changed, failed := framework.PauseConsumer(c.Context(), db, act)
 		if err = failed; changed {

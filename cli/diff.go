@@ -30,11 +30,14 @@ func diff(was, is *event.Record) string {
 	return text
 }
 
+// allHidden stands for a difference that can't be shown.
+const allHidden = "(the difference is in what is hidden)\n"
+
 // diff is the difference without what is hidden, and says where that is all of it.
 func (a *app) diff(was, is *event.Record) string {
 	shown := diff(a.hide.record(was), a.hide.record(is))
 	if shown == "" && diff(was, is) != "" {
-		return "(the difference is in what is hidden)\n"
+		return allHidden
 	}
 	return shown
 }

@@ -83,6 +83,20 @@ func TestReplayDryRun(t *testing.T) {
 	require.Contains(t, r.out, `"called": false`)
 	require.Contains(t, r.out, "another system has written it")
 	require.Contains(t, r.out, `"applied": 3`)
+	r = w.run(t, "dlq", "replay", "--all", "--dry-run", "-o", "yaml")
+	require.Contains(t, r.out, "applied: 3")
+	for _, f := range formats() {
+		for rule, secrets := range map[string][]string{
+			"payload.amount": {"3 → 7", `"7"`, "amount  5"}, "column.photo": {"00ff"}, "error": {"nothing to pay"}, "key": {"b1", "b3"}, "payload": {"00ff", "nothing to pay"},
+		} {
+			r := w.run(t, "dlq", "replay", "--all", "--dry-run", "-o", f, "--redact", rule)
+			require.Zero(t, r.code, r.errOut)
+			for _, secret := range secrets {
+				require.NotContains(t, r.out+r.errOut, secret, "-o %s --redact %s", f, rule)
+			}
+		}
+	}
+	require.Contains(t, w.run(t, "dlq", "replay", "--all", "--dry-run", "--redact", "payload.amount").out, "amount  [redacted] before → [redacted] after\n")
 	var rows int64
 	require.NoError(t, db.Table("bills").Count(&rows).Error)
 	require.EqualValues(t, 2, rows)

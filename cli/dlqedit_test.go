@@ -4,12 +4,16 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/confluentinc/confluent-kafka-go/v2/kafka"
 
 	"github.com/evenkeel-go/evenkeel/dlq"
 	"github.com/evenkeel-go/evenkeel/event"
 	"github.com/evenkeel-go/evenkeel/internal/lettertest"
+	"github.com/evenkeel-go/evenkeel/testutil"
 )
 
 const envelope = `{"id":"e-1","type":"order.paid","source":"/shop","key":"order-17","time":"2026-10-14T17:46:40.000001Z","data":{"total":"1e400"}}`
@@ -56,7 +60,7 @@ func TestRepair(t *testing.T) {
 		{[]string{"reissue", "5598", "--time", "soon", "--why", "x"}, "y\n", 2, "", "--time: "},
 		{[]string{"reissue", "5598", "--key", "order-18", "--event-id", "e-9", "--dry-run"}, "", 0, "dry run", "to be discarded, and sent to orders as event e-9:\n"},
 		{[]string{"republish", "5598"}, "y\n", 2, "", "--why is required"},
-		{[]string{"republish", other.ID, "--why", "x"}, "n\n", 1, "", "every group that reads the topic gets them"},
+		{[]string{"republish", other.ID, "--why", "x"}, "n\n", 1, "", "every group that reads the topic orders gets them; which these are is not known here"},
 		{[]string{"republish", other.ID, "--why", "x", "-y"}, "", 0, "1 letter handed over to be sent\n", ""},
 		{[]string{"reissue", "5598", "--key", "order-18", "--event-id", "e-9", "--to", "again", "--why", "wrong key"}, "y\n", 0, "reissued as event e-9 on again; a running member of billing sends it\n", ""},
 		{[]string{"edit", "5598", "--set", "/data/total=14", "--why", "x", "-y"}, "", 1, "", "is discarded, and only an open one can be edited"},
@@ -72,8 +76,33 @@ func TestRepair(t *testing.T) {
 			t.Errorf("%v: %+v", c.args, r)
 		}
 	}
+	w.in = ""
+	for _, c := range []struct {
+		args string
+		want string
+	}{
+		{"edit " + other.ID + " --set /data/total=12 --dry-run", `{"letter":"` + other.ID + `","done":false,"dry_run":true,"event_id":"","topic":""}`},
+		{"edit " + other.ID + " --set /data/total=1212121212 --why x -y", `{"letter":"` + other.ID + `","done":true,"dry_run":false,"event_id":"","topic":""}`},
+		{"reissue " + other.ID + " --event-id e-8 --dry-run", `{"letter":"` + other.ID + `","done":false,"dry_run":true,"event_id":"e-8","topic":"orders"}`},
+	} {
+		if r := w.run(t, append([]string{"dlq", "-o", "jsonl"}, strings.Fields(c.args)...)...); r.code != 0 || r.out != c.want+"\n" {
+			t.Errorf("%s: %+v", c.args, r)
+		}
+	}
+	for _, args := range [][]string{{"edit", other.ID, "--set", "/data/total=4242424242", "--dry-run"}, {"reissue", other.ID, "--dry-run"}, {"show", other.ID}, {"show", other.ID, "-o", "json"}} {
+		r := w.run(t, slices.Concat([]string{"dlq"}, args, []string{"--redact", "payload.total"})...)
+		if r.code != 0 || strings.Contains(r.out+r.errOut, "1e400") || strings.Contains(r.out+r.errOut, "1212121212") || strings.Contains(r.out+r.errOut, "4242424242") {
+			t.Errorf("%q shows what is hidden: %+v", args, r)
+		}
+		if args[0] == "edit" && !strings.Contains(r.errOut, "(the difference is in what is hidden)\n") {
+			t.Errorf("%+v", r)
+		}
+	}
 	if err := db.Exec("UPDATE evenkeel_dead_letters SET published_at = 1").Error; err != nil {
 		t.Fatal(err)
+	}
+	if r := w.run(t, "dlq", "purge", "--group", "billing", "--older-than", "2050-01-01", "--dry-run", "-o", "jsonl"); r.out != `{"chosen":1,"done":0,"dry_run":true,"refused":[]}`+"\n" {
+		t.Errorf("%+v", r)
 	}
 	var shown letterJSON
 	if err := json.Unmarshal([]byte(w.run(t, "dlq", "show", "5598", "-o", "json").out), &shown); err != nil || len(shown.Edits) != 2 || *shown.Record.Value.Text != envelope {
@@ -105,11 +134,48 @@ func TestEditInAnEditor(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 	t.Setenv("EDITOR", "sed -i s/1e400/1e401/")
+	if r := w.run(t, "dlq", "edit", "5598", "--why", "x", "--redact", "payload.total"); r.code != 1 || !strings.Contains(r.errOut, "an editor would show what is hidden") {
+		t.Errorf("%+v", r)
+	}
 	if r := w.run(t, "dlq", "edit", "5598", "--why", "x"); r.code != 0 {
 		t.Errorf("%+v", r)
 	}
 	got, err := dlq.Get(t.Context(), db, l.ID)
 	if err != nil || string(got.Revised().Value) != strings.Replace(envelope, "1e400", "1e401", 1) {
 		t.Errorf("%v: %s", err, got.Revised().Value)
+	}
+}
+
+// Whom a republished record reaches is said before anybody agrees to it.
+func TestRepublishTellsTheReaders(t *testing.T) {
+	t.Parallel()
+	broker := testutil.Kafka(t, testutil.KafkaEmbedded())
+	read, unread := broker.Topic(t, "read", 2), broker.Topic(t, "unread", 1)
+	for _, group := range []string{"shipping", "billing"} {
+		c, err := kafka.NewConsumer(&kafka.ConfigMap{"bootstrap.servers": broker.Brokers, "group.id": group})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.CommitOffsets([]kafka.TopicPartition{{Topic: &read, Partition: 1, Offset: 0}}); err != nil {
+			t.Error(err)
+		}
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	dsn, db := migrated(t)
+	insert(t, db, lettertest.Full())
+	w := world{env: map[string]string{dsnVariable: dsn, "EVENKEEL_BROKERS": broker.Brokers}}
+	for topic, want := range map[string]string{
+		read:      "every group that reads the topic " + read + " gets them; these have a position in it:\n  billing, shipping\n",
+		unread:    "gets them; none has a position in it\n",
+		"nowhere": "gets them; none has a position in it\n",
+	} {
+		if r := w.run(t, "dlq", "republish", "5598", "--to", topic, "--dry-run"); r.code != 0 || !strings.Contains(r.errOut, want) {
+			t.Errorf("%s: %+v", topic, r)
+		}
+	}
+	if r := w.run(t, "dlq", "republish", "5598", "--kafka", "acks=1", "--dry-run"); r.code != 0 || !strings.Contains(r.errOut, "could not be learned from "+broker.Brokers+": ") {
+		t.Errorf("%+v", r)
 	}
 }

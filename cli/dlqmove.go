@@ -22,8 +22,9 @@ type moving struct {
 	why           bool // must be said
 	short         string
 	long, example string
-	warning       string               // is shown before the question
-	flags         func(*cobra.Command) // adds its own
+	// warns writes what is to be known before the question; nil is nothing.
+	warns func(c *cobra.Command, example *dlq.Letter) error
+	flags func(*cobra.Command) // adds its own
 	// act is nil where a job does it.
 	act func(context.Context, *gorm.DB, []dlq.Ref, framework.LetterAct) (framework.LetterReport, error)
 }
@@ -181,7 +182,11 @@ func (a *app) moveLetters(c *cobra.Command, m moving, f *moveFlags, ids []string
 	}
 	errOut := c.ErrOrStderr()
 	fmt.Fprintf(errOut, "%s to %s, e.g.\n  %s\n", letters(len(refs)), m.verb, a.line(example))
-	fmt.Fprint(errOut, m.warning)
+	if m.warns != nil {
+		if err := m.warns(c, example); err != nil {
+			return err
+		}
+	}
 	result := movedJSON{Chosen: len(refs), DryRun: f.dryRun, Refused: []refusalJSON{}}
 	if f.dryRun {
 		if m.act == nil {

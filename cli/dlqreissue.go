@@ -56,7 +56,7 @@ When there is no such letter the exit code is 4.`,
 			r.Version = &number
 		}
 		if data != "" {
-			if r.Data, err = os.ReadFile(data); err != nil {
+			if r.Data, err = os.ReadFile(data); err != nil { //nolint:gosec // the file that the user names
 				return &problem{code: codeError, what: err.Error(), next: "nothing was changed", err: err}
 			}
 		}
@@ -103,7 +103,8 @@ func (a *app) reissue(c *cobra.Command, f *repairFlags, r dlq.Reissue, id string
 
 // republishing sends records to where they came from.
 func republishing() moving {
-	var to string
+	var to, brokers string
+	var properties []string
 	return moving{
 		verb: "republish", past: "handed over to be sent", from: dlq.Open, why: true,
 		short: "Send letters' records to their topic once more",
@@ -112,14 +113,49 @@ came and whatever their edits say. Every group that reads the topic gets them,
 also those that had no trouble with them: to judge letters again in their own
 group alone, replay them. The letters stay as they are.
 
-A running member of the group sends them, with the headers evenkeel-replay-id
-and evenkeel-hops. What has become a letter more than 3 times is refused.`,
+With --brokers you are told which groups have a position in the topic (of the
+first letter, where they came from several). A running member of the letters'
+group sends them, with the headers evenkeel-replay-id and evenkeel-hops. What
+has become a letter more than 3 times is refused.`,
 		example: `  evenkeel dlq republish 5598dac7 --why "billing lost it, ticket 4711"
   evenkeel dlq republish --type order.paid --to orders.again --why "for billing"`,
-		warning: "every group that reads the topic gets them; which these are is not known here,\n`kafka-consumer-groups.sh --describe --all-groups` lists them\n",
+		warns: func(c *cobra.Command, example *dlq.Letter) error {
+			topic := to
+			if topic == "" {
+				topic = example.Record.Topic
+			}
+			return tellReaders(c, topic, brokers, properties)
+		},
 		flags: func(c *cobra.Command) {
 			c.Flags().StringVar(&to, "to", "", "send them to this `topic` (default where they came from)")
+			c.Flags().StringVar(&brokers, "brokers", "", "ask these `brokers` which groups read the topic")
+			kafkaFlag(c, &properties)
 		},
 		act: republisher(&to),
 	}
+}
+
+// tellReaders says whom records reach that are sent to a topic. Brokers that don't answer keep
+// nobody from sending: a member does that.
+func tellReaders(c *cobra.Command, topic, brokers string, properties []string) error {
+	w := c.ErrOrStderr()
+	fmt.Fprintf(w, "every group that reads the topic %s gets them", orNone(topic))
+	if brokers == "" {
+		fmt.Fprint(w, "; which these are is not known here:\ngive --brokers, or ask `kafka-consumer-groups.sh --describe --all-groups`\n")
+		return nil
+	}
+	kafka, err := kafkaProperties(c, properties)
+	if err != nil {
+		return err
+	}
+	groups, err := framework.TopicReaders(c.Context(), brokers, topic, kafka)
+	switch {
+	case err != nil:
+		fmt.Fprintf(w, "; which these are\ncould not be learned from %s: %s\n", safe(brokers), safe(err.Error()))
+	case len(groups) == 0:
+		fmt.Fprint(w, "; none has a position in it\n")
+	default:
+		fmt.Fprintf(w, "; these have a position in it:\n  %s\n", safe(strings.Join(groups, ", ")))
+	}
+	return nil
 }

@@ -304,7 +304,11 @@ func (p *page) edits(l *dlq.Letter) {
 		}
 		is := *l.Record
 		is.Value, is.Headers = e.Value, e.Headers
-		for line := range strings.Lines(diff(was, &is)) {
+		text := diff(was, &is)
+		if text == "" { // an edit changes something
+			text = allHidden
+		}
+		for line := range strings.Lines(text) {
 			p.WriteString("    " + line)
 		}
 		was = &is

@@ -127,8 +127,12 @@ func (a *app) tailRecords(c *cobra.Command, f format, letters iter.Seq2[*dlq.Let
 			}
 		case err != nil:
 			return topicProblem(err)
-		case filter.Matches(l):
-			if err := a.writeTail(c.OutOrStdout(), f, l, full); err != nil {
+		default:
+			chosen, err := filter.Matches(l)
+			if err == nil && chosen {
+				err = a.writeTail(c.OutOrStdout(), f, l, full)
+			}
+			if err != nil {
 				return err
 			}
 		}

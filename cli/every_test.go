@@ -6,10 +6,12 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/evenkeel-go/evenkeel/dlq"
 	"github.com/evenkeel-go/evenkeel/event"
 	"github.com/evenkeel-go/evenkeel/internal/lettertest"
 )
@@ -35,27 +37,47 @@ var every = map[string]struct {
 	full  []string // arguments on a database with one letter, whose id begins with 5598
 	// offline: it needs no database.
 	offline bool
+	// endless: it goes on until somebody ends it.
+	endless bool
 }{
-	"audit":        {nil, codeNothing, nil, false},
-	"dlq cancel":   {[]string{"--all"}, codeNothing, []string{"--all", "--dry-run"}, false},
-	"dlq discard":  {[]string{"--all", "--why", "x"}, codeNothing, []string{"5598", "--why", "x", "--dry-run"}, false},
-	"dlq export":   {nil, codeNothing, nil, false},
-	"dlq groups":   {nil, codeNothing, nil, false},
-	"dlq import":   {[]string{"--file", "-"}, 0, []string{"--file", "-"}, false},
-	"dlq list":     {nil, codeNothing, nil, false},
-	"dlq note":     {[]string{"55", "x"}, codeNothing, []string{"5598", "x"}, false},
-	"dlq replay":   {[]string{"--all"}, codeNothing, []string{"5598", "--dry-run"}, false},
-	"dlq restore":  {[]string{"--all"}, codeNothing, []string{"--all", "--dry-run"}, false},
-	"dlq search":   {[]string{"x"}, codeNothing, []string{"declined"}, false},
-	"dlq show":     {[]string{"55"}, codeNothing, []string{"5598"}, false},
-	"dlq stats":    {nil, codeNothing, nil, false},
-	"doctor":       {nil, 0, nil, true}, // it looks at the rest without one
-	"migrate":      {[]string{"--check"}, 0, []string{"--check"}, false},
-	"parked":       {nil, codeNothing, nil, false},
-	"placeholders": {nil, codeNothing, nil, false},
-	"rebuild":      {[]string{"--status", "--group", "g"}, codeNothing, []string{"--status", "--group", "g"}, false},
-	"streams":      {nil, codeNothing, nil, false},
-	"version":      {nil, 0, nil, true},
+	"audit":           {empty: nil, code: codeNothing},
+	"consumer list":   {empty: nil, code: codeNothing},
+	"consumer pause":  {empty: []string{"g", "--why", "x"}, code: codeNothing, full: []string{"billing", "--why", "x", "--dry-run"}},
+	"consumer resume": {empty: []string{"g"}, code: codeNothing, full: []string{"billing", "--dry-run"}},
+	"consumer show":   {empty: []string{"g"}, code: codeNothing, full: []string{"billing"}},
+	"dlq cancel":      {empty: []string{"--all"}, code: codeNothing, full: []string{"--all", "--dry-run"}},
+	"dlq discard":     {empty: []string{"--all", "--why", "x"}, code: codeNothing, full: []string{"5598", "--why", "x", "--dry-run"}},
+	"dlq edit":        {empty: []string{"55", "--why", "x"}, code: codeNothing, full: []string{"5598", "--set", "/n=1", "--dry-run"}},
+	"dlq explain":     {empty: []string{"55"}, code: codeNothing, full: []string{"5598"}},
+	"dlq export":      {empty: nil, code: codeNothing},
+	"dlq groups":      {empty: nil, code: codeNothing},
+	"dlq import":      {empty: []string{"--file", "-"}, full: []string{"--file", "-"}},
+	"dlq list":        {empty: nil, code: codeNothing},
+	"dlq note":        {empty: []string{"55", "x"}, code: codeNothing, full: []string{"5598", "x"}},
+	"dlq purge":       {empty: []string{"--group", "g", "--older-than", "0d", "--why", "x"}, code: codeNothing, full: []string{"--group", "billing", "--older-than", "0d", "--dry-run"}},
+	"dlq reissue":     {empty: []string{"55", "--why", "x"}, code: codeNothing, full: []string{"5598", "--dry-run"}},
+	"dlq replay":      {empty: []string{"--all"}, code: codeNothing, full: []string{"5598", "--dry-run"}},
+	"dlq republish":   {empty: []string{"--all", "--why", "x"}, code: codeNothing, full: []string{"5598", "--dry-run"}},
+	"dlq restore":     {empty: []string{"--all"}, code: codeNothing, full: []string{"--all", "--dry-run"}},
+	"dlq search":      {empty: []string{"x"}, code: codeNothing, full: []string{"declined"}},
+	"dlq show":        {empty: []string{"55"}, code: codeNothing, full: []string{"5598"}},
+	"dlq stats":       {empty: nil, code: codeNothing},
+	"dlq tail":        {empty: nil, endless: true},
+	"dlq topics":      {empty: nil, code: codeNothing},
+	"doctor":          {empty: nil, offline: true}, // it looks at the rest without one
+	"entity show":     {empty: []string{"orders", "order-17"}, code: codeError, full: []string{"orders", "order-17"}},
+	"explain":         {empty: []string{"e-1"}, code: codeNothing, full: []string{"e-1"}},
+	"jobs cancel":     {empty: []string{"8c"}, code: codeNothing, full: []string{"8c", "--dry-run"}},
+	"jobs list":       {empty: nil, code: codeNothing},
+	"jobs pause":      {empty: []string{"8c"}, code: codeNothing, full: []string{"8c", "--dry-run"}},
+	"jobs resume":     {empty: []string{"8c"}, code: codeNothing, full: []string{"8c", "--dry-run"}},
+	"jobs show":       {empty: []string{"8c"}, code: codeNothing, full: []string{"8c", "--letters"}},
+	"migrate":         {empty: []string{"--check"}, full: []string{"--check"}},
+	"parked":          {empty: nil, code: codeNothing},
+	"placeholders":    {empty: nil, code: codeNothing},
+	"rebuild":         {empty: []string{"--status", "--group", "g"}, code: codeNothing, full: []string{"--status", "--group", "g"}},
+	"streams":         {empty: nil, code: codeNothing},
+	"version":         {empty: nil, offline: true},
 }
 
 // The codes are the same for all: 2 for wrong words, 1 for what is not there, 4 for nothing,
@@ -86,7 +108,9 @@ func TestExitCodesOfEveryCommand(t *testing.T) {
 			run(codeUsage, call.empty...) // no database is named
 			run(codeError, slices.Concat(call.empty, []string{"--dsn", missing})...)
 		}
-		run(call.code, slices.Concat(call.empty, []string{"--dsn", dsn})...)
+		if !call.endless {
+			run(call.code, slices.Concat(call.empty, []string{"--dsn", dsn})...)
+		}
 		if call.code == codeNothing && !strings.Contains(strings.ReplaceAll(c.Long, "\n", " "), "exit code is 4") && !strings.Contains(c.Long, "4 no") {
 			t.Errorf("%q: its help does not say that the exit code may be 4", path)
 		}
@@ -112,11 +136,19 @@ func TestEveryCommandRedacts(t *testing.T) {
 				args = append(args, "--full")
 			}
 			rules := []string{"--redact", "payload.card.number", "--redact", "header.authorization"}
-			open, hidden := world{}.run(t, args...), world{}.run(t, slices.Concat(args, rules)...)
+			run := world{}.run
+			if every[strings.Join(path, " ")].endless {
+				run = func(t *testing.T, args ...string) result {
+					t.Helper()
+					return follow(t, dsn, func(_ int, ctrlC func()) { ctrlC() }, args...)
+				}
+			}
+			open, hidden := run(t, args...), run(t, slices.Concat(args, rules)...)
 			if strings.Contains(hidden.out+hidden.errOut, secret) {
 				t.Errorf("%q shows what is hidden: %s%s", args, hidden.out, hidden.errOut)
 			}
-			if (slices.Contains(path, "show") || slices.Contains(path, "parked")) && !strings.Contains(open.out, secret) {
+			shows := []string{"dlq show", "dlq explain", "dlq list", "dlq groups", "dlq edit", "dlq discard", "dlq tail", "explain", "parked"}
+			if slices.Contains(shows, strings.Join(path, " ")) && open.code != codeUsage && !strings.Contains(open.out+open.errOut, secret) {
 				t.Errorf("%q: the test itself shows nothing: %s", args, open.out)
 			}
 		}
@@ -183,7 +215,7 @@ func TestFilterFlag(t *testing.T) {
 	insert(t, db, small, large, hostile())
 	w := world{env: map[string]string{dsnVariable: dsn}}
 	const missed = "--filter could not be asked about 1 letter, which count as not chosen, e.g. letter 00000000000000000000000000000bad: no such attribute"
-	for _, path := range [][]string{{"dlq", "list"}, {"dlq", "search", "declined"}, {"dlq", "groups"}, {"dlq", "stats"}, {"dlq", "export"}, {"dlq", "discard", "--why", "x", "--yes"}} {
+	for _, path := range [][]string{{"dlq", "list"}, {"dlq", "search", "declined"}, {"dlq", "groups"}, {"dlq", "stats"}, {"dlq", "export"}, {"dlq", "replay", "--dry-run"}, {"dlq", "discard", "--why", "x", "--yes"}} {
 		r := w.run(t, append(path, "-o", "jsonl", "--filter", "payload.total > 100")...)
 		told := path[1] == "search" || strings.Contains(r.errOut, missed)
 		if r.code != 0 || !told || strings.Count(r.out, "\n") != 1 || strings.Contains(r.out, `"aa"`) {
@@ -195,6 +227,42 @@ func TestFilterFlag(t *testing.T) {
 	}
 	if r := w.run(t, "dlq", "discard", "--why", "x", "--yes", "--filter", "payload.total > 100"); r.code != codeNothing {
 		t.Errorf("nothing is left: %+v", r)
+	}
+}
+
+// A job's letters are those that an expression chose, and a tail shows no others.
+func TestFilterOfJobsAndTails(t *testing.T) {
+	t.Parallel()
+	dsn, db := migrated(t)
+	small, large := lettertest.Full(), lettertest.Full()
+	small.ID, small.Record.Value = "aa", []byte(`{"total": 7}`)
+	large.ID, large.Record.Value, large.CreatedAt = "bb", []byte(`{"total": 700}`), small.CreatedAt.Add(-time.Hour)
+	insert(t, db, small, large)
+	for _, args := range [][]string{{"-o", "jsonl"}, {"-o", "jsonl", "--full"}, nil} {
+		r := follow(t, dsn, func(_ int, ctrlC func()) { ctrlC() }, slices.Concat([]string{"dlq", "tail", "--filter", "payload.total > 100"}, args)...)
+		if r.code != 0 || strings.Count(r.out, "\n") != 1 || !strings.Contains(r.out, "bb") {
+			t.Errorf("tail %q: %+v", args, r)
+		}
+	}
+	var out strings.Builder
+	c := &cobra.Command{}
+	c.SetContext(t.Context())
+	c.SetOut(&out)
+	chosen := letterFlags{expr: "payload.total > 100"}
+	if err := chosen.read(c, lettertest.At(0)); err != nil {
+		t.Fatal(err)
+	}
+	from := func(yield func(*dlq.Letter, error) bool) { _ = yield(small, nil) && yield(large, nil) }
+	if err := (&app{hide: &redactor{}}).tailRecords(c, formatLines, from, &chosen.filter, false); err != nil || strings.Count(out.String(), "\n") != 1 || !strings.Contains(out.String(), `"bb"`) {
+		t.Errorf("tail of a topic: %v, %s", err, out.String())
+	}
+	w := world{env: map[string]string{dsnVariable: dsn}}
+	if r := w.run(t, "dlq", "replay", "--filter", "payload.total > 100", "--yes"); r.code != 0 || r.out != "1 letter waiting\n" {
+		t.Errorf("%+v", r)
+	}
+	r := w.run(t, "jobs", "show", lastJob(t, w), "--letters", "-o", "json")
+	if !strings.Contains(r.out, `"id": "bb"`) || strings.Contains(r.out, `"id": "aa"`) || !strings.Contains(r.out, `"selection": "filter payload.total > 100"`) {
+		t.Errorf("%+v", r)
 	}
 }
 

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -52,6 +53,26 @@ func TestExplanations(t *testing.T) {
 				}
 			}
 		})
+	}
+	for _, c := range []struct {
+		args   []string
+		rule   string
+		hidden string
+	}{
+		{[]string{"entity", "show", "shirts", "17"}, "column.pixels", "00ff41"},
+		{[]string{"entity", "show", "shirts", "17"}, "payload.shirt.price", "1.23456789"},
+		{[]string{"entity", "show", "shirts", "17"}, "error", "4242"},
+		{[]string{"entity", "show", "shirts", "17"}, "key", "17 "},
+		{[]string{"explain", "torn"}, "key", "shirts 17"},
+		{[]string{"dlq", "explain", id}, "error", "4242"},
+		{[]string{"dlq", "explain", id}, "key", "shirts 17"},
+	} {
+		for _, f := range formats() {
+			r := run(0, slices.Concat(c.args, []string{"-o", f, "--redact", c.rule})...)
+			if r.code != 0 || strings.Contains(r.out, c.hidden) || f == "table" && !strings.Contains(r.out, "[redacted]") {
+				t.Errorf("%q -o %s --redact %s: %+v", c.args, f, c.rule, r)
+			}
+		}
 	}
 	for _, c := range []struct {
 		args []string

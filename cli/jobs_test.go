@@ -115,9 +115,11 @@ func TestReplayIsAJob(t *testing.T) {
 			w.all(t, []commandCase{
 				{[]string{"dlq", "replay", first, "-y"}, 1, "it is in job " + job + ", started by ann at ", "1 letter of 1 left alone"},
 				{[]string{"dlq", "discard", strings.Repeat("0", 26) + "abc001", "--why", "x", "-y"}, 0, "1 letter discarded", ""},
-				{[]string{"jobs", "pause", job[:6], "--why", "lunch"}, 0, "job " + job + " is paused: 0 of 3 letters (0%), 0 failed\n", ""},
-				{[]string{"jobs", "pause", job}, 1, "", "can't pause it: pause takes a job that is running, found paused: it was paused by ann (lunch) at "},
-				{[]string{"jobs", "resume", job, "--as", "bob", "-o", "json"}, 0, `"state_why": "resumed by bob"`, ""},
+				{[]string{"jobs", "pause", job, "--dry-run"}, 0, "dry run: nothing was changed\n", "started by ann, is running: 0 of 3 letters"},
+				{[]string{"jobs", "pause", job}, 1, "", "pause? [y/N] \nevenkeel: nothing was changed"},
+				{[]string{"jobs", "pause", job[:6], "--why", "lunch", "-y"}, 0, "job " + job + " is paused: 0 of 3 letters (0%), 0 failed\n", ""},
+				{[]string{"jobs", "pause", job, "-y"}, 1, "", "can't pause it: pause takes a job that is running, found paused: it was paused by ann (lunch) at "},
+				{[]string{"jobs", "resume", job, "--as", "bob", "-y", "-o", "json"}, 0, `"state_why": "resumed by bob"`, ""},
 			})
 			carry(t, db, job, dlq.OutcomeApplied)
 			w.in = "n\n"
@@ -197,6 +199,15 @@ func TestReplayIsLookedOn(t *testing.T) {
 	var one jobLetterJSON
 	if err := json.Unmarshal([]byte(w.run(t, "jobs", "show", lastJob(t, w), "--letters", "--result", "failed", "-o", "jsonl").out), &one); err != nil || one.Result != "failed" || one.Why != "still\x1b[1m broken" {
 		t.Errorf("%+v, %v", one, err)
+	}
+	for _, args := range [][]string{{"jobs", "show", lastJob(t, w)}, {"jobs", "show", lastJob(t, w), "--letters"}, {"dlq", "show", one.ID}, {"audit"}} {
+		for _, f := range formats() {
+			open, hidden := w.run(t, append(args, "-o", f)...), w.run(t, append(args, "-o", f, "--redact", "error")...)
+			causes := f != "jsonl" || len(args) != 3 // a job's lines may be without
+			if causes && !strings.Contains(open.out, "still") || strings.Contains(hidden.out, "broken") || hidden.code != 0 {
+				t.Errorf("%q -o %s: %+v", args, f, hidden)
+			}
+		}
 	}
 	var j jobJSON
 	if err := json.Unmarshal([]byte(w.run(t, "jobs", "show", lastJob(t, w), "--letters", "-o", "json").out), &j); err != nil || len(j.Letters) != 1 || len(j.Failures) != 1 || j.Results["failed"] != 1 {

@@ -16,15 +16,15 @@ func TestPlaceholders(t *testing.T) {
 	t.Parallel()
 	dsn, db := migrated(t)
 	for _, sql := range []string{
-		"CREATE TABLE orders (id text PRIMARY KEY, ek_rev integer, ek_time integer, ek_tie blob, ek_state integer, ek_born integer)",
-		"CREATE TABLE stock (sku text PRIMARY KEY, ek_rev integer, ek_time integer, ek_tie blob, ek_state integer, ek_born integer)",
+		"CREATE TABLE orders (id text PRIMARY KEY, ek_rev integer, ek_time integer, ek_tie blob, ek_fields text DEFAULT '', ek_state integer, ek_born integer)",
+		"CREATE TABLE stock (sku text PRIMARY KEY, ek_rev integer, ek_time integer, ek_tie blob, ek_fields text DEFAULT '', ek_state integer, ek_born integer)",
 		"INSERT INTO evenkeel_models (tbl, grp, generation, columns, claimed_at, model, key_column, kind) VALUES ('orders', 'shop', 1, '{}', 0, 'Order', 'id', 'timestamp'), ('stock', 'shop', 1, '{}', 0, 'Stock', 'sku', 'version')",
 	} {
 		require.NoError(t, db.Exec(sql).Error)
 	}
 	w := world{columns: 0}
 	r := w.run(t, "placeholders", "--dsn", dsn)
-	require.Equal(t, codeNothing, r.code)
+	require.Equal(t, codeNothing, r.code, r.errOut)
 	require.Equal(t, "no placeholders match\n", r.errOut)
 
 	insert := func(table, key, id string, born time.Time, stamp int64) {

@@ -304,7 +304,7 @@ func (f *fieldFinder) value(path []string) error {
 				return err
 			}
 			name, _ := key.(string)
-			at = append(path[:len(path):len(path)], name)
+			at = append(slices.Clip(path), name)
 		}
 		if err := f.value(at); err != nil {
 			return err

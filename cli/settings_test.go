@@ -122,7 +122,6 @@ func TestSettingsPrecedence(t *testing.T) {
 	}
 }
 
-//nolint:paralleltest // it changes the working directory
 func TestSettingsAreFound(t *testing.T) {
 	home, dir := t.TempDir(), t.TempDir()
 	write(t, filepath.Join(home, ".config", "evenkeel", settingsName), "group: home\n")

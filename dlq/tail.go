@@ -69,7 +69,7 @@ func (t *Tail) Next(ctx context.Context, db *gorm.DB, now time.Time) ([]*Letter,
 		if letters, err = t.first(ctx, db); err != nil {
 			return nil, err
 		}
-	} else if letters, err = pick(ctx, db, fresh, t.filter.Brief); err != nil {
+	} else if letters, err = t.fresh(ctx, db, fresh); err != nil {
 		return nil, err
 	}
 	for _, m := range found {
@@ -105,6 +105,28 @@ func (t *Tail) first(ctx context.Context, db *gorm.DB) ([]*Letter, error) {
 	letters, err := List(ctx, db, t.filter)
 	slices.Reverse(letters)
 	return letters, err
+}
+
+// fresh are those of the letters with these ids that Match chooses, too.
+func (t *Tail) fresh(ctx context.Context, db *gorm.DB, ids []string) (chosen []*Letter, err error) {
+	match := t.filter.Match
+	if match == nil {
+		return pick(ctx, db, ids, t.filter.Brief)
+	}
+	letters, err := pick(ctx, db, ids, false) // it is asked with the record
+	if err != nil {
+		return nil, err
+	}
+	for _, l := range letters {
+		ok, err := match(l)
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			chosen = append(chosen, l)
+		}
+	}
+	return chosen, nil
 }
 
 type madeAt struct {
@@ -143,8 +165,8 @@ func pick(ctx context.Context, db *gorm.DB, ids []string, brief bool) (letters [
 }
 
 // Matches reports whether f chooses the letter, as the database would tell: for letters that come
-// from elsewhere.
-func (f *Filter) Matches(l *Letter) bool {
+// from elsewhere. Errors are those of Match.
+func (f *Filter) Matches(l *Letter) (bool, error) {
 	for _, c := range [...]struct{ want, have string }{
 		{f.Group, l.Group},
 		{string(f.State), string(l.State)},
@@ -158,17 +180,23 @@ func (f *Filter) Matches(l *Letter) bool {
 		{f.Fingerprint, l.Fingerprint},
 	} {
 		if c.want != "" && c.want != c.have {
-			return false
+			return false, nil
 		}
 	}
 	if f.State == "" && l.State == Purged {
-		return false
+		return false, nil
 	}
 	if f.Text != "" {
 		in := strings.ToLower(l.Error + " " + l.Verdict.Detail + " " + l.Entity + " " + l.EventID + " " + l.Source)
 		if !strings.Contains(in, strings.ToLower(f.Text)) {
-			return false
+			return false, nil
 		}
 	}
-	return (f.Since.IsZero() || !l.CreatedAt.Before(f.Since)) && (f.Until.IsZero() || l.CreatedAt.Before(f.Until))
+	if l.CreatedAt.Before(f.Since) || !f.Until.IsZero() && !l.CreatedAt.Before(f.Until) {
+		return false, nil
+	}
+	if f.Match == nil {
+		return true, nil
+	}
+	return f.Match(l)
 }

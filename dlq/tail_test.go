@@ -137,8 +137,8 @@ func TestMatches(t *testing.T) {
 		chosen[len(found)] = true
 		for _, l := range letters {
 			in := slices.ContainsFunc(found, func(o *dlq.Letter) bool { return o.ID == l.ID })
-			if f.Matches(l) != in {
-				t.Errorf("%+v: letter %s matches: %v, the database says %v", *f, l.ID, f.Matches(l), in)
+			if got, err := f.Matches(l); err != nil || got != in {
+				t.Errorf("%+v: letter %s matches: %v, %v, the database says %v", *f, l.ID, got, err, in)
 			}
 		}
 	}

@@ -40,6 +40,18 @@ func InspectTopic(ctx context.Context, brokers, topic string, kafka map[string]a
 	return TopicState(in), missingTopic(err, topic, brokers)
 }
 
+// TopicReaders asks the brokers which consumer groups have committed a position in a topic:
+// those whom a record reaches that is sent there, as far as they commit to Kafka and this client
+// may see them. Brokers and kafka are as in [ReadTopic]; a topic that there is not has none.
+// Errors are ctx's, or the client's.
+func TopicReaders(ctx context.Context, brokers, topic string, kafka map[string]any) ([]string, error) {
+	settings, err := readerSettings(brokers, kafka)
+	if err != nil {
+		return nil, err
+	}
+	return confluent.Readers(ctx, settings, topic)
+}
+
 func missingTopic(err error, topic, brokers string) error {
 	var none *broker.NoTopicError
 	if errors.As(err, &none) {

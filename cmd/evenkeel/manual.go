@@ -26,7 +26,7 @@ each: evenkeel.1, evenkeel-dlq.1 and so on.`,
 			}
 			return nil
 		},
-		RunE: func(c *cobra.Command, args []string) error {
+		RunE: func(_ *cobra.Command, args []string) error {
 			if info, err := os.Stat(args[0]); err != nil || !info.IsDir() {
 				return fmt.Errorf("%s is no directory; make it first: mkdir -p %s", args[0], args[0])
 			}
