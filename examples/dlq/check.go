@@ -123,8 +123,8 @@ func parse(r *event.Record) (oracle.Event, error) {
 }
 
 // aside are the tables that may change when nothing happens to any event: what was done, and
-// by whom.
-var aside = []string{"evenkeel_audit", "evenkeel_jobs", "evenkeel_job_letters"} //nolint:gochecknoglobals // a list
+// by whom, and who is alive.
+var aside = []string{"evenkeel_audit", "evenkeel_jobs", "evenkeel_job_letters", "evenkeel_members"} //nolint:gochecknoglobals // a list
 
 // fingerprint is a hash over all tables but those.
 func fingerprint(ctx context.Context, db *gorm.DB, out io.Writer) error {
