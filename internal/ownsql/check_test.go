@@ -71,6 +71,8 @@ func TestCheck(t *testing.T) {
 		{both, "DROP TABLE IF EXISTS audit, orders", "orders"},
 		{both, "CREATE INDEX i ON orders (n)", "orders"},
 		{both, "DELETE FROM evenkeel_ledger", "evenkeel_ledger"},
+		{both, "UPDATE evenkeel_controls SET topic = 'x'", "evenkeel_controls"},
+		{both, "DELETE FROM evenkeel_job_letters", "evenkeel_job_letters"},
 		{both, "UPDATE public.Evenkeel_Parked SET due = 0", "Evenkeel_Parked"},
 		{both, "DROP TABLE evenkeel_models", "evenkeel_models"},
 		{postgres, "UPDATE ONLY orders SET n = 1", "orders"},
