@@ -30,8 +30,11 @@ const (
 	lease = time.Minute
 	// sweepTries bounds how often a portion is run that meets others, slowTries that of
 	// slow handlers: two of them hold the rows' locks.
-	sweepTries    = 20
-	slowTries     = 5
+	sweepTries = 20
+	slowTries  = 5
+	// sweepTogether is how often a portion that meets others is run as a whole, and then
+	// each part of it.
+	sweepTogether = 6
 	retainEvery   = 10 * time.Minute
 	retainPortion = 1000
 )
@@ -195,6 +198,11 @@ func (s *sweeper) judge(ctx context.Context, keys [][]*store.Parked, due func(*s
 		case stepAgain:
 			if !errors.Is(err, store.ErrConflict) {
 				return err
+			}
+			if first, rest := halves(keys); rest != nil && try >= sweepTogether {
+				// What somebody has moved meanwhile stays moved however often this is
+				// tried, and the others must not wait for the lease.
+				return errors.Join(s.judge(ctx, first, due, true, sweepTogether), s.judge(ctx, rest, due, true, sweepTogether))
 			}
 		}
 		if err := s.m.Clock.Sleep(ctx, wait/2+rand.N(wait+1)); err != nil { //nolint:gosec // jitter
