@@ -89,6 +89,7 @@ func (a *app) placeholders(c *cobra.Command, filter framework.PlaceholderFilter,
 			break
 		}
 		n++
+		p.Key = a.hide.entity(p.Key)
 		j := placeholderJSON{
 			Group: p.Group, Table: p.Table, Model: p.Model, Key: p.Key, Born: instant(p.Born), AgeSeconds: int64(now.Sub(p.Born) / time.Second),
 			Kind: p.Kind, Newest: p.Newest, EventSource: p.Source, EventID: p.ID,
@@ -98,13 +99,13 @@ func (a *app) placeholders(c *cobra.Command, filter framework.PlaceholderFilter,
 			if err := writeJSON(w, f, j); err != nil {
 				return err
 			}
-		case formatJSON:
+		case formatJSON, formatYAML:
 			list = append(list, j)
 		case formatTable:
 			rows = append(rows, []string{orNone(p.Table), orNone(p.Key), ago(now, p.Born), newest(&p), orNone(p.Source), orNone(p.ID)})
 		}
 	}
-	if f == formatJSON {
+	if f == formatJSON || f == formatYAML {
 		err = writeJSON(w, f, list)
 	} else if len(rows) > 0 {
 		err = table(w, a.width(w), a.emphasis(w), []string{"TABLE", "KEY", "BORN", "NEWEST", "SOURCE", "EVENT"}, rows)

@@ -16,8 +16,8 @@ func TestPlaceholders(t *testing.T) {
 	t.Parallel()
 	dsn, db := migrated(t)
 	for _, sql := range []string{
-		"CREATE TABLE orders (id text PRIMARY KEY, ek_rev integer, ek_time integer, ek_tie blob, ek_fields text DEFAULT '', ek_state integer, ek_born integer)",
-		"CREATE TABLE stock (sku text PRIMARY KEY, ek_rev integer, ek_time integer, ek_tie blob, ek_fields text DEFAULT '', ek_state integer, ek_born integer)",
+		"CREATE TABLE orders (id text PRIMARY KEY, ek_rev integer, ek_time integer, ek_tie blob, ek_fields text DEFAULT '', ek_gen integer DEFAULT 1, ek_state integer, ek_born integer)",
+		"CREATE TABLE stock (sku text PRIMARY KEY, ek_rev integer, ek_time integer, ek_tie blob, ek_fields text DEFAULT '', ek_gen integer DEFAULT 1, ek_state integer, ek_born integer)",
 		"INSERT INTO evenkeel_models (tbl, grp, generation, columns, claimed_at, model, key_column, kind) VALUES ('orders', 'shop', 1, '{}', 0, 'Order', 'id', 'timestamp'), ('stock', 'shop', 1, '{}', 0, 'Stock', 'sku', 'version')",
 	} {
 		require.NoError(t, db.Exec(sql).Error)
@@ -65,6 +65,9 @@ func TestPlaceholders(t *testing.T) {
 	r = w.run(t, "placeholders", "--dsn", dsn, "-o", "jsonl", "-n", "2")
 	require.Len(t, strings.Split(strings.TrimSpace(r.out), "\n"), 2)
 	require.Equal(t, "the first 2; --limit shows more\n", r.errOut)
+	r = w.run(t, "placeholders", "--dsn", dsn, "-o", "yaml", "--redact", "key")
+	require.Contains(t, r.out, "event_id: paid-1")
+	require.NotContains(t, r.out, "o-1")
 	r = w.run(t, "placeholders", "--dsn", dsn, "-o", "json", "--group", "nobody")
 	require.Equal(t, codeNothing, r.code)
 	require.Equal(t, "[]\n", r.out)
