@@ -58,12 +58,31 @@ func Groups(ctx context.Context, db *gorm.DB, f Filter, now time.Time) (groups [
 	}
 	where, args := f.where()
 	by := map[string]*Group{}
-	// The index evenkeel_dead_letters_causes has all that is counted.
-	const order = "sum(CASE WHEN state IN ('open', 'replaying') THEN 1 ELSE 0 END) DESC, max(created_at) DESC NULLS LAST, fingerprint"
-	err = each(ctx, db, "SELECT fingerprint, min(created_at), max(created_at) FROM evenkeel_dead_letters"+where+" GROUP BY fingerprint ORDER BY "+order+" LIMIT ?", append(args, limit), func(rows *sql.Rows) error {
+	states := States()
+	sums, ofStates := "", make([]any, len(states))
+	for i, state := range states {
+		sums += ", sum(CASE WHEN state = ? THEN n ELSE 0 END)"
+		ofStates[i] = string(state)
+	}
+	// The index evenkeel_dead_letters_causes has all that is counted; by its first two columns
+	// first, as that is in its order.
+	const order = "sum(CASE WHEN state IN ('open', 'replaying') THEN n ELSE 0 END) DESC, max(last) DESC NULLS LAST, fingerprint"
+	err = each(ctx, db, "SELECT fingerprint, min(first), max(last)"+sums+
+		" FROM (SELECT fingerprint, state, count(*) AS n, min(created_at) AS first, max(created_at) AS last FROM evenkeel_dead_letters"+where+" GROUP BY fingerprint, state) AS l"+
+		" GROUP BY fingerprint ORDER BY "+order+" LIMIT ?", slices.Concat(ofStates, args, []any{limit}), func(rows *sql.Rows) error {
 		g := &Group{Count: make(map[State]int64)}
 		var first, last sql.NullInt64
-		err := rows.Scan(&g.Fingerprint, &first, &last)
+		counts := make([]int64, len(states))
+		into := []any{&g.Fingerprint, &first, &last}
+		for i := range counts {
+			into = append(into, &counts[i])
+		}
+		err := rows.Scan(into...)
+		for i, n := range counts {
+			if n > 0 {
+				g.Count[states[i]] = n
+			}
+		}
 		g.First, g.Last = fromMicros(first), fromMicros(last)
 		groups, by[g.Fingerprint] = append(groups, g), g
 		return err
@@ -71,34 +90,7 @@ func Groups(ctx context.Context, db *gorm.DB, f Filter, now time.Time) (groups [
 	if err != nil || len(groups) == 0 {
 		return nil, err
 	}
-	prints := make([]string, len(groups))
-	for i, g := range groups {
-		prints[i] = g.Fingerprint
-	}
-	const hour = int64(time.Hour / time.Microsecond)
-	end := now.UnixMicro()
-	one := where + " AND fingerprint IN ?"
-	// Hours back from now; those further back are one.
-	const back = "CASE WHEN created_at IS NULL OR (? - created_at) / ? >= ? THEN -1 WHEN created_at > ? THEN 0 ELSE (? - created_at) / ? END"
-	all := append(append([]any{end, hour, GroupHours, end, end, hour}, args...), prints)
-	err = each(ctx, db, "SELECT fingerprint, state, back, count(*) FROM (SELECT fingerprint, state, "+back+" AS back FROM evenkeel_dead_letters"+one+") AS l GROUP BY fingerprint, state, back", all, func(rows *sql.Rows) error {
-		var fingerprint string
-		var state State
-		var back, n int64
-		if err := rows.Scan(&fingerprint, &state, &back, &n); err != nil {
-			return err
-		}
-		g := by[fingerprint]
-		if g == nil {
-			return nil // made since
-		}
-		g.Count[state] += n
-		if back >= 0 && back < GroupHours {
-			g.Recent[GroupHours-1-back] += n
-		}
-		return nil
-	})
-	if err != nil {
+	if err := f.countHours(ctx, db, by, now); err != nil {
 		return nil, err
 	}
 	if err := countNotes(ctx, db, groups); err != nil {
@@ -110,6 +102,26 @@ func Groups(ctx context.Context, db *gorm.DB, f Filter, now time.Time) (groups [
 		}
 	}
 	return groups, nil
+}
+
+// countHours counts what was made in the last hours.
+func (f *Filter) countHours(ctx context.Context, db *gorm.DB, by map[string]*Group, now time.Time) error {
+	where, args := f.where()
+	const hour = int64(time.Hour / time.Microsecond)
+	end := now.UnixMicro()
+	// Hours back from now; what was made after now counts as made in the last.
+	const back = "CASE WHEN created_at > ? THEN 0 ELSE (? - created_at) / ? END"
+	all := slices.Concat([]any{end, end, hour}, args, []any{end - GroupHours*hour, slices.Collect(maps.Keys(by))})
+	return each(ctx, db, "SELECT fingerprint, back, count(*) FROM (SELECT fingerprint, "+back+" AS back FROM evenkeel_dead_letters"+where+
+		" AND created_at > ? AND fingerprint IN ?) AS l GROUP BY fingerprint, back", all, func(rows *sql.Rows) error {
+		var fingerprint string
+		var back, n int64
+		err := rows.Scan(&fingerprint, &back, &n)
+		if g := by[fingerprint]; g != nil && back < GroupHours {
+			g.Recent[GroupHours-1-back] += n
+		}
+		return err
+	})
 }
 
 // example reads the newest letter of the group: by state and time the index finds it among
