@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"os"
 	"os/user"
@@ -202,7 +201,7 @@ func group(c *cobra.Command) {
 		}
 		hint := ""
 		if names := c.SuggestionsFor(args[0]); len(names) > 0 {
-			hint = fmt.Sprintf(`, did you mean "%s"?`, strings.Join(names, `" or "`))
+			hint = `, did you mean "` + strings.Join(names, `" or "`) + `"?`
 		}
 		return usage(c, "there is no command %q%s", args[0], hint)
 	}

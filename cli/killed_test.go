@@ -51,7 +51,7 @@ func child(t *testing.T) {
 
 // An import and an edit are killed at work, as `kill -9` does: after the next start each letter
 // is there once, byte for byte, and each edit is whole or not at all.
-func TestKilledAtWork(t *testing.T) {
+func TestKilledAtWork(t *testing.T) { //nolint:tparallel // the child does its work alone
 	if os.Getenv(childVariable) != "" {
 		child(t)
 		return

@@ -99,7 +99,9 @@ func TestSettingsPrecedence(t *testing.T) {
 			map[string]string{"dsn": "postgres://env", "group": "orders", "brokers": "prod:9092", "redact": "[payload.card,header.token,key,error]", "kafka": `[security.protocol=SASL_SSL,sasl.password=open=sesame,sasl.password=other,"a=1,2",b=3]`},
 		},
 		"flags before all": {
-			map[string]string{"EVENKEEL_DSN": "postgres://env", "EVENKEEL_AS": "bob"}, config, []string{"--config", file, "--dsn", "postgres://flag", "--redact", "key", "--group", "mine", "--kafka", "z=1"},
+			map[string]string{"EVENKEEL_DSN": "postgres://env", "EVENKEEL_AS": "bob"},
+			config,
+			[]string{"--config", file, "--dsn", "postgres://flag", "--redact", "key", "--group", "mine", "--kafka", "z=1"},
 			map[string]string{"dsn": "postgres://flag", "group": "mine", "as": "bob", "redact": "[payload.card,key]", "brokers": "service:9092", "kafka": "[security.protocol=SASL_SSL,sasl.password=open=sesame,client.id=x,fetch.max.bytes=7,z=1]"},
 		},
 		"the service before the file": {nil, config, []string{"--config", file}, map[string]string{"group": "billing", "brokers": "service:9092", "dsn": "postgres://file"}},

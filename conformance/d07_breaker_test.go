@@ -117,7 +117,7 @@ func TestD07BreakerKeepsABrokenHandlersEventsInKafka(t *testing.T) {
 		}, state)
 		few := func() {
 			t.Helper()
-			_, parked, _, err := oracle.ReadGroup(context.Background(), w.db, w.group)
+			_, parked, _, err := oracle.ReadGroup(t.Context(), w.db, w.group)
 			require.NoError(t, err)
 			require.Less(t, len(parked)+len(w.letters()), 300)
 			t.Logf("%d letters, %d parked", len(w.letters()), len(parked))
@@ -160,7 +160,7 @@ func TestD07PausedGroupsWaitUntilTheyAreTold(t *testing.T) {
 	each(t, "D07 pause", func(t *testing.T, at combination) {
 		w := newWorld(t, at, 2)
 		other := w.broker.Topic(t, "notes", 1)
-		ctx := context.Background()
+		ctx := t.Context()
 		n := 0
 		send := func(topic string, partition int32) string {
 			n++

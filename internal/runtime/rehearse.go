@@ -63,8 +63,7 @@ func (r *Rehearsal) move(ref dlq.Ref) *store.LetterMove {
 // the same entity, each in the order of replays.
 func Portions(all []*Candidate) [][]*Candidate {
 	head := make([]int, len(all))
-	var find func(i int) int
-	find = func(i int) int {
+	find := func(i int) int {
 		for head[i] != i {
 			head[i] = head[head[i]]
 			i = head[i]

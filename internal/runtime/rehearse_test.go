@@ -354,7 +354,7 @@ func (th *theatre) edit() (edited int) {
 		l := letters[id]
 		value, known := strings.CutSuffix(string(l.Record.Value), "}}")
 		if value += fmt.Sprint(th.rng.IntN(3), "}}"); !known {
-			value = fmt.Sprintf(`{"id":"mended%d","source":"s","type":"set","key":"%s","time":%q,"data":{"n":%d}}`, i, l.Record.Key, th.now.Format(time.RFC3339Nano), 1000+i)
+			value = fmt.Sprintf(`{"id":"mended%d","source":"s","type":"set","key":%q,"time":%q,"data":{"n":%d}}`, i, l.Record.Key, th.now.Format(time.RFC3339Nano), 1000+i)
 		}
 		if l.State != dlq.Open || th.rng.IntN(4) > 0 {
 			continue
