@@ -49,6 +49,9 @@ func TestExportAndImport(t *testing.T) {
 			t.Parallel()
 			dsn, db := migrated(t)
 			w := world{in: string(from.stdin)}
+			if r := w.run(t, "dlq", "import", "--dsn", dsn, "--file", from.file, "--dry-run"); r.code != 0 || r.out != "dry run: nothing was changed; would import 2 letters\n" {
+				t.Fatalf("%+v", r)
+			}
 			if r := w.run(t, "dlq", "import", "--dsn", dsn, "--file", from.file); r.code != 0 || r.out != "imported 2 letters\n" || r.errOut != "" {
 				t.Fatalf("%+v", r)
 			}
@@ -59,7 +62,7 @@ func TestExportAndImport(t *testing.T) {
 			if r := w.run(t, "dlq", "import", "--dsn", dsn, "--file", from.file); r.code != 0 || r.out != "imported 0 letters; 2 in the table already, left as they are\n" {
 				t.Errorf("again: %+v", r)
 			}
-			if r := w.run(t, "dlq", "import", "--dsn", dsn, "--file", from.file, "-o", "jsonl"); r.out != `{"new":0,"present":2,"copies":0,"refused":0,"reopened":0}`+"\n" {
+			if r := w.run(t, "dlq", "import", "--dsn", dsn, "--file", from.file, "-o", "jsonl"); r.out != `{"new":0,"present":2,"copies":0,"refused":0,"reopened":0,"dry_run":false}`+"\n" {
 				t.Errorf("for programs: %+v", r)
 			}
 		})

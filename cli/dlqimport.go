@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -9,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"gorm.io/gorm"
 
 	"github.com/evenkeel-go/evenkeel/dlq"
 	"github.com/evenkeel-go/evenkeel/framework"
@@ -20,8 +22,11 @@ const maxRefused = 20
 type importSource struct {
 	file, brokers, topic string
 	properties           []string
-	stop                 bool
+	stop, dryRun         bool
 }
+
+// errDryRun undoes an import.
+var errDryRun = errors.New("dry run")
 
 func (a *app) importCommand() *cobra.Command {
 	var from importSource
@@ -51,6 +56,7 @@ is then 1. With --stop the first one ends the import.`,
 	flags.StringVar(&from.topic, "topic", "", "read from this dead-letter `topic`")
 	kafkaFlag(c, &from.properties)
 	flags.BoolVar(&from.stop, "stop", false, "end at the first thing that is no letter")
+	flags.BoolVar(&from.dryRun, "dry-run", false, "undo it all in the end, and only tell; others wait to\nwrite letters meanwhile, on SQLite anything")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		if from.file != "" && !c.Flags().Changed("brokers") && !c.Flags().Changed("kafka") {
 			from.brokers, from.properties = "", nil // those of the settings are for topics
@@ -75,9 +81,9 @@ is then 1. With --stop the first one ends the import.`,
 		if !from.stop {
 			refused = namer(bar.above(c.ErrOrStderr()))
 		}
-		done, err := dlq.Import(c.Context(), db, letters, refused)
+		done, err := from.read(c.Context(), db, letters, refused)
 		bar.end()
-		if err := a.imported(c, format, done); err != nil {
+		if err := a.imported(c, format, done, from.dryRun); err != nil {
 			return err
 		}
 		var record *dlq.RecordError
@@ -100,6 +106,23 @@ is then 1. With --stop the first one ends the import.`,
 		return nil
 	}
 	return c
+}
+
+// read imports the letters, or only sees what that would come to.
+func (s *importSource) read(ctx context.Context, db *gorm.DB, letters iter.Seq2[*dlq.Letter, error], refused func(error) error) (done dlq.Imported, err error) {
+	if !s.dryRun {
+		return dlq.Import(ctx, db, letters, refused)
+	}
+	err = db.WithContext(ctx).Transaction(func(tx *gorm.DB) (err error) {
+		if done, err = dlq.Import(ctx, tx, letters, refused); err == nil {
+			err = errDryRun
+		}
+		return err
+	})
+	if errors.Is(err, errDryRun) {
+		err = nil
+	}
+	return done, err
 }
 
 // check sees that the flags name one source.
@@ -180,14 +203,18 @@ type importedJSON struct {
 	Copies   int64 `json:"copies"`
 	Refused  int64 `json:"refused"`
 	Reopened int64 `json:"reopened"`
+	DryRun   bool  `json:"dry_run"`
 }
 
-func (a *app) imported(c *cobra.Command, f format, done dlq.Imported) error {
+func (a *app) imported(c *cobra.Command, f format, done dlq.Imported, dryRun bool) error {
 	w := c.OutOrStdout()
 	if f != formatTable {
-		return writeJSON(w, f, importedJSON(done))
+		return writeJSON(w, f, importedJSON{done.New, done.Present, done.Copies, done.Refused, done.Reopened, dryRun})
 	}
 	text := "imported " + count(done.New, "letter")
+	if dryRun {
+		text = "dry run: nothing was changed; would import " + count(done.New, "letter")
+	}
 	if done.Present > 0 {
 		text += fmt.Sprintf("; %d in the table already, left as they are", done.Present)
 	}

@@ -124,6 +124,7 @@ func TestNotes(t *testing.T) {
 	}{
 		{[]string{"5598", "the bank\x1b[31m says\nno"}, 0},
 		{[]string{"--fingerprint", lettertest.Full().Fingerprint, "mended in v2", "--as", "bob"}, 0},
+		{[]string{"5598", "not kept", "--dry-run"}, 0},
 		{[]string{"--fingerprint", "none", "x"}, 4},
 		{[]string{"--fingerprint", "f", "5598", "x"}, 2},
 		{[]string{"5598"}, 2},

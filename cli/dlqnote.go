@@ -12,6 +12,7 @@ import (
 
 func (a *app) noteCommand() *cobra.Command {
 	var as, fingerprint string
+	var dryRun bool
 	c := &cobra.Command{
 		Use:   "note [ID] TEXT",
 		Short: "Note what you have found out about a letter, or about a group",
@@ -23,11 +24,13 @@ about the letters. When there is no such letter the exit code is 4.`,
 	}
 	c.Flags().StringVar(&as, "as", "", "`name` for the audit (default your user name)")
 	c.Flags().StringVar(&fingerprint, "fingerprint", "", "about all letters with this `cause`")
+	c.Flags().BoolVar(&dryRun, "dry-run", false, "only see whether it is about something")
 	c.RunE = func(c *cobra.Command, args []string) error {
-		n := dlq.Note{By: dlq.Actor{Name: strings.TrimSpace(as), Via: "cli"}, Fingerprint: fingerprint}
-		if n.By.Name == "" {
-			n.By.Name = a.user()
+		by, err := a.actor(c, as)
+		if err != nil {
+			return err
 		}
+		n := dlq.Note{By: by, Fingerprint: fingerprint}
 		want := 2
 		if fingerprint != "" {
 			want = 1
@@ -36,13 +39,20 @@ about the letters. When there is no such letter the exit code is 4.`,
 			return usage(c, "note takes a letter's id and a text in quotes, or --fingerprint and a text, found %d arguments", len(args))
 		}
 		n.Body = args[want-1]
-		return a.note(c, n, args[:want-1])
+		return a.note(c, n, args[:want-1], dryRun)
 	}
 	return c
 }
 
-func (a *app) note(c *cobra.Command, n dlq.Note, id []string) error {
-	_, db, closeDB, err := a.open(c)
+// notedJSON is what was noted about, for programs.
+type notedJSON struct {
+	Letter      string `json:"letter,omitempty"`
+	Fingerprint string `json:"fingerprint,omitempty"`
+	DryRun      bool   `json:"dry_run"`
+}
+
+func (a *app) note(c *cobra.Command, n dlq.Note, id []string, dryRun bool) error {
+	format, db, closeDB, err := a.open(c)
 	if err != nil {
 		return err
 	}
@@ -62,9 +72,16 @@ func (a *app) note(c *cobra.Command, n dlq.Note, id []string) error {
 			return &problem{code: codeNothing, what: fmt.Sprintf("no letter has the cause %q", n.Fingerprint), next: "`evenkeel dlq groups` lists them"}
 		}
 	}
-	if err := framework.AddNote(c.Context(), db, n); err != nil {
-		return err
+	text := "dry run: nothing was noted"
+	if !dryRun {
+		if err := framework.AddNote(c.Context(), db, n); err != nil {
+			return err
+		}
+		text = "noted"
 	}
-	_, err = fmt.Fprintln(c.OutOrStdout(), "noted")
+	if format != formatTable {
+		return writeJSON(c.OutOrStdout(), format, notedJSON{n.Letter, n.Fingerprint, dryRun})
+	}
+	_, err = fmt.Fprintln(c.OutOrStdout(), text)
 	return err
 }
