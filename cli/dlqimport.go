@@ -56,7 +56,7 @@ is then 1. With --stop the first one ends the import.`,
 	flags.StringVar(&from.topic, "topic", "", "read from this dead-letter `topic`")
 	kafkaFlag(c, &from.properties)
 	flags.BoolVar(&from.stop, "stop", false, "end at the first thing that is no letter")
-	flags.BoolVar(&from.dryRun, "dry-run", false, "undo it all in the end, and only tell; others wait to\nwrite letters meanwhile, on SQLite anything")
+	flags.BoolVar(&from.dryRun, "dry-run", false, "undo it all in the end, and only tell; others wait to write letters meanwhile, on SQLite anything")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		if from.file != "" && !c.Flags().Changed("brokers") && !c.Flags().Changed("kafka") {
 			from.brokers, from.properties = "", nil // those of the settings are for topics

@@ -28,9 +28,9 @@ func (f *jobFlags) flags(c *cobra.Command) {
 	flags := c.Flags()
 	flags.Float64Var(&f.plan.Rate, "rate", 0, "take at most this `number` of letters a second, e.g. 0.5")
 	flags.Int64Var(&f.plan.Limit, "limit", 0, "take only the first, oldest `n` of those that are chosen")
-	flags.StringVar(&f.ramp, "ramp", "", "go on in steps of these `percents`, e.g. 1,5,20,100;\na step begins when all letters of the last have a result")
+	flags.StringVar(&f.ramp, "ramp", "", "go on in steps of these `percents`, e.g. 1,5,20,100; a step begins when all letters of the last have a result")
 	flags.Int64Var(&f.stopAfter, "stop-after", dlq.DefaultStopAfter, "pause after `n` failures; 0: never")
-	flags.BoolVar(&f.plan.AcceptForgotten, "accept-forgotten", false, "apply also what is older than the memory of ids, though\nnobody can tell whether it was applied before")
+	flags.BoolVar(&f.plan.AcceptForgotten, "accept-forgotten", false, "apply also what is older than the memory of ids, though nobody can tell whether it was applied before")
 	flags.DurationVar(&f.wait, "wait", 0, "look on up to this `duration`, e.g. 30s; Ctrl-C ends only that")
 }
 
