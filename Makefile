@@ -6,7 +6,7 @@ GOLANGCI_LINT_VERSION := v2.15.0
 GOLANGCI_LINT := .bin/golangci-lint-$(GOLANGCI_LINT_VERSION)
 
 # Tests of behaviours mostly wait: for a group to settle, a session to end, a time to come.
-PARALLEL ?= 5
+PARALLEL ?= 7
 
 # How long each fuzz target runs.
 FUZZTIME ?= 20s
