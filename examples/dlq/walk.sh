@@ -15,7 +15,7 @@ finish() {
 	rm -rf "$home"
 }
 trap finish EXIT
-go build -trimpath -o "$home/shop" ./examples/dlq
+go build -o "$home/shop" ./examples/dlq
 PATH="$home:$PATH"
 export EVENKEEL_DSN=${EVENKEEL_DSN:-file:$home/shop.db} COLUMNS=100
 
