@@ -6,13 +6,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"runtime"
 	"strings"
 	"time"
 
 	"github.com/evenkeel-go/evenkeel/framework"
 	"github.com/evenkeel-go/evenkeel/guards"
+	"github.com/evenkeel-go/evenkeel/internal/parts/measure"
 	"github.com/evenkeel-go/evenkeel/internal/store"
 )
 
@@ -35,34 +35,20 @@ func (r *run) probe(ctx context.Context, p *Point) (err error) {
 	runtime.GC()
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
-	p.Heap, p.RSS = m.HeapAlloc, rss()
-	if p.Page, err = timed(func() error { return r.page(ctx) }); err != nil {
+	p.Heap, p.RSS = m.HeapAlloc, measure.RSS()
+	if p.Page, err = measure.Best(func() error { return r.page(ctx) }); err != nil {
 		return err
 	}
-	if p.Due, err = timed(func() error { return r.due(ctx) }); err != nil {
+	if p.Due, err = measure.Best(func() error { return r.due(ctx) }); err != nil {
 		return err
 	}
 	if r.count {
-		p.Count, err = timed(func() error {
+		p.Count, err = measure.Best(func() error {
 			_, err := r.waiting(ctx)
 			return err
 		})
 	}
 	return err
-}
-
-// timed is the best of three, since other things go on.
-func timed(do func() error) (best time.Duration, err error) {
-	for i := range 3 {
-		began := now()
-		if err := do(); err != nil {
-			return 0, err
-		}
-		if took := now().Sub(began); i == 0 || took < best {
-			best = took
-		}
-	}
-	return best, nil
 }
 
 const pageRows = 100
@@ -110,19 +96,6 @@ func (r *run) waiting(ctx context.Context) (n int64, err error) {
 	}
 	err = r.db.WithContext(ctx).Model(&Early{}).Scopes(guards.Placeholders).Count(&n).Error
 	return n, err
-}
-
-// rss is the process's resident memory, 0 where the system does not say.
-func rss() uint64 {
-	b, err := os.ReadFile("/proc/self/statm")
-	if err != nil {
-		return 0
-	}
-	var size, resident uint64
-	if _, err := fmt.Sscan(string(b), &size, &resident); err != nil {
-		return 0
-	}
-	return resident * uint64(os.Getpagesize()) //nolint:gosec // not negative
 }
 
 const mib = 1 << 20

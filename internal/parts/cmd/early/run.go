@@ -18,6 +18,7 @@ import (
 	"github.com/evenkeel-go/evenkeel/framework"
 	"github.com/evenkeel-go/evenkeel/guards"
 	"github.com/evenkeel-go/evenkeel/internal/parts/kclient"
+	"github.com/evenkeel-go/evenkeel/internal/parts/measure"
 	"github.com/evenkeel-go/evenkeel/internal/store"
 	"github.com/evenkeel-go/evenkeel/internal/store/open"
 )
@@ -302,7 +303,7 @@ func (r *run) pass(ctx context.Context) error {
 			n := gone()
 			if now().Sub(told) > 10*time.Second {
 				told = now()
-				fmt.Fprintf(r.out, "%10d swept, RSS %d MiB\n", n, rss()/mib)
+				fmt.Fprintf(r.out, "%10d swept, RSS %d MiB\n", n, measure.RSS()/mib)
 			}
 			return n, n >= left
 		})

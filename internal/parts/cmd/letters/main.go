@@ -33,6 +33,7 @@ import (
 	"github.com/evenkeel-go/evenkeel/event"
 	"github.com/evenkeel-go/evenkeel/framework"
 	"github.com/evenkeel-go/evenkeel/guards"
+	"github.com/evenkeel-go/evenkeel/internal/parts/measure"
 	"github.com/evenkeel-go/evenkeel/testutil"
 )
 
@@ -63,14 +64,14 @@ func command(ctx context.Context, args []string, out io.Writer) error {
 	if err := framework.Migrate(ctx, db); err != nil {
 		return err
 	}
-	return measure(ctx, db, *n, out)
+	return ask(ctx, db, *n, out)
 }
 
 // now is the program's clock.
 func now() time.Time { return time.Now() }
 
-// measure makes the letters and asks for them.
-func measure(ctx context.Context, db *gorm.DB, n int, out io.Writer) error {
+// ask makes the letters and asks what people ask.
+func ask(ctx context.Context, db *gorm.DB, n int, out io.Writer) error {
 	at := now()
 	largest := peak()
 	began := at
@@ -135,16 +136,13 @@ func measure(ctx context.Context, db *gorm.DB, n int, out io.Writer) error {
 		{"count --filter (reads all)", counted(dlq.Filter{Match: matches})},
 	} {
 		largest := peak()
-		var best time.Duration
 		var found string
-		for i := range 3 {
-			began := now()
-			if found, err = q.ask(); err != nil {
-				return fmt.Errorf("%s: %w", q.what, err)
-			}
-			if took := now().Sub(began); i == 0 || took < best {
-				best = took
-			}
+		best, err := measure.Best(func() (err error) {
+			found, err = q.ask()
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("%s: %w", q.what, err)
 		}
 		tell(out, q.what, best, found+", RSS at most "+largest())
 	}
@@ -226,14 +224,14 @@ func peak() func() string {
 	go func() {
 		tick := time.NewTicker(10 * time.Millisecond)
 		defer tick.Stop()
-		largest := rss()
+		largest := measure.RSS()
 		for {
 			select {
 			case <-done:
-				most <- max(largest, rss())
+				most <- max(largest, measure.RSS())
 				return
 			case <-tick.C:
-				largest = max(largest, rss())
+				largest = max(largest, measure.RSS())
 			}
 		}
 	}()
@@ -241,21 +239,4 @@ func peak() func() string {
 		close(done)
 		return fmt.Sprintf("%d MiB", <-most>>20)
 	}
-}
-
-// rss is the resident memory of the process in bytes; 0 where the system does not tell.
-func rss() uint64 {
-	b, err := os.ReadFile("/proc/self/statm")
-	if err != nil {
-		return 0
-	}
-	fields := strings.Fields(string(b))
-	if len(fields) < 2 {
-		return 0
-	}
-	pages, err := strconv.ParseUint(fields[1], 10, 64)
-	if err != nil {
-		return 0
-	}
-	return pages * uint64(os.Getpagesize()) //nolint:gosec // not negative
 }
