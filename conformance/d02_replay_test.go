@@ -293,6 +293,7 @@ func TestD02KilledInAReplay(t *testing.T) {
 		require.Positive(t, w.outcomes()["replaying"])
 		// The claim of the dead ends after a minute.
 		require.NoError(t, w.db.Exec("UPDATE evenkeel_parked SET due = 0 WHERE grp = ?", w.group).Error)
+		require.NoError(t, w.db.Exec("DELETE FROM evenkeel_claims WHERE grp = ?", w.group).Error)
 		fixed.Store(true)
 		w.start()
 		w.ended(map[string]int{"applied": keys})

@@ -122,7 +122,7 @@ func TestD04KilledInAJob(t *testing.T) {
 		require.Less(t, w.outcomes()["applied"], keys)
 		// The lease of the dead ends after half a minute, its claims after a minute.
 		require.NoError(t, w.db.Exec("UPDATE evenkeel_jobs SET lease = 0 WHERE id = ?", job.ID).Error)
-		require.NoError(t, w.db.Exec("UPDATE evenkeel_parked SET due = 0 WHERE grp = ?", w.group).Error)
+		require.NoError(t, w.db.Exec("DELETE FROM evenkeel_claims WHERE grp = ?", w.group).Error)
 		fixed.Store(true)
 		w.start()
 		job = w.job(job.ID, ended)

@@ -251,6 +251,7 @@ func ExampleMigrationSQL() {
 	fmt.Println(err)
 	// Output:
 	// evenkeel_audit
+	// evenkeel_claims
 	// evenkeel_controls
 	// evenkeel_dead_letters
 	// evenkeel_ids

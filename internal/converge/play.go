@@ -181,7 +181,7 @@ func (r *run) sweep() error {
 
 func (r *run) sweepOnce() (settled bool, err error) {
 	now := r.now
-	rows, err := r.store.Due(r.ctx, group, now, time.Minute, 50, 50)
+	rows, err := r.store.Due(r.ctx, &store.DueQuery{Group: group, Now: now, Lease: time.Minute, Limit: 50, PerKey: 50})
 	if err != nil {
 		return false, err
 	}

@@ -2,9 +2,8 @@ package runtime
 
 import (
 	"context"
-	"crypto/rand"
 	"math"
-	mathrand "math/rand/v2"
+	"math/rand/v2"
 	"slices"
 	"sync"
 	"time"
@@ -22,7 +21,7 @@ const beatEvery = 3 * time.Second
 // ends. A database that is away is told of by those who need it.
 func (m *Member) beats(ctx context.Context) {
 	self := &store.Member{
-		ID: rand.Text(), Group: m.Group, Owner: m.Owner, Version: m.Judge.ServiceVersion, Started: m.Clock.Now(),
+		ID: m.id, Group: m.Group, Owner: m.Owner, Version: m.Judge.ServiceVersion, Started: m.Clock.Now(),
 	}
 	for {
 		self.State = m.state()
@@ -32,7 +31,7 @@ func (m *Member) beats(ctx context.Context) {
 		} else {
 			m.obey(controls)
 		}
-		if m.Clock.Sleep(ctx, beatEvery/2+mathrand.N(beatEvery)) != nil { //nolint:gosec // jitter
+		if m.Clock.Sleep(ctx, beatEvery/2+rand.N(beatEvery)) != nil { //nolint:gosec // jitter
 			break
 		}
 	}

@@ -2,7 +2,10 @@ package runtime
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"sync"
+	"time"
 
 	"github.com/evenkeel-go/evenkeel/internal/batch"
 	"github.com/evenkeel-go/evenkeel/internal/store"
@@ -11,27 +14,38 @@ import (
 // claims are the parked rows that a sweeper has claimed and is not done with.
 type claims struct {
 	mu   sync.Mutex
-	rows map[*store.Parked]bool
+	rows map[store.Mark]bool
 	// tails end with the last run of an entity that is under way.
 	tails map[string]chan struct{}
 }
 
 // add notes the rows of the keys that were claimed, and returns them.
-func (c *claims) add(keys [][]*store.Parked, due func(*store.Parked) bool) (rows []*store.Parked) {
+func (c *claims) add(keys [][]*store.Parked, due func(*store.Parked) bool) (rows []store.Mark) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.rows == nil {
-		c.rows, c.tails = map[*store.Parked]bool{}, map[string]chan struct{}{}
+		c.rows, c.tails = map[store.Mark]bool{}, map[string]chan struct{}{}
 	}
 	for _, key := range keys {
 		for _, p := range key {
 			if due(p) {
-				c.rows[p] = true
-				rows = append(rows, p)
+				m := store.Mark{ID: p.ID, Rev: p.Rev}
+				c.rows[m] = true
+				rows = append(rows, m)
 			}
 		}
 	}
 	return rows
+}
+
+// settled drops what a batch that was committed has removed or put off.
+func (c *claims) settled(b *store.Batch) {
+	c.drop(b.Release)
+	again := make([]store.Mark, len(b.Repark))
+	for i, p := range b.Repark {
+		again[i] = store.Mark{ID: p.ID, Rev: p.Rev}
+	}
+	c.drop(again)
 }
 
 // enqueue lets a run of an entity follow the one before it, which may be under way; both
@@ -51,12 +65,24 @@ func (c *claims) enqueue(entity string) (before <-chan struct{}, end func()) {
 	}
 }
 
-func (c *claims) drop(rows []*store.Parked) {
+func (c *claims) drop(rows []store.Mark) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, p := range rows {
-		delete(c.rows, p)
+	for _, m := range rows {
+		delete(c.rows, m)
 	}
+}
+
+// left are those of the rows that nothing has settled.
+func (c *claims) left(rows []store.Mark) (left []store.Mark) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, m := range rows {
+		if c.rows[m] {
+			left = append(left, m)
+		}
+	}
+	return left
 }
 
 // many reports whether so many slow ones are under way that no more should be claimed.
@@ -66,26 +92,36 @@ func (c *claims) many() bool {
 	return len(c.rows) >= 2*sweepRows
 }
 
+// marks are all that is held.
 func (c *claims) marks() []store.Mark {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	marks := make([]store.Mark, 0, len(c.rows))
-	for p := range c.rows {
-		marks = append(marks, store.Mark{ID: p.ID, Rev: p.Rev})
+	return slices.Collect(maps.Keys(c.rows))
+}
+
+// done ends the claims of rows that were judged. What is left, since somebody else was first
+// or the database did not answer, is put off by a lease, or it would be found at once, again
+// and again.
+func (s *sweeper) done(ctx context.Context, rows []store.Mark) {
+	defer s.claims.drop(rows)
+	if err := s.m.Store.Postpone(ctx, s.claims.left(rows), s.m.Clock.Now().Add(lease)); err != nil && ctx.Err() == nil {
+		s.m.log(Debug, "parked events that could not be judged are due still", "error", err)
 	}
-	return marks
 }
 
 // renewals keeps the claims of what is being judged, however long its handlers take.
 func (s *sweeper) renewals(ctx context.Context) {
 	for s.m.Clock.Sleep(ctx, lease/3) == nil {
-		marks := s.claims.marks()
-		if len(marks) == 0 {
-			continue
+		if len(s.claims.marks()) > 0 {
+			s.claimUntil(ctx, s.m.Clock.Now().Add(lease))
 		}
-		if err := s.m.Store.Renew(ctx, marks, s.m.Clock.Now().Add(lease)); err != nil && ctx.Err() == nil {
-			s.m.log(Debug, "renewing the claims of parked events failed", "error", err)
-		}
+	}
+}
+
+// claimUntil moves the end of the sweeper's claims.
+func (s *sweeper) claimUntil(ctx context.Context, until time.Time) {
+	if err := s.m.Store.Renew(ctx, s.m.Group, s.m.id, until); err != nil && ctx.Err() == nil {
+		s.m.log(Debug, "the claims of parked events could not be renewed", "error", err)
 	}
 }
 
@@ -143,6 +179,7 @@ func (s *sweeper) slowly(soft, ctx context.Context, keys [][]*store.Parked, due 
 		}
 		s.m.running.Add(1)
 		defer s.m.running.Add(-1)
+		defer s.done(ctx, rows)
 		if err := s.judge(ctx, keys, due, false, slowTries); err != nil && ctx.Err() == nil {
 			s.m.log(Debug, "parked events are left to the next sweep", "error", err)
 		}

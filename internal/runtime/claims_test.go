@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -71,4 +72,56 @@ func TestPartsKeepEntitiesTogether(t *testing.T) {
 		require.Equal(t, keys, n)
 		require.GreaterOrEqual(t, least, keys/want-2)
 	}
+}
+
+// What a sweep could not settle is due again when a lease has passed, not at once, and nobody
+// holds it meanwhile.
+func TestWhatASweepLeavesIsPutOff(t *testing.T) {
+	t.Parallel()
+	w := newSlowWorld(t, true)
+	for i := range 3 {
+		w.add(said{ID: fmt.Sprint("q", i), Type: "told", Key: fmt.Sprint("q", i)})
+	}
+	w.broken = true
+	l := w.lane(func(o *Options) { o.Judge.Delay = func(int) (time.Duration, bool) { return 0, true } })
+	w.until("all are parked", func() bool { return len(w.memory.Content().Parked) == 3 })
+	w.mu.Lock()
+	w.broken, w.finished = false, map[int64]bool{}
+	w.mu.Unlock()
+	w.before = func() error { return errors.New("not today") }
+	s := &sweeper{m: l.m}
+	n, _, err := s.sweep(t.Context(), t.Context())
+	require.Error(t, err)
+	require.Equal(t, 3, n)
+	require.Empty(t, s.claims.marks())
+	now := l.m.Clock.Now()
+	for _, p := range w.memory.Content().Parked {
+		require.Equal(t, now.Add(lease).UnixMicro(), p.Due.UnixMicro())
+		require.EqualValues(t, 1, p.Rev)
+	}
+}
+
+// A sweeper that ends lets go of what it holds.
+func TestASweeperThatEndsLetsGo(t *testing.T) {
+	t.Parallel()
+	w := newSlowWorld(t, true)
+	w.add(said{ID: "a", Type: "told", Key: "a"})
+	w.broken = true
+	l := w.lane(func(o *Options) {
+		o.Judge.Delay, o.SweepInterval = func(int) (time.Duration, bool) { return 0, true }, time.Hour
+	})
+	w.until("it is parked", func() bool { return len(w.memory.Content().Parked) == 1 })
+	ask := &store.DueQuery{Group: "g", Owner: l.m.id, Now: l.m.Clock.Now(), Lease: lease, Limit: 1, PerKey: 1}
+	due := func() int {
+		rows, err := w.memory.Due(t.Context(), ask)
+		require.NoError(t, err)
+		return len(rows)
+	}
+	require.Equal(t, 1, due())
+	ask.Owner = "another"
+	require.Zero(t, due())
+	ended, end := context.WithCancel(t.Context())
+	end()
+	(&sweeper{m: l.m}).run(ended, t.Context())
+	require.Equal(t, 1, due())
 }

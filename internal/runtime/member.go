@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -22,6 +23,7 @@ type Member struct {
 	events *relay
 
 	// hard ends when everything must be abandoned.
+	id     string          // for as long as it runs, in evenkeel_members and evenkeel_claims
 	hard   context.Context //nolint:containedctx // the member's life
 	cancel context.CancelFunc
 	bytes  atomic.Int64
@@ -46,7 +48,7 @@ type Member struct {
 
 // New makes a member; Run runs it.
 func New(o Options) *Member {
-	m := &Member{Options: o, slots: make(chan struct{}, max(o.Parallel, 1)), health: newHealth(o.Log), lanes: map[broker.Partition]*lane{}, feed: make(chan struct{}, 1), complaints: seam.Seldom{Every: time.Minute, Max: 100}}
+	m := &Member{Options: o, id: rand.Text(), slots: make(chan struct{}, max(o.Parallel, 1)), health: newHealth(o.Log), lanes: map[broker.Partition]*lane{}, feed: make(chan struct{}, 1), complaints: seam.Seldom{Every: time.Minute, Max: 100}}
 	m.hard, m.cancel = context.WithCancel(context.Background())
 	m.relay, m.events = letterRelay(m), eventRelay(m)
 	if o.Breaker.Window > 0 {

@@ -184,7 +184,7 @@ func (b *bench) live(p, n int) {
 // sweep looks at what is due after a while, and forgets ids.
 func (b *bench) sweep(after time.Duration) {
 	b.now = b.now.Add(after)
-	rows, err := b.st.Due(b.t.Context(), mixedGroup, b.now, lease, 10, 50)
+	rows, err := b.st.Due(b.t.Context(), &store.DueQuery{Group: mixedGroup, Now: b.now, Lease: lease, Limit: 10, PerKey: 50})
 	require.NoError(b.t, err)
 	var units []*batch.Unit
 	var items []*batch.Item

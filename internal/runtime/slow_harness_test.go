@@ -117,11 +117,11 @@ type slowWorld struct {
 	waiting map[chan struct{}]string
 	// broken lets all handlers fail.
 	broken bool
-	// idempotency are the keys that a record's runs were given, renewed the claims.
+	// idempotency are the keys that a record's runs were given, renewed who has renewed its claims.
 	idempotency map[string]bool
 	// sent is what was sent for the first time, by topic and key.
 	sent    map[string][]string
-	renewed chan []store.Mark
+	renewed chan string
 	// tick moves the clock by what a handler takes.
 	tick func()
 }
@@ -130,7 +130,7 @@ func newSlowWorld(t testing.TB, slow bool) *slowWorld {
 	t.Helper()
 	w := &slowWorld{
 		t: t, slow: slow, memory: memory.New(instant{}.Now), layouts: batch.Layouts{},
-		finished: map[int64]bool{}, runs: map[string]int{}, idempotency: map[string]bool{}, sent: map[string][]string{}, renewed: make(chan []store.Mark, 1),
+		finished: map[int64]bool{}, runs: map[string]int{}, idempotency: map[string]bool{}, sent: map[string][]string{}, renewed: make(chan string, 1),
 	}
 	reg := handlers.NewRegistry(guards.MaxLateness(time.Hour))
 	opts := func(slowly bool, more ...handlers.Option) []handlers.Option {
@@ -339,11 +339,11 @@ func (s spiedStore) Commit(ctx context.Context, b *store.Batch) error {
 	return nil
 }
 
-func (s spiedStore) Renew(_ context.Context, claims []store.Mark, due time.Time) error {
-	if due.Equal(instant{}.Now().Add(lease)) {
-		s.w.renewed <- claims
+func (s spiedStore) Renew(ctx context.Context, group, owner string, until time.Time) error {
+	if until.Equal(instant{}.Now().Add(lease)) {
+		s.w.renewed <- owner
 	}
-	return nil
+	return s.Store.Renew(ctx, group, owner, until)
 }
 
 func (w *slowWorld) committed(b *store.Batch) {

@@ -349,7 +349,8 @@ func TestSweeperRunsSlowHandlersBesideTheOthers(t *testing.T) {
 	clock.now.Store(true)
 	ended := make(chan struct{})
 	l.m.Spawn.Go("renewals", func() { defer close(ended); s.renewals(renewing) })
-	require.Len(t, <-w.renewed, 7, "those that wait for a slot, too")
+	require.Equal(t, l.m.id, <-w.renewed)
+	require.Len(t, s.claims.marks(), 7, "those that wait for a slot, too")
 	stop()
 	w.until("the renewals end", func() bool {
 		select {

@@ -25,8 +25,8 @@ type sweeper struct {
 
 const (
 	// lease is how long a claim keeps other sweepers away. It is renewed while its rows
-	// are being judged. If that fails, the removal of one of two runs finds another
-	// revision and is refused.
+	// are being judged. If that fails, two may judge a row; the removal of the second finds
+	// another revision, or none, and is refused.
 	lease = time.Minute
 	// sweepTries bounds how often a portion is run that meets others, slowTries that of
 	// slow handlers: two of them hold the rows' locks.
@@ -44,6 +44,7 @@ func (s *sweeper) run(soft, hard context.Context) {
 	renewing, stop := context.WithCancel(hard)
 	defer stop()
 	s.m.Spawn.Go("renewals", func() { s.renewals(renewing) })
+	defer s.claimUntil(hard, time.UnixMicro(0)) // others need not wait for the lease
 	defer s.slow.Wait()
 	more := false
 	for {
@@ -88,7 +89,7 @@ func (s *sweeper) sweep(soft, ctx context.Context) (claimed int, more bool, err 
 	}
 	now := s.m.Clock.Now()
 	n := s.portion.rows()
-	rows, err := s.m.Store.Due(ctx, s.m.Group, now, lease, n, sweepPerKey)
+	rows, err := s.m.Store.Due(ctx, &store.DueQuery{Group: s.m.Group, Owner: s.m.id, Holding: s.claims.marks(), Now: now, Lease: lease, Limit: n, PerKey: sweepPerKey})
 	if err != nil || len(rows) == 0 {
 		s.portion = 0
 		return 0, false, err
@@ -105,8 +106,9 @@ func (s *sweeper) sweep(soft, ctx context.Context) (claimed int, more bool, err 
 	for _, keys := range slow {
 		s.slowly(soft, ctx, keys, due)
 	}
-	defer s.claims.drop(s.claims.add(rest, due))
+	claims := s.claims.add(rest, due)
 	err = s.judgeParts(ctx, rest, due)
+	s.done(ctx, claims)
 	// Slow ones stay in memory after the sweep.
 	s.portion = s.portion.after(rows, s.m.Clock.Now().Sub(now), more && len(slow) == 0, err)
 	return claimed, more, err
@@ -262,6 +264,7 @@ func (s *sweeper) once(ctx context.Context, keys [][]*store.Parked, due func(*st
 			return err
 		case again || !out.Incomplete:
 			committed = true
+			s.claims.settled(out.Batch)
 			m.swept(out)
 			return nil
 		}

@@ -19,6 +19,19 @@ import (
 // DueRows is how many rows Due returns at most.
 const DueRows = 2500
 
+// DueQuery asks for what is due.
+type DueQuery struct {
+	Group string
+	// Owner names the sweeper. What it has claimed is forgotten with each call, but for what
+	// it still holds.
+	Owner   string
+	Holding []Mark
+	Now     time.Time
+	Lease   time.Duration
+	// Limit bounds the rows that are claimed, PerKey what is read of each key.
+	Limit, PerKey int
+}
+
 // Store is what the runtime needs of a database. Methods may be called from many
 // goroutines. An error is one of those of this package, or the driver's.
 type Store interface {
@@ -79,18 +92,19 @@ type Store interface {
 	// stay as they are: they were opened again, and must be published again.
 	Mark(ctx context.Context, marks []Mark) error
 
-	// Due claims the keys of up to limit parked rows of the group whose due time has
-	// come (R9), by moving their due time to now + d, so that a claim of a member that
-	// dies ends by itself. It returns all parked rows of these keys, those of a key together
-	// and in place order, at most perKey of each, those before the others that were due,
-	// and not more than DueRows of all. A row that was claimed has a new revision, and in
-	// the answer the due time that it had; the others are not due yet and not claimed.
-	Due(ctx context.Context, group string, now time.Time, d time.Duration, limit, perKey int) ([]*Parked, error)
-
-	// Renew moves the due time of claimed rows to due, for a run that takes longer than
-	// its claim. Rows with another revision, which others have claimed, changed or
-	// released since, stay as they are.
-	Renew(ctx context.Context, claims []Mark, due time.Time) error
+	// Due claims parked rows of the group whose due time has come (R9), for an owner who
+	// looks after them until a lease ends, so that a claim of a member that dies ends by
+	// itself. It returns all parked rows of their keys, those of a key together and in place
+	// order, those that were claimed before the others, and not more than DueRows of all. What
+	// is not claimed has a due time to come: its own, or when another claim of it ends. A
+	// claim is of a row as it is: it ends with the row's revision.
+	Due(ctx context.Context, q *DueQuery) ([]*Parked, error)
+	// Renew moves the end of what the owner has claimed, for runs that take longer than the
+	// lease.
+	Renew(ctx context.Context, group, owner string, until time.Time) error
+	// Postpone moves the due time of parked rows that were claimed and not settled. Rows with
+	// another revision, which others have changed or released since, stay as they are.
+	Postpone(ctx context.Context, rows []Mark, due time.Time) error
 
 	Upkeep
 	Outbox
@@ -354,8 +368,8 @@ type QueueKey struct{ Table, Entity string }
 
 // Mark names one revision of a letter or parked row.
 type Mark struct {
-	ID  string
-	Rev int64
+	ID  string `json:"id"`
+	Rev int64  `json:"rev"`
 }
 
 // Verdict is one line of the journal (R12).

@@ -36,6 +36,8 @@ type Store struct {
 	ledgers map[ledger.Key]ledgerRow
 
 	parked map[string]*store.Parked
+	// claims are what sweepers hold, by group and owner.
+	claims map[string]map[string]claim
 	// queues are what is parked under each entity and in each stream, in the order of
 	// places.
 	queues map[queueKey][]*store.Parked
@@ -91,7 +93,7 @@ func New(now func() time.Time) *Store {
 		now: now, turn: make(chan struct{}, 1),
 		parkedFields: tables.Parkeds(), reparkFields: tables.Reparks(), letterFields: tables.Letters(), originFields: tables.Origins(),
 		tables: map[string]*table{}, topics: map[topicKey]int32{}, ledgers: map[ledger.Key]ledgerRow{},
-		parked: map[string]*store.Parked{}, queues: map[queueKey][]*store.Parked{},
+		parked: map[string]*store.Parked{}, claims: map[string]map[string]claim{}, queues: map[queueKey][]*store.Parked{},
 		letters: map[string]*letter{}, lettersOf: map[queueKey][]*letter{},
 		ids: map[idKey]*store.ID{}, memos: map[memoKey]*store.Memo{},
 		origins: map[originKey]*store.Origin{}, outFields: tables.Outbounds(),

@@ -121,55 +121,89 @@ func (s *Store) writeParked(t *tx, b *store.Batch) error {
 	return nil
 }
 
+// claim is what a sweeper holds.
+type claim struct {
+	until time.Time
+	marks []store.Mark
+}
+
 // Due is store.Store's.
-func (s *Store) Due(ctx context.Context, group string, now time.Time, d time.Duration, limit, perKey int) (parked []*store.Parked, err error) {
-	err = s.transaction(ctx, func(t *tx) error {
+func (s *Store) Due(ctx context.Context, q *store.DueQuery) (parked []*store.Parked, err error) {
+	err = s.transaction(ctx, func(*tx) error {
+		until := map[store.Mark]time.Time{}
+		hold := func(c claim) {
+			for _, m := range c.marks {
+				until[m] = c.until
+			}
+		}
+		for owner, c := range s.claims[q.Group] {
+			if owner != q.Owner && c.until.After(q.Now) {
+				hold(c)
+			}
+		}
+		mine := claim{until: tables.Micros(q.Now.Add(q.Lease)), marks: slices.Clone(q.Holding)}
+		hold(mine)
+		free := func(p *store.Parked) bool {
+			_, held := until[store.Mark{ID: p.ID, Rev: p.Rev}]
+			return !held && !p.Due.After(q.Now)
+		}
 		var due []*store.Parked
 		for _, p := range s.parked {
-			if p.Group == group && !p.Due.After(now) {
+			if p.Group == q.Group && free(p) {
 				due = append(due, p)
 			}
 		}
 		slices.SortFunc(due, func(a, b *store.Parked) int { return cmp.Or(a.Due.Compare(b.Due), cmp.Compare(a.ID, b.ID)) })
 		seen := map[queueKey]bool{}
-		for _, first := range due[:min(limit, len(due))] {
-			k := queueKey{group: group, table: first.Table, entity: first.Entity}
+		for _, first := range due[:min(q.Limit, len(due))] {
+			k := queueKey{group: q.Group, table: first.Table, entity: first.Entity}
 			if seen[k] {
 				continue
 			}
 			seen[k] = true
 			queue := slices.Clone(s.queues[k])
-			slices.SortStableFunc(queue, func(a, b *store.Parked) int {
-				return cmp.Compare(rank(!a.Due.After(now)), rank(!b.Due.After(now)))
-			})
-			queue = queue[:min(perKey, len(queue), store.DueRows-len(parked))]
+			slices.SortStableFunc(queue, func(a, b *store.Parked) int { return cmp.Compare(rank(free(a)), rank(free(b))) })
+			queue = queue[:min(q.PerKey, len(queue), store.DueRows-len(parked))]
 			slices.SortFunc(queue, byPlace)
 			for _, p := range queue {
 				shown := clone(p)
 				parked = append(parked, shown)
-				if p.Due.After(now) {
-					continue
+				switch m := (store.Mark{ID: p.ID, Rev: p.Rev}); {
+				case free(p):
+					mine.marks = append(mine.marks, m)
+				case !p.Due.After(q.Now):
+					shown.Due = until[m]
 				}
-				claimed := *p
-				claimed.Due = tables.Micros(now.Add(d))
-				claimed.Rev++
-				shown.Rev++
-				s.replaceParked(t, p, &claimed)
 			}
 		}
+		if s.claims[q.Group] == nil {
+			s.claims[q.Group] = map[string]claim{}
+		}
+		s.claims[q.Group][q.Owner] = mine
 		return nil
 	})
 	return parked, err
 }
 
 // Renew is store.Store's.
-func (s *Store) Renew(ctx context.Context, claims []store.Mark, due time.Time) error {
+func (s *Store) Renew(ctx context.Context, group, owner string, until time.Time) error {
+	return s.transaction(ctx, func(*tx) error {
+		if c, ok := s.claims[group][owner]; ok {
+			c.until = tables.Micros(until)
+			s.claims[group][owner] = c
+		}
+		return nil
+	})
+}
+
+// Postpone is store.Store's.
+func (s *Store) Postpone(ctx context.Context, rows []store.Mark, due time.Time) error {
 	return s.transaction(ctx, func(t *tx) error {
-		for _, m := range claims {
+		for _, m := range rows {
 			if p := s.parked[m.ID]; p != nil && p.Rev == m.Rev {
-				renewed := *p
-				renewed.Due = tables.Micros(due)
-				s.replaceParked(t, p, &renewed)
+				later := *p
+				later.Due = tables.Micros(due)
+				s.replaceParked(t, p, &later)
 			}
 		}
 		return nil

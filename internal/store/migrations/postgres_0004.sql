@@ -144,3 +144,13 @@ CREATE TABLE evenkeel_letter_topics (
 
 -- Which import has added a letter, and at which revision; '' for letters that were made here.
 ALTER TABLE evenkeel_dead_letters ADD COLUMN imported text NOT NULL DEFAULT '';
+
+-- What each member's sweeper has in hand of evenkeel_parked: ids and revisions, as JSON. A
+-- claim ends with the revision, and with the time.
+CREATE TABLE evenkeel_claims (
+    grp   text   NOT NULL,
+    owner text   NOT NULL, -- the member's id
+    until bigint NOT NULL,
+    marks text   NOT NULL,
+    PRIMARY KEY (grp, owner)
+);

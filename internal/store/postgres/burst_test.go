@@ -184,7 +184,7 @@ func looksGoByIndex(t *testing.T, b *burst) {
 			return few, b.s.Commit(t.Context(), &store.Batch{Group: "g", Now: now, Release: marks})
 		}},
 		{"what is due", "evenkeel_parked", func() (int, error) {
-			rows, err := b.s.Due(t.Context(), "g", time.UnixMicro(burstRows/2), time.Hour, few, 10)
+			rows, err := b.s.Due(t.Context(), &store.DueQuery{Group: "g", Now: time.UnixMicro(burstRows / 2), Lease: time.Hour, Limit: few, PerKey: 10})
 			return len(rows), err
 		}},
 		{"memos that a batch changes", "evenkeel_memos", func() (int, error) {

@@ -17,31 +17,31 @@ import (
 func (f *fixed) stream() {
 	const txt, txts = pgtype.TextOID, pgtype.TextArrayOID
 	fields := tables.Parkeds()
-	// Each kind of row fills the same columns, what it does not have with NULL.
-	columns := func(from string, only ...string) string {
-		cols := make([]string, len(fields))
-		for i := range fields {
-			name := fields[i].Name
-			switch {
-			case only != nil && !slices.Contains(only, name):
-				cols[i] = "NULL"
-			case fields[i].Kind == tables.Int:
-				cols[i] = from + "." + name + "::int8 AS " + name
-			default:
-				cols[i] = from + "." + name
-			}
+	// What is whole has all columns; what only stands there, and letters, have NULL in most.
+	// Each is looked for once: a search in an index costs more than what it finds.
+	parked, letters := make([]string, len(fields)), make([]string, len(fields))
+	for i := range fields {
+		name := fields[i].Name
+		column := name
+		if fields[i].Kind == tables.Int {
+			column += "::int8"
 		}
-		return strings.Join(cols, ", ")
+		parked[i], letters[i] = "CASE WHEN p.whole THEN p."+column+" END AS "+name, "NULL"
+		if slices.Contains([]string{"id", "handler", "cause", "place", "due"}, name) {
+			parked[i] = "p." + column + " AS " + name
+		}
+		if slices.Contains([]string{"id", "handler", "place"}, name) {
+			letters[i] = "l." + column
+		}
 	}
 	f.streams = newStatement(fmt.Sprintf(`SELECT q.* FROM unnest($2::text[], $3::text[]) WITH ORDINALITY AS u(stream, entity, n) CROSS JOIN LATERAL (
-    (SELECT u.n, 0::int8 AS kind, %s FROM evenkeel_parked p
-    WHERE p.grp = $1 AND p.stream <> '' AND p.stream = u.stream AND p.entity = u.entity AND p.cause IN ('gap', 'behind') ORDER BY p.place, p.id LIMIT %d)
-    UNION ALL SELECT u.n, 1, %s FROM evenkeel_parked p
-    WHERE p.grp = $1 AND p.stream <> '' AND p.stream = u.stream AND p.entity = u.entity
+    SELECT u.n, CASE WHEN p.whole THEN 0 ELSE 1 END::int8 AS kind, %s
+    FROM (SELECT p.*, p.cause IN ('gap', 'behind') AND row_number() OVER (PARTITION BY p.cause IN ('gap', 'behind') ORDER BY p.place, p.id) <= %d AS whole FROM evenkeel_parked p
+        WHERE p.grp = $1 AND p.stream <> '' AND p.stream = u.stream AND p.entity = u.entity) p
     UNION ALL SELECT u.n, 2, %s FROM evenkeel_dead_letters l
     WHERE l.grp = $1 AND l.stream <> '' AND l.stream = u.stream AND l.entity = u.entity AND %s
-) q ORDER BY q.n, q.kind, q.place, q.id`,
-		columns("p"), store.StreamRows, columns("p", "id", "handler", "cause", "place", "due"), columns("l", "id", "handler", "place"), tables.Blocks("l.")),
+) q ORDER BY q.n, q.place, q.id`,
+		strings.Join(parked, ", "), store.StreamRows, strings.Join(letters, ", "), tables.Blocks("l.")),
 		[]uint32{txt, txts, txts}, nil)
 }
 
@@ -76,13 +76,15 @@ func (s *Store) loadStreams(ctx context.Context, p *pipe, want *store.Want, l *s
 				}
 			}
 		}
+		entry := store.QueueEntry{ID: row.ID, Handler: row.Handler, Cause: row.Cause, Place: row.Place, Due: row.Due, Stream: k.Stream}
 		switch readInt(cells[1]) {
 		case 0:
 			st.Rows = append(st.Rows, row)
+			st.Parked = append(st.Parked, entry)
 		case 1:
-			st.Parked = append(st.Parked, store.QueueEntry{ID: row.ID, Handler: row.Handler, Cause: row.Cause, Place: row.Place, Due: row.Due, Stream: k.Stream})
+			st.Parked = append(st.Parked, entry)
 		case 2:
-			st.Letters = append(st.Letters, store.QueueEntry{ID: row.ID, Handler: row.Handler, Place: row.Place, Stream: k.Stream})
+			st.Letters = append(st.Letters, entry)
 		}
 		return nil
 	}, []byte(want.Group), a[0].bytes(), a[1].bytes())

@@ -73,7 +73,7 @@ func edits(b *bench) {
 // waitingFor is the row that a replay has parked.
 func (b *bench) waitingFor(t *testing.T, id string) *store.Parked {
 	t.Helper()
-	rows, err := b.s.Due(b.t.Context(), group, b.now.Add(time.Hour), 0, 10, 10)
+	rows, err := b.s.Due(b.t.Context(), &store.DueQuery{Group: group, Now: b.now.Add(time.Hour), Lease: 0, Limit: 10, PerKey: 10})
 	require.NoError(t, err)
 	for _, p := range rows {
 		if p.ID == id {

@@ -238,22 +238,29 @@ func moveWakes(b *bench) {
 	require.NoError(t, b.move("l", 0, dlq.MoveReplay))
 	require.NoError(t, b.move("l", 0, dlq.MoveResolve))
 	require.Equal(t, []string{"behind"}, b.due())
-	require.Empty(t, b.due(), "claimed")
+	require.Empty(t, b.due(), "put off")
 	require.NoError(t, b.move("m", 0, dlq.MoveDiscard))
 	require.Equal(t, []string{"behind"}, b.due())
 }
 
-// due claims what is due long before now, whatever the clocks say.
+// due puts off for a day what is due long before now, whatever the clocks say.
 func (b *bench) due() (ids []string) {
 	b.t.Helper()
-	long := b.now.AddDate(-1, 0, 0)
-	rows, err := b.s.Due(b.t.Context(), group, long, 24*time.Hour, 10, 10)
+	return b.putOff(b.now.AddDate(-1, 0, 0), 24*time.Hour)
+}
+
+// putOff lets what is due wait for as long.
+func (b *bench) putOff(now time.Time, d time.Duration) (ids []string) {
+	b.t.Helper()
+	rows, err := b.s.Due(b.t.Context(), &store.DueQuery{Group: group, Now: now, Limit: 10, PerKey: 10})
 	require.NoError(b.t, err)
+	var marks []store.Mark
 	for _, p := range rows {
-		if !p.Due.After(long) {
-			ids = append(ids, p.ID)
+		if !p.Due.After(now) {
+			ids, marks = append(ids, p.ID), append(marks, store.Mark{ID: p.ID, Rev: p.Rev})
 		}
 	}
+	require.NoError(b.t, b.s.Postpone(b.t.Context(), marks, now.Add(d)))
 	return ids
 }
 

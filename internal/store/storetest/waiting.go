@@ -50,7 +50,10 @@ func parkedCases() []testCase {
 		{"parked rows come back whole when due", parkedRoundTrip},
 		{"a parked row changes and goes by revision", parkedRevisions},
 		{"a unit that is parked again replaces itself", parkedAgain},
-		{"a claim ends by itself", dueLease},
+		{"a claim ends by itself", dueClaims},
+		{"a claim ends with the revision", dueAgain},
+		{"of a key that another has claimed the rest is claimed", dueBeside},
+		{"no two claim one row", dueRace},
 		{"due rows behind many others are found", dueBehind},
 		{"due rows of many keys come together, with an end", dueTogether},
 		{"queues show what waits in place order", queues},
@@ -67,11 +70,10 @@ func parkedRoundTrip(b *bench) {
 	p := b.parked("p", "a", 4)
 	bare := &store.Parked{ID: "bare", Group: group, Table: "orders", Entity: "b", Cause: store.CauseMissing, Rev: 1, Due: start, Record: &event.Record{}}
 	require.NoError(t, b.commit(t, &store.Batch{Park: []*store.Parked{p, bare}}))
-	got, err := b.s.Due(t.Context(), group, start.Add(time.Minute), time.Minute, 10, 10)
+	got, err := b.s.Due(t.Context(), &store.DueQuery{Group: group, Now: start.Add(time.Minute), Lease: time.Minute, Limit: 10, PerKey: 10})
 	require.NoError(t, err)
 	require.Len(t, got, 2)
 	require.Equal(t, bare.ID, got[0].ID)
-	p.Rev, bare.Rev = 2, 2
 	p.Error = "it \uFFFD failed \uFFFD"
 	require.Equal(t, p, got[1])
 	require.Equal(t, bare, got[0])
@@ -88,14 +90,14 @@ func parkedRevisions(b *bench) {
 	require.NoError(t, b.commit(t, &store.Batch{Repark: []*store.Parked{p}}))
 	require.ErrorIs(t, b.commit(t, &store.Batch{Repark: []*store.Parked{q, p}}), store.ErrConflict, "p has moved on")
 	require.ErrorIs(t, b.commit(t, &store.Batch{Release: []store.Mark{{ID: "p", Rev: 1}}}), store.ErrConflict)
-	got, err := b.s.Due(t.Context(), group, start, time.Minute, 10, 10)
+	got, err := b.s.Due(t.Context(), &store.DueQuery{Group: group, Now: start, Lease: time.Minute, Limit: 10, PerKey: 10})
 	require.NoError(t, err)
 	require.Len(t, got, 2, "the rest of the key comes along")
 	require.Equal(t, 9, got[0].Attempts)
 	require.Equal(t, store.CauseBehind, got[0].Cause)
-	require.Equal(t, int64(3), got[0].Rev, "changed and claimed")
-	require.Equal(t, int64(1), got[1].Rev, "not due")
-	require.NoError(t, b.commit(t, &store.Batch{Release: []store.Mark{{ID: "p", Rev: 3}, {ID: "q", Rev: 1}}}))
+	require.Equal(t, int64(2), got[0].Rev)
+	require.Equal(t, int64(1), got[1].Rev)
+	require.NoError(t, b.commit(t, &store.Batch{Release: []store.Mark{{ID: "p", Rev: 2}, {ID: "q", Rev: 1}}}))
 	require.Zero(t, b.count(t, "evenkeel_parked"))
 }
 
@@ -105,105 +107,11 @@ func parkedAgain(b *bench) {
 	again := b.parked("p", "a", 1)
 	again.Attempts, again.Due = 5, start
 	require.NoError(t, b.commit(t, &store.Batch{Park: []*store.Parked{again}}))
-	got, err := b.s.Due(t.Context(), group, start, time.Minute, 10, 10)
+	got, err := b.s.Due(t.Context(), &store.DueQuery{Group: group, Now: start, Lease: time.Minute, Limit: 10, PerKey: 10})
 	require.NoError(t, err)
 	require.Len(t, got, 1)
 	require.Equal(t, 5, got[0].Attempts)
-	require.Equal(t, int64(3), got[0].Rev)
-}
-
-func dueLease(b *bench) {
-	t := b.t
-	require.NoError(t, b.commit(t, &store.Batch{Park: []*store.Parked{b.parked("p", "a", 1)}}))
-	at := start.Add(time.Minute)
-	due := func(at time.Time) []*store.Parked {
-		got, err := b.s.Due(t.Context(), group, at, 30*time.Second, 10, 10)
-		require.NoError(t, err)
-		return got
-	}
-	require.Empty(t, due(at.Add(-time.Microsecond)))
-	first := due(at)
-	require.Len(t, first, 1)
-	require.Equal(t, at, first[0].Due, "the due time that it had")
-	require.Empty(t, due(at), "claimed")
-	renew := func(rev int64) {
-		require.NoError(t, b.s.Renew(t.Context(), []store.Mark{{ID: "p", Rev: rev}, {ID: "gone", Rev: 1}}, at.Add(time.Hour)))
-	}
-	renew(first[0].Rev - 1)
-	require.NoError(t, b.s.Renew(t.Context(), []store.Mark{{ID: "p", Rev: first[0].Rev}}, at.Add(40*time.Second)))
-	require.Empty(t, due(at.Add(30*time.Second)), "renewed")
-	second := due(at.Add(40 * time.Second))
-	require.Len(t, second, 1)
-	renew(first[0].Rev)
-	require.Len(t, due(at.Add(70*time.Second)), 1, "what others have claimed is not renewed")
-	second[0].Rev++
-	require.ErrorIs(t, b.commit(t, &store.Batch{Release: []store.Mark{{ID: "p", Rev: first[0].Rev}}}), store.ErrConflict, "the claim has ended")
-	require.NoError(t, b.commit(t, &store.Batch{Release: []store.Mark{{ID: "p", Rev: second[0].Rev}}}))
-	got, err := b.s.Due(t.Context(), "other group", at.Add(time.Hour), time.Second, 10, 10)
-	require.NoError(t, err)
-	require.Empty(t, got)
-}
-
-func dueBehind(b *bench) {
-	t := b.t
-	var all []*store.Parked
-	for i := range 20 {
-		p := b.parked(fmt.Sprintf("p%02d", i), "a", int64(i))
-		if i == 17 {
-			p.Due = start
-		}
-		all = append(all, p)
-	}
-	require.NoError(t, b.commit(t, &store.Batch{Park: all}))
-	got, err := b.s.Due(t.Context(), group, start, time.Second, 1, 3)
-	require.NoError(t, err)
-	require.Len(t, got, 3)
-	require.Equal(t, []string{"p00", "p01", "p17"}, []string{got[0].ID, got[1].ID, got[2].ID})
-	got, err = b.s.Due(t.Context(), group, start, time.Second, 1, 3)
-	require.NoError(t, err)
-	require.Empty(t, got)
-}
-
-// dueTogether: keys in the order of their due times, each with what waits behind, and what
-// is more than DueRows is neither returned nor claimed.
-func dueTogether(b *bench) {
-	t := b.t
-	const keys, each, due = 60, 50, 2
-	var all []*store.Parked
-	for k := range keys {
-		for i := range each {
-			p := b.parked(fmt.Sprintf("p%02d-%02d", k, i), fmt.Sprintf("key-%02d", k), int64(i))
-			if i >= each-due {
-				p.Due = start.Add(-time.Duration(k) * time.Second)
-			}
-			all = append(all, p)
-		}
-	}
-	require.NoError(t, b.commit(t, &store.Batch{Park: all}))
-	got, err := b.s.Due(t.Context(), group, start, time.Hour, keys*due-1, each-1)
-	require.NoError(t, err)
-	require.Len(t, got, store.DueRows)
-	claimed := 0
-	for i, p := range got {
-		k, nth := i/(each-1), i%(each-1)
-		require.Equal(t, fmt.Sprintf("key-%02d", keys-1-k), p.Entity)
-		if last := store.DueRows / (each - 1); k < last && nth < each-1-due {
-			require.EqualValues(t, nth, p.Place)
-		}
-		if !p.Due.After(start) {
-			claimed++
-			require.EqualValues(t, 2, p.Rev)
-		} else {
-			require.EqualValues(t, 1, p.Rev)
-		}
-	}
-	// The last key has one row in the answer, the first that is due.
-	require.Equal(t, "p08-48", got[store.DueRows-1].ID)
-	require.Equal(t, store.DueRows/(each-1)*due+1, claimed)
-	rest, err := b.s.Due(t.Context(), group, start, time.Hour, keys*due, 1)
-	require.NoError(t, err)
-	require.Len(t, rest, keys-store.DueRows/(each-1))
-	require.Equal(t, "p08-49", rest[0].ID)
+	require.Equal(t, int64(2), got[0].Rev)
 }
 
 func queues(b *bench) {
@@ -437,14 +345,14 @@ func wake(b *bench) {
 	missing.Cause, behind.Cause, other.Cause = store.CauseMissing, store.CauseBehind, store.CauseMissing
 	require.NoError(t, b.commit(t, &store.Batch{Park: []*store.Parked{missing, retry, behind, other}}))
 	require.NoError(t, b.commit(t, &store.Batch{Wake: []store.QueueKey{{Table: "orders", Entity: "a"}}}))
-	got, err := b.s.Due(t.Context(), group, start, time.Minute, 10, 10)
+	got, err := b.s.Due(t.Context(), &store.DueQuery{Group: group, Now: start, Lease: time.Minute, Limit: 10, PerKey: 10})
 	require.NoError(t, err)
 	require.Len(t, got, 3, "the key's other row comes along")
 	require.Equal(t, []string{"missing", "retry", "zbehind"}, []string{got[0].ID, got[1].ID, got[2].ID})
 	require.Equal(t, start, got[0].Due)
 	require.Equal(t, retry.Due, got[1].Due)
 	require.Equal(t, start, got[2].Due)
-	require.EqualValues(t, 3, got[0].Rev)
+	require.EqualValues(t, 2, got[0].Rev)
 	err = b.commit(t, &store.Batch{Release: []store.Mark{{ID: missing.ID, Rev: 1}}})
 	require.ErrorIs(t, err, store.ErrConflict, "whoever saw it asleep must look again")
 }

@@ -4,30 +4,31 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
+	"encoding/json"
+	"fmt"
 	"slices"
 	"time"
 
 	"github.com/evenkeel-go/evenkeel/internal/store"
 )
 
-// due is the statement that finds due rows of the group $1 and locks them, at most $3 of
-// them, and reads the rows of their keys, at most $4 of each and $5 altogether. Of a key the
-// due ones come first: one that stood behind $4 others would be found by each call and
+// due is the statement that finds due rows of the group $2 that nobody holds as $1 says, at
+// most $4 of them, and reads the rows of their keys, at most $5 of each and $6 altogether. Of
+// a key those come first: one that stood behind $5 others would be found by each call and
 // claimed by none.
 func (p *Plain) due(fields []Field[store.Parked]) string {
-	// A row that another sweeper is just claiming is skipped, and its key with it unless
-	// another of its rows is due, too; then revisions decide.
-	return `WITH claimed AS MATERIALIZED (SELECT tbl, entity, due FROM evenkeel_parked WHERE grp = $1 AND due <= $2 ORDER BY due LIMIT $3` + p.Dialect.SkipLocked + `),
+	const free = "(q.id, q.rev) NOT IN (SELECT id, rev FROM held)"
+	return `WITH held AS MATERIALIZED (SELECT m.id, m.rev FROM ` + p.Dialect.Marks + `),
+claimed AS MATERIALIZED (SELECT q.tbl, q.entity, q.due FROM evenkeel_parked AS q WHERE q.grp = $2 AND q.due <= $3 AND ` + free + ` ORDER BY q.due LIMIT $4),
 keys AS MATERIALIZED (SELECT tbl, entity, min(due) AS since FROM claimed GROUP BY tbl, entity)
 SELECT ` + Names(fields) + ` FROM (SELECT r.*, k.since FROM keys AS k ` +
-		p.Dialect.EachFirst("evenkeel_parked", "q.grp = $1 AND q.tbl = k.tbl AND q.entity = k.entity ORDER BY (q.due <= $2) DESC, q.place, q.id LIMIT $4") + `) AS found
-ORDER BY since, tbl, entity, (due <= $2) DESC, place, id LIMIT $5`
+		p.Dialect.EachFirst("evenkeel_parked", "q.grp = $2 AND q.tbl = k.tbl AND q.entity = k.entity ORDER BY (q.due <= $3 AND "+free+") DESC, q.place, q.id LIMIT $5") + `) AS q
+ORDER BY since, tbl, entity, (due <= $3 AND ` + free + `) DESC, place, id LIMIT $6`
 }
 
-// Due is store.Store's. A claimed row's revision grows, so that a sweeper whose claim
-// has ended can't commit what it made of the row; the rows are returned with the due time
-// that they had.
-func (p *Plain) Due(ctx context.Context, group string, now time.Time, d time.Duration, limit, perKey int) (parked []*store.Parked, err error) {
+// Due is store.Store's. What a sweeper holds is one row, rewritten by each call: to change the
+// due time of what it claims would be to write all indexes of the largest rows again.
+func (p *Plain) Due(ctx context.Context, d *store.DueQuery) (parked []*store.Parked, err error) {
 	fields := Parkeds()
 	text := p.due(fields)
 	err = p.Tx(ctx, func(q Querier) error {
@@ -35,41 +36,126 @@ func (p *Plain) Due(ctx context.Context, group string, now time.Time, d time.Dur
 		if err := p.byIndex(ctx, q); err != nil {
 			return err
 		}
-		var claim []store.Mark
-		err := p.query(ctx, q, text, []any{group, now.UnixMicro(), limit, perKey, store.DueRows}, func(rows *sql.Rows) error {
+		c, err := p.claims(ctx, q, d)
+		if err != nil {
+			return err
+		}
+		args := []any{MarksArg(c.held), d.Group, d.Now.UnixMicro(), d.Limit, d.PerKey, store.DueRows}
+		mine := slices.Clone(d.Holding)
+		err = p.query(ctx, q, text, args, func(rows *sql.Rows) error {
 			r, err := Scan(rows, fields)
 			if err != nil {
 				return err
 			}
 			parked = append(parked, r)
-			if !r.Due.After(now) {
-				claim = append(claim, store.Mark{ID: r.ID, Rev: r.Rev})
+			if r.Due.After(d.Now) {
+				return nil
 			}
+			m := store.Mark{ID: r.ID, Rev: r.Rev}
+			if until, held := c.until[m]; held {
+				r.Due = Time(until)
+				return nil
+			}
+			mine = append(mine, m)
 			return nil
 		})
-		if err != nil || len(claim) == 0 {
+		if err != nil {
 			return err
 		}
 		inPlace(parked)
-		claimed := map[string]bool{}
-		err = p.query(ctx, q, "UPDATE evenkeel_parked SET due = $2, rev = evenkeel_parked.rev + 1 FROM "+p.Dialect.Marks+" WHERE evenkeel_parked.id = m.id AND evenkeel_parked.rev = m.rev RETURNING evenkeel_parked.id",
-			[]any{MarksArg(claim), now.Add(d).UnixMicro()}, func(rows *sql.Rows) error {
-				var id string
-				err := rows.Scan(&id)
-				claimed[id] = true
-				return err
-			})
-		for _, r := range parked {
-			if claimed[r.ID] {
-				r.Rev++
-			}
-		}
-		return err
+		return p.claim(ctx, q, d, c, mine)
 	})
 	if err != nil {
 		return nil, err
 	}
 	return parked, nil
+}
+
+// claims is what sweepers of a group hold.
+type claims struct {
+	held  []store.Mark
+	until map[store.Mark]int64
+	// own: the owner has a row; ended: somebody has one whose time is over.
+	own, ended bool
+}
+
+// claims reads what is held, and keeps other sweepers of the group from reading it until the
+// transaction ends.
+func (p *Plain) claims(ctx context.Context, q Querier, d *store.DueQuery) (*claims, error) {
+	c := &claims{until: map[store.Mark]int64{}}
+	hold := func(marks []store.Mark, until int64) {
+		c.held = append(c.held, marks...)
+		for _, m := range marks {
+			c.until[m] = until
+		}
+	}
+	if p.Dialect.LockKey != "" {
+		if err := p.query(ctx, q, p.Dialect.LockKey, []any{LockKey("evenkeel_claims", d.Group)}, func(*sql.Rows) error { return nil }); err != nil {
+			return nil, err
+		}
+	}
+	err := p.query(ctx, q, "SELECT owner, until, marks FROM evenkeel_claims WHERE grp = $1", []any{d.Group}, func(rows *sql.Rows) error {
+		var owner, text string
+		var until int64
+		if err := rows.Scan(&owner, &until, &text); err != nil {
+			return err
+		}
+		switch {
+		case owner == d.Owner:
+			c.own = true
+			return nil
+		case until <= d.Now.UnixMicro():
+			c.ended = true
+			return nil
+		}
+		marks, err := readMarks(text)
+		if err != nil {
+			return fmt.Errorf("evenkeel_claims: what %s holds is %.40q, expected a list of ids and revisions (%w); remove the row", owner, text, err)
+		}
+		hold(marks, until)
+		return nil
+	})
+	hold(d.Holding, d.Now.Add(d.Lease).UnixMicro())
+	return c, err
+}
+
+// claim writes what the owner holds from now on.
+func (p *Plain) claim(ctx context.Context, q Querier, d *store.DueQuery, c *claims, mine []store.Mark) error {
+	if c.ended || c.own && len(mine) == 0 {
+		if _, err := p.exec(ctx, q, "DELETE FROM evenkeel_claims WHERE grp = $1 AND (owner = $2 OR until <= $3)", d.Group, d.Owner, d.Now.UnixMicro()); err != nil {
+			return err
+		}
+	}
+	if len(mine) == 0 {
+		return nil
+	}
+	_, err := p.exec(ctx, q, "INSERT INTO evenkeel_claims (grp, owner, until, marks) VALUES ($1, $2, $3, $4) ON CONFLICT (grp, owner) DO UPDATE SET until = excluded.until, marks = excluded.marks",
+		d.Group, d.Owner, d.Now.Add(d.Lease).UnixMicro(), MarksArg(mine))
+	return err
+}
+
+// readMarks reads what MarksArg has written.
+func readMarks(text string) (marks []store.Mark, err error) {
+	return marks, json.Unmarshal([]byte(text), &marks)
+}
+
+// Renew is store.Store's.
+func (p *Plain) Renew(ctx context.Context, group, owner string, until time.Time) error {
+	return p.Tx(ctx, func(q Querier) error {
+		_, err := p.exec(ctx, q, "UPDATE evenkeel_claims SET until = $3 WHERE grp = $1 AND owner = $2", group, owner, until.UnixMicro())
+		return err
+	})
+}
+
+// Postpone is store.Store's.
+func (p *Plain) Postpone(ctx context.Context, rows []store.Mark, due time.Time) error {
+	if len(rows) == 0 {
+		return nil
+	}
+	return p.Tx(ctx, func(q Querier) error {
+		_, err := p.exec(ctx, q, "UPDATE evenkeel_parked SET due = $2 FROM "+p.Dialect.Marks+" WHERE evenkeel_parked.id = m.id AND evenkeel_parked.rev = m.rev", MarksArg(rows), due.UnixMicro())
+		return err
+	})
 }
 
 // inPlace orders the rows of each key, which stand together, by their places.

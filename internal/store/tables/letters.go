@@ -63,30 +63,14 @@ func (p *Plain) Mark(ctx context.Context, marks []store.Mark) error {
 
 // MarksArg is the parameter that Dialect.Marks reads.
 func MarksArg(marks []store.Mark) string {
-	type mark struct {
-		ID  string `json:"id"`
-		Rev int64  `json:"rev"`
+	if len(marks) == 0 {
+		return "[]"
 	}
-	list := make([]mark, len(marks))
-	for i, m := range marks {
-		list[i] = mark{ID: m.ID, Rev: m.Rev}
-	}
-	b, err := json.Marshal(list)
+	b, err := json.Marshal(marks)
 	if err != nil {
 		return "[]" // strings and numbers always marshal
 	}
 	return string(b)
-}
-
-// Renew is store.Store's.
-func (p *Plain) Renew(ctx context.Context, claims []store.Mark, due time.Time) error {
-	if len(claims) == 0 {
-		return nil
-	}
-	return p.Tx(ctx, func(q Querier) error {
-		_, err := p.exec(ctx, q, "UPDATE evenkeel_parked SET due = $2 FROM "+p.Dialect.Marks+" WHERE evenkeel_parked.id = m.id AND evenkeel_parked.rev = m.rev", MarksArg(claims), due.UnixMicro())
-		return err
-	})
 }
 
 // Retain is store.Store's. Each portion is a transaction of its own: one big delete

@@ -76,7 +76,7 @@ var errDue = errors.New("something is due before its time")
 // due is the sweeper's look, a moment before anything is due.
 func (r *run) due(ctx context.Context) error {
 	if r.mode == gaps {
-		rows, err := r.store.Due(ctx, group, now(), time.Minute, 50, 50)
+		rows, err := r.store.Due(ctx, &store.DueQuery{Group: group, Owner: "probe", Now: now(), Lease: time.Minute, Limit: 50, PerKey: 50})
 		if err == nil && len(rows) > 0 {
 			err = errDue
 		}
