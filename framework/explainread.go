@@ -78,7 +78,7 @@ func (t *traces) read(ctx context.Context) (err error) {
 		return err
 	}
 	var oldest sql.NullInt64
-	if err := t.db.WithContext(ctx).Raw("SELECT min(at) FROM evenkeel_verdicts").Row().Scan(&oldest); err != nil {
+	if err := t.db.WithContext(ctx).Raw("SELECT (SELECT at FROM evenkeel_verdicts ORDER BY id LIMIT 1)").Row().Scan(&oldest); err != nil {
 		return fmt.Errorf("read the journal of verdicts: %w", err)
 	}
 	if oldest.Valid {

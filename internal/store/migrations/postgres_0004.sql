@@ -154,3 +154,7 @@ CREATE TABLE evenkeel_claims (
     marks text   NOT NULL,
     PRIMARY KEY (grp, owner)
 );
+
+-- The oldest verdicts are those with the lowest ids: an index by time was a third of what
+-- a verdict costs.
+DROP INDEX evenkeel_verdicts_at;

@@ -74,12 +74,14 @@ func MarksArg(marks []store.Mark) string {
 }
 
 // Retain is store.Store's. Each portion is a transaction of its own: one big delete
-// holds its locks, and what vacuum may take away, for as long as it runs.
+// holds its locks, and what vacuum may take away, for as long as it runs. The oldest have the
+// lowest ids, or nearly so: one behind a portion of younger ones, whose writer's clock was
+// ahead, goes when those go.
 func (p *Plain) Retain(ctx context.Context, before time.Time, portion int) (total int64, err error) {
 	for {
 		var n int64
 		err := p.Tx(ctx, func(q Querier) error {
-			n, err = p.exec(ctx, q, "DELETE FROM evenkeel_verdicts WHERE id IN (SELECT id FROM evenkeel_verdicts WHERE at < $1 ORDER BY at, id LIMIT $2"+p.Dialect.SkipLocked+")", before.UnixMicro(), portion)
+			n, err = p.exec(ctx, q, "DELETE FROM evenkeel_verdicts WHERE at < $1 AND id IN (SELECT id FROM evenkeel_verdicts ORDER BY id LIMIT $2"+p.Dialect.SkipLocked+")", before.UnixMicro(), portion)
 			return err
 		})
 		total += n
