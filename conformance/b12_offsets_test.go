@@ -17,21 +17,19 @@ func (w *world) visit(change ...func(*framework.Config)) framework.Stats {
 	w.t.Helper()
 	m := w.start(append([]func(*framework.Config){quick}, change...)...)
 	// The ledger may be at the end before the member is there.
-	w.eventually(30*time.Second, func() bool {
+	w.eventually(func() bool {
 		s := m.consumer.Stats()
 		return len(s.Partitions) == 1 && s.Partitions[0].Epoch > 0
 	}, func() string { return "the member owns the partition" })
 	w.settled()
-	s := m.consumer.Stats()
-	m.stop()
-	return s
+	return m.final()
 }
 
 // settled waits until the present incarnation of partition 0 is finished.
 func (w *world) settled() {
 	w.t.Helper()
 	var next, committed, end int64
-	w.eventually(40*time.Second, func() bool {
+	w.eventually(func() bool {
 		_, end = w.broker.Span(w.t, w.topic, 0)
 		committed, _ = w.broker.Committed(w.t, w.group, w.topic, 0)
 		next = -1
@@ -153,12 +151,12 @@ func TestB12OffsetOutOfRange(t *testing.T) {
 			s := m.consumer.Stats()
 			return len(s.Partitions) == 1 && s.Partitions[0].Paused
 		}
-		w.eventually(20*time.Second, paused, func() string { return "the partition is paused" })
+		w.eventually(paused, func() string { return "the partition is paused" })
 		log = append(log, w.broker.Consume(t, w.topic)[50:]...)
 		w.broker.DeleteRecords(t, w.topic, 0, 1200)
 		let()
 		w.settled()
-		s = m.consumer.Stats()
+		s = m.final()
 		require.EqualValues(t, 1, s.Alarms["records-gone"])
 		read := int(s.Records) - 200
 		require.Positive(t, read, "what was in memory")
