@@ -133,6 +133,7 @@ func (w *world) outages(cluster *testutil.Cluster) []outage {
 }
 
 func TestB11BrokerAway(t *testing.T) {
+	t.Parallel()
 	var cluster *testutil.Cluster // the combinations share it, one after the other
 	if broker() == brokerKafka {
 		cluster = testutil.KafkaCluster(t, 1)

@@ -149,7 +149,7 @@ func (w *world) eventually(condition func() bool, what func() string) {
 	w.t.Helper()
 	deadline := time.NewTimer(bound)
 	defer deadline.Stop()
-	tick := time.NewTicker(20 * time.Millisecond)
+	tick := time.NewTicker(50 * time.Millisecond) // each look costs what the members need, too
 	defer tick.Stop()
 	for {
 		if condition() {
