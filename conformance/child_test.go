@@ -174,6 +174,9 @@ func (spec childSpec) member(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if _, err := pooled(db); err != nil {
+		return err
+	}
 	f := &faults{spec: spec}
 	w := &world{
 		at: combination{store: spec.Store, protocol: spec.Protocol}, db: db,
