@@ -34,7 +34,7 @@ func (w *watched) Write(b []byte) (int, error) {
 // follow runs a command that ends with Ctrl-C; line is called after each line that it writes.
 func follow(t *testing.T, dsn string, line func(n int, ctrlC func()), args ...string) result {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	out := &watched{line: func(n int) { line(n, cancel) }}
 	var errOut bytes.Buffer

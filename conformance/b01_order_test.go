@@ -54,7 +54,7 @@ func TestB01ShuffledEventsGiveTheOraclesRows(t *testing.T) {
 		w.drain(partitions)
 		r := w.check()
 		require.Equal(t, 100, r.Right)
-		s := m.consumer.Stats()
+		s := m.final()
 		require.EqualValues(t, len(facts), s.Records)
 		require.Positive(t, s.Verdicts["discard/duplicate"])
 		require.Positive(t, s.PlaceholdersMade)

@@ -124,17 +124,16 @@ func TestB04LateAndFutureBecomeLettersAndARewindRepeatsNothing(t *testing.T) {
 		w.broker.ResetOffset(t, w.group, w.topic, p, 0)
 		again := w.start()
 		w.drain(2)
-		w.eventually(20*time.Second, func() bool { return again.consumer.Stats().Records == int64(len(sent)) }, func() string {
+		w.eventually(func() bool { return again.consumer.Stats().Records == int64(len(sent)) }, func() string {
 			return fmt.Sprintf("read %d of %d again", again.consumer.Stats().Records, len(sent))
 		})
-		s := again.consumer.Stats()
+		s := again.final()
 		require.EqualValues(t, 1, s.Alarms["offset-rewound"])
 		require.Zero(t, s.Verdicts["apply/applied"])
 		require.EqualValues(t, 2, s.Verdicts["discard/redelivered"], "the late one and the one from the future")
 		require.Empty(t, s.Letters)
 		require.Equal(t, rows, all(w, func(o *Order) string { return o.ID }), "no row, and no revision")
 		require.Equal(t, letters, w.letters())
-		again.stop()
 		w.copies(2)
 	})
 }

@@ -258,7 +258,7 @@ func TestB06ARetryBlocksNoOtherKeyAndReordersNone(t *testing.T) {
 		require.Equal(t, []string{"123", "123", "123"}, w.logsOf("good"), "other keys go on")
 		require.Equal(t, []string{"", "", ""}, w.logsOf("bad"))
 		require.Equal(t, map[string]string{"bad-1": "retry", "bad-2": "behind", "bad-3": "behind"}, w.waiting())
-		w.eventually(20*time.Second, func() bool { return w.attempts("bad-1") >= 3*3 }, func() string {
+		w.eventually(func() bool { return w.attempts("bad-1") >= 3*3 }, func() string {
 			return fmt.Sprintf("%d attempts of the head's three units", w.attempts("bad-1"))
 		})
 		require.Zero(t, w.attempts("bad-2"), "what waits behind is not tried")
@@ -293,7 +293,7 @@ func TestB06AnExhaustedEventHoldsUpOnlyWhatMustKeepItsOrder(t *testing.T) {
 		w.start()
 		w.tell(0, w.logged("bad", 1), w.logged("bad", 2), w.logged("good", 1), w.logged("bad", 3))
 		w.atEnd(1)
-		w.eventually(30*time.Second, func() bool {
+		w.eventually(func() bool {
 			return slices.Equal(w.logsOf("bad"), []string{"23", "23", ""}) && len(w.letters()) == 3
 		}, func() string {
 			return fmt.Sprintf("logs %q, %d letters, waiting %v", w.logsOf("bad"), len(w.letters()), w.waiting())

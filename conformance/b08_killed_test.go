@@ -99,7 +99,7 @@ func TestB08CommitsWithoutAnswer(t *testing.T) {
 					require.Zero(t, applied)
 				}
 				// What was applied is reported once: the counters are right too.
-				require.EqualValues(t, events, m.consumer.Stats().Records)
+				require.EqualValues(t, events, m.final().Records)
 			})
 		}
 	})

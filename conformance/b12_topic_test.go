@@ -24,7 +24,7 @@ func (w *world) again() (before []event.Record) {
 		}
 		before[i].Topic = id
 	}
-	w.eventually(20*time.Second, func() bool { return w.broker.TopicID(w.t, w.topic) == "" }, func() string { return "the topic is gone" })
+	w.eventually(func() bool { return w.broker.TopicID(w.t, w.topic) == "" }, func() string { return "the topic is gone" })
 	w.broker.CreateTopic(w.t, w.topic, 1)
 	return before
 }
@@ -47,16 +47,16 @@ func TestB12TopicMadeAgain(t *testing.T) {
 		w.checkTalliedLog(append(log, w.broker.Consume(t, w.topic)...))
 
 		m := w.start(quick, attentive)
-		w.eventually(30*time.Second, func() bool {
+		w.eventually(func() bool {
 			s := m.consumer.Stats()
 			return len(s.Partitions) == 1 && s.Partitions[0].Epoch > 0
 		}, func() string { return "the member owns the partition" })
 		log = append(log, w.again()...)
-		w.eventually(30*time.Second, func() bool { return len(w.positions()) == 1 }, func() string { return "the member has noticed" })
+		w.eventually(func() bool { return len(w.positions()) == 1 }, func() string { return "the member has noticed" })
 		w.produce(0, stream(350, 400, 20, 0, base))
 		w.settled()
 		w.checkTalliedLog(append(log, w.broker.Consume(t, w.topic)...))
-		require.EqualValues(t, 400, m.consumer.Stats().Records)
+		require.EqualValues(t, 400, m.final().Records)
 	})
 }
 
@@ -135,7 +135,7 @@ func TestB12Holes(t *testing.T) {
 
 		// While a member waits at the end, too.
 		m := w.start(quick)
-		w.eventually(30*time.Second, func() bool { return len(m.consumer.Stats().Partitions) == 1 }, func() string { return "the member is there" })
+		w.eventually(func() bool { return len(m.consumer.Stats().Partitions) == 1 }, func() string { return "the member is there" })
 		w.broker.ProduceAborted(t, records(3000, 10)...)
 		w.settled()
 		w.broker.ProduceCommitted(t, records(100, 10)...)
@@ -156,7 +156,7 @@ func TestB12CompactedTopic(t *testing.T) {
 		written := 200
 		w.produce(0, facts[:written])
 		var left []event.Record
-		w.eventually(90*time.Second, func() bool {
+		w.eventually(func() bool {
 			// Kafka does not clean the segment that is written to, and begins another one
 			// only with a record that comes late enough.
 			w.produce(0, facts[written:written+1])

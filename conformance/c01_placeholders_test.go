@@ -72,13 +72,13 @@ func TestC01PlaceholdersAreReportedWhileTheyAreOld(t *testing.T) {
 		require.Equal(t, []string{"o-1", "o-3"}, w.placeholders())
 		var live, waiting []Order
 		require.NoError(t, w.db.Scopes(guards.Live).Find(&live).Error)
-		require.NoError(t, w.db.Scopes(guards.Placeholders).Find(&waiting).Error)
+		require.NoError(t, w.db.Scopes(guards.Placeholders).Order("ek_born, id").Find(&waiting).Error)
 		require.Len(t, live, 1)
 		require.Len(t, waiting, 2)
 
 		found := func(count int64) {
 			t.Helper()
-			w.eventually(20*time.Second, func() bool { p, ok := hook.last(); return ok && p.Count == count }, func() string {
+			w.eventually(func() bool { p, ok := hook.last(); return ok && p.Count == count }, func() string {
 				p, ok := hook.last()
 				return fmt.Sprintf("the last look (%t): %+v, not %d", ok, p, count)
 			})
@@ -105,28 +105,33 @@ func TestC01OldPlaceholdersAreSweptByPolicy(t *testing.T) {
 		w := newWorld(t, at, 1)
 		require.NoError(t, w.db.Exec("CREATE INDEX orders_early ON orders (ek_born, id) WHERE ek_state = 1").Error)
 		began := time.Now().Add(-time.Hour)
-		const wait = 300 * time.Millisecond
+		// What is completed is so before anything is old.
+		begins := func(policy framework.PlaceholderPolicy, events ...said) *member {
+			t.Helper()
+			m := w.start(age(time.Hour, policy))
+			w.tell(0, events...)
+			w.drain(1)
+			m.stop()
+			return w.start(age(100*time.Millisecond, policy))
+		}
 		gone := func(key string) {
 			t.Helper()
-			w.eventually(20*time.Second, func() bool { return len(w.placeholders()) == 0 }, func() string { return fmt.Sprint("placeholders ", w.placeholders()) })
+			w.eventually(func() bool { return len(w.placeholders()) == 0 }, func() string { return fmt.Sprint("placeholders ", w.placeholders()) })
 			require.NotContains(t, all(w, func(o *Order) string { return o.ID }), key)
 		}
 
-		m := w.start(age(wait, framework.PlaceholderDelete))
-		w.tell(0, early("o-1", "order.paid", began), early("o-1", "order.noted", began.Add(time.Second)), early("o-2", "order.paid", began), early("o-2", "order.placed", began))
-		w.drain(1)
+		m := begins(framework.PlaceholderDelete,
+			early("o-1", "order.paid", began), early("o-1", "order.noted", began.Add(time.Second)), early("o-2", "order.paid", began), early("o-2", "order.placed", began))
 		gone("o-1")
-		w.eventually(10*time.Second, func() bool { return m.consumer.Stats().PlaceholdersSwept == 1 }, func() string { return fmt.Sprintf("%+v", m.consumer.Stats()) })
+		require.EqualValues(t, 1, m.final().PlaceholdersSwept)
 		for _, id := range []string{"o-1 order.paid", "o-1 order.noted"} {
 			require.Equal(t, map[string]int{"orphaned": 1}, w.judgements(id))
 		}
 		require.Empty(t, w.letters())
 		require.Zero(t, w.log.count("is read whole to find its placeholders")-w.log.count("table stocks is read whole to find its placeholders"))
-		m.stop()
 
-		m = w.start(age(wait, framework.PlaceholderDeadLetter))
-		w.tell(0, early("o-3", "order.paid", began), early("o-3", "order.noted", began.Add(time.Second)), early("o-4", "order.shipped", began), early("o-4", "order.placed", began))
-		w.drain(1)
+		m = begins(framework.PlaceholderDeadLetter,
+			early("o-3", "order.paid", began), early("o-3", "order.noted", began.Add(time.Second)), early("o-4", "order.shipped", began), early("o-4", "order.placed", began))
 		gone("o-3")
 		copies, letters := w.copies(2)
 		require.Len(t, copies, 2)
@@ -137,7 +142,7 @@ func TestC01OldPlaceholdersAreSweptByPolicy(t *testing.T) {
 			require.Equal(t, map[string]int{"orphaned": 1}, w.judgements(id))
 		}
 		require.Len(t, w.letters(), 2)
-		w.eventually(10*time.Second, func() bool {
+		w.eventually(func() bool {
 			var n int64
 			require.NoError(t, w.db.Table("evenkeel_origins").Count(&n).Error)
 			return n == 0
@@ -155,10 +160,10 @@ func TestC01OldPlaceholdersAreSweptByPolicy(t *testing.T) {
 		m.stop()
 		w.broker.ResetOffset(t, w.group, w.topic, 0, 4) // the letters' events and what came after
 		again := w.start(age(time.Hour, framework.PlaceholderKeep))
-		w.eventually(20*time.Second, func() bool { return again.consumer.Stats().Records == 6 }, func() string { return fmt.Sprintf("%+v", again.consumer.Stats()) })
+		w.eventually(func() bool { return again.consumer.Stats().Records == 6 }, func() string { return fmt.Sprintf("%+v", again.consumer.Stats()) })
 		w.drain(1)
 		require.Equal(t, rows, all(w, func(o *Order) string { return o.ID }))
-		require.EqualValues(t, 2, again.consumer.Stats().Verdicts["discard/redelivered"])
+		require.EqualValues(t, 2, again.final().Verdicts["discard/redelivered"])
 	})
 }
 

@@ -143,15 +143,23 @@ func TestC02NumberedEventsApplyOnceAndInOrder(t *testing.T) {
 	})
 }
 
+// gapEar hears of gaps. Once it has heard of full, if that is not zero, it holds up the sweeper
+// that tells it until hold is closed.
 type gapEar struct {
 	mu   sync.Mutex
 	gaps []framework.Gap
+	full int
+	hold chan struct{}
 }
 
 func (g *gapEar) OnGap(gap framework.Gap) {
 	g.mu.Lock()
-	defer g.mu.Unlock()
 	g.gaps = append(g.gaps, gap)
+	full := len(g.gaps) == g.full
+	g.mu.Unlock()
+	if full {
+		<-g.hold
+	}
 }
 
 func (g *gapEar) heard() []framework.Gap {
@@ -175,7 +183,7 @@ func TestC02GapsThatStay(t *testing.T) {
 			require.EqualValues(t, 8, s.Next)
 			require.True(t, s.Incomplete)
 			require.Equal(t, [][2]int64{{2, 2}, {5, 6}}, s.Skipped)
-			w.eventually(20*time.Second, func() bool { return len(ear.heard()) > 0 }, func() string { return "no hook was called" })
+			w.eventually(func() bool { return len(ear.heard()) > 0 }, func() string { return "no hook was called" })
 			// Events that came in batches of their own reach the bound one after the other.
 			require.Contains(t, []int64{1, 2}, m.consumer.Stats().Gaps["skip/time"])
 			gap := ear.heard()[0]
@@ -200,7 +208,7 @@ func TestC02GapsThatStay(t *testing.T) {
 			w.tables(&Account{})
 			w.start()
 			w.tell(0, moved("a", 1), moved("a", 3), moved("a", 4))
-			w.eventually(20*time.Second, func() bool { return len(w.letters()) == 1 && w.waiting()["a-4"] == "behind" }, func() string {
+			w.eventually(func() bool { return len(w.letters()) == 1 && w.waiting()["a-4"] == "behind" }, func() string {
 				return fmt.Sprint(w.letters(), w.waiting())
 			})
 			l := w.letters()[0]
@@ -209,19 +217,22 @@ func TestC02GapsThatStay(t *testing.T) {
 			require.Equal(t, w.topic, l.Stream)
 			require.EqualValues(t, 3, l.Place)
 			w.tell(0, moved("a", 2), moved("b", 1))
-			w.eventually(20*time.Second, func() bool { return w.trail("a") == "1 2" && w.trail("b") == "1" }, func() string { return w.trail("a") })
+			w.eventually(func() bool { return w.trail("a") == "1 2" && w.trail("b") == "1" }, func() string { return w.trail("a") })
 			w.copies(1)
 		})
 		t.Run("are asked for", func(t *testing.T) {
 			t.Parallel()
-			w, ear := newWorld(t, at, 1), &gapEar{}
+			w := newWorld(t, at, 1)
+			ear := &gapEar{full: 2, hold: make(chan struct{})}
+			answered := sync.OnceFunc(func() { close(ear.hold) })
+			t.Cleanup(answered)
 			replays := w.broker.Topic(t, "replays", 1)
 			w.registry = accounts(guards.GapTimeout(time.Second), guards.RequestReplay(replays))
 			w.tables(&Account{})
-			m := w.start(func(c *framework.Config) { c.Hooks = []any{ear} })
 			w.tell(0, moved("a", 1), moved("a", 4), moved("b", 1), moved("b", 3))
+			m := w.start(func(c *framework.Config) { c.Hooks = []any{ear} })
 			var requests map[string]event.ReplayRequest
-			w.eventually(20*time.Second, func() bool {
+			w.eventually(func() bool {
 				requests = map[string]event.ReplayRequest{}
 				for _, r := range w.broker.Consume(t, replays) {
 					e := event.Event{Record: &r}
@@ -234,15 +245,17 @@ func TestC02GapsThatStay(t *testing.T) {
 				return len(requests) == 2
 			}, func() string { return fmt.Sprint(requests, w.waiting()) })
 			require.Equal(t, event.ReplayRequest{Group: w.group, Stream: w.topic, Key: "a", From: 2, To: 3, Reason: "number 2 has not come within 1s"}, requests["a"])
-			// The source has a's events, and has lost b's.
+			// The source has a's events, and has lost b's. No second bound is met before a's are here.
 			w.tell(0, moved("a", 2), moved("a", 3))
-			w.eventually(20*time.Second, func() bool { return w.trail("a") == "1 2 3 4" && len(w.letters()) == 1 }, func() string { return w.trail("a") })
+			w.eventually(func() bool { return w.trail("a") == "1 2 3 4" }, func() string { return w.trail("a") })
+			answered()
+			w.eventually(func() bool { return len(w.letters()) == 1 }, func() string { return fmt.Sprint(w.waiting()) })
 			l := w.letters()[0]
 			require.Equal(t, guards.Gap, l.Verdict.Reason)
 			require.Equal(t, "b", l.Entity)
 			require.Contains(t, l.Verdict.Detail, "although a replay was requested")
 			require.Equal(t, "1", w.trail("b"))
-			stats := m.consumer.Stats()
+			stats := m.final()
 			require.EqualValues(t, 2, stats.Gaps["replay/time"])
 			require.EqualValues(t, 1, stats.Gaps["dead-letter/time"])
 			require.EqualValues(t, 2, stats.Emitted)
@@ -255,23 +268,24 @@ func TestC02GapsThatStay(t *testing.T) {
 			w.tables(&Account{})
 			m := w.start()
 			w.tell(0, moved("a", 2), moved("a", 3), moved("a", 5), moved("a", 6))
-			w.eventually(20*time.Second, func() bool { return w.trail("a") == "2 3" }, func() string { return w.trail("a") })
-			w.eventually(20*time.Second, func() bool { return m.consumer.Stats().Gaps["skip/count"] == 1 }, func() string { return fmt.Sprint(m.consumer.Stats().Gaps) })
+			w.eventually(func() bool { return w.trail("a") == "2 3" }, func() string { return w.trail("a") })
+			w.eventually(func() bool { return m.consumer.Stats().Gaps["skip/count"] == 1 }, func() string { return fmt.Sprint(m.consumer.Stats().Gaps) })
+			w.atEnd(1)
 			require.Equal(t, map[string]string{"a-5": "gap", "a-6": "gap"}, w.waiting())
 		})
 		t.Run("but a backlog is none", func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, at, 1)
-			w.registry = accounts(guards.GapTimeout(2 * time.Second))
+			w.registry = accounts(guards.GapTimeout(time.Minute))
 			w.tables(&Account{})
 			m := w.start()
 			w.tell(0, moved("a", 1), moved("a", 3))
-			w.eventually(20*time.Second, func() bool { return w.waiting()["a-3"] == "gap" }, func() string { return fmt.Sprint(w.waiting()) })
+			w.eventually(func() bool { return w.waiting()["a-3"] == "gap" }, func() string { return fmt.Sprint(w.waiting()) })
 			m.stop()
 			// Hours pass; then the service comes back, and what is missing is in its backlog.
 			require.NoError(t, w.db.Exec("UPDATE evenkeel_parked SET due = 1, expires = 1 WHERE grp = ?", w.group).Error)
 			m = w.start()
-			w.eventually(20*time.Second, func() bool {
+			w.eventually(func() bool {
 				var due int64
 				require.NoError(t, w.db.Raw("SELECT coalesce(min(due), 0) FROM evenkeel_parked WHERE grp = ?", w.group).Scan(&due).Error)
 				return len(m.consumer.Stats().Partitions) == 1 && m.consumer.Stats().Partitions[0].Epoch > 1 && due > 1
@@ -312,7 +326,7 @@ func TestC02OldNumbersAndConflicts(t *testing.T) {
 		// An operator rewinds: everything is known.
 		w.broker.ResetOffset(t, w.group, w.topic, 0, 0)
 		w.start()
-		w.eventually(20*time.Second, func() bool { return w.judgements("a-3")["duplicate"] == 1 }, func() string { return fmt.Sprint(w.judgements("a-3")) })
+		w.eventually(func() bool { return w.judgements("a-3")["duplicate"] == 1 }, func() string { return fmt.Sprint(w.judgements("a-3")) })
 		require.Equal(t, "1 2 3", w.trail("a"))
 		require.Len(t, w.letters(), 2)
 	})

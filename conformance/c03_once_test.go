@@ -155,7 +155,7 @@ func TestC03TwoLanesWithTheSameLetters(t *testing.T) {
 		w, m := race(t, at, events, handlers.DeadLetter(errHandler))
 		require.Empty(t, w.counts())
 		require.Len(t, w.letters(), events)
-		require.EqualValues(t, 2*events, m.consumer.Stats().Records)
+		require.EqualValues(t, 2*events, m.final().Records)
 	})
 }
 
@@ -214,7 +214,7 @@ func TestC03BehindTheHorizonNothingIsGuessed(t *testing.T) {
 		first.stop()
 
 		w.start(w.patient()) // a sweeper's first round forgets
-		w.eventually(20*time.Second, func() bool {
+		w.eventually(func() bool {
 			_, total := w.ids()
 			return total == 2
 		}, func() string { return "the oldest id is forgotten" })
@@ -236,7 +236,9 @@ func TestC03BehindTheHorizonNothingIsGuessed(t *testing.T) {
 
 // TestC03Compacted: a counter must see every event.
 func TestC03CompactedTopicsAreRefused(t *testing.T) {
+	t.Parallel()
 	each(t, "C03 compacted", func(t *testing.T, at combination) {
+		t.Parallel()
 		w := newCounterWorld(t, at, 1, counted)
 		for policy, refused := range map[string]bool{"delete": false, "compact": true, "compact,delete": true} {
 			topic := w.topic + "-" + strings.ReplaceAll(policy, ",", "-")

@@ -35,7 +35,7 @@ func TestC04WhatFailsHoldsItsStream(t *testing.T) {
 			w.tables(&Account{})
 			w.start(w.patient())
 			w.tell(0, moved("a", 1), moved("a", 3), moved("a", 2), moved("b", 1), moved("a", 5))
-			w.eventually(20*time.Second, func() bool { return w.trail("b") == "1" && w.attempts("a-2") > 1 }, func() string { return fmt.Sprint(w.waiting()) })
+			w.eventually(func() bool { return w.trail("b") == "1" && w.attempts("a-2") > 1 }, func() string { return fmt.Sprint(w.waiting()) })
 			require.Equal(t, "1", w.trail("a"))
 			w.tell(0, moved("a", 4))
 			w.atEnd(1)
@@ -57,7 +57,7 @@ func TestC04WhatFailsHoldsItsStream(t *testing.T) {
 			w.tables(&Account{})
 			w.start()
 			w.tell(0, moved("a", 1), moved("a", 2), moved("a", 4), moved("b", 1))
-			w.eventually(20*time.Second, func() bool { return w.trail("b") == "1" && len(w.letters()) == 1 }, func() string { return fmt.Sprint(w.waiting()) })
+			w.eventually(func() bool { return w.trail("b") == "1" && len(w.letters()) == 1 }, func() string { return fmt.Sprint(w.waiting()) })
 			require.Equal(t, map[string]string{"a-2": "behind", "a-4": "behind"}, w.waiting(), "no gap timer runs behind a blocking letter")
 			require.Empty(t, w.trail("a"))
 			// Somebody deals with the letter.
@@ -75,9 +75,9 @@ func TestC04WhatFailsHoldsItsStream(t *testing.T) {
 			tooMuch := moved("a", 2)
 			tooMuch.data = `{"seen":1000}`
 			w.tell(0, tooMuch, moved("a", 3), moved("b", 1))
-			w.eventually(20*time.Second, func() bool { return len(w.waiting()) == 2 }, func() string { return fmt.Sprint(w.waiting()) })
+			w.eventually(func() bool { return len(w.waiting()) == 2 }, func() string { return fmt.Sprint(w.waiting()) })
 			w.tell(0, moved("a", 1))
-			w.eventually(20*time.Second, func() bool { return len(w.letters()) == 1 && w.waiting()["a-3"] == "behind" }, func() string {
+			w.eventually(func() bool { return len(w.letters()) == 1 && w.waiting()["a-3"] == "behind" }, func() string {
 				return fmt.Sprint(w.letters(), w.waiting())
 			})
 			require.Equal(t, "1", w.trail("a"), "what filled the gap is not to blame")

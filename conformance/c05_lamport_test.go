@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -154,7 +155,7 @@ func TestC05TheServicesClockIsAfterWhatTheGroupHasSeen(t *testing.T) {
 		const partitions = 2
 		w := newWorld(t, at, partitions)
 		w.tables(&Heard{}, &Followed{})
-		var inHandler int64
+		var inHandler atomic.Int64
 		var m *member
 		w.registry = func() *handlers.Registry {
 			reg := handlers.NewRegistry(guards.Lamport())
@@ -163,7 +164,7 @@ func TestC05TheServicesClockIsAfterWhatTheGroupHasSeen(t *testing.T) {
 					return nil
 				}
 				n, err := m.consumer.Lamport().Next(ctx)
-				inHandler = n
+				inHandler.Store(n)
 				return err
 			}, handlers.Writes("Word"))
 			return reg
@@ -195,7 +196,7 @@ func TestC05TheServicesClockIsAfterWhatTheGroupHasSeen(t *testing.T) {
 		require.Greater(t, own, int64(5000))
 		require.Greater(t, next(api()), int64(5000), "the ledgers have seen 5000")
 		tell(1, "inside", 90_000)
-		require.Greater(t, inHandler, int64(90_000), "a handler sends after what it was called with")
+		require.Greater(t, inHandler.Load(), int64(90_000), "a handler sends after what it was called with")
 		m.stop()
 
 		// Another life: nothing but the database is left.
@@ -204,7 +205,7 @@ func TestC05TheServicesClockIsAfterWhatTheGroupHasSeen(t *testing.T) {
 		require.Equal(t, []int64{5000, 90_000}, lamport)
 		m = w.start()
 		again := next(m.consumer.Lamport())
-		require.Greater(t, again, max(first, own, inHandler))
+		require.Greater(t, again, max(first, own, inHandler.Load()))
 		mine := api()
 		mine.Witness(1_000_000)
 		require.EqualValues(t, 1_000_001, next(mine))

@@ -121,7 +121,7 @@ func (w *world) rewind(m *member, partitions int) *member {
 		w.broker.ResetOffset(w.t, w.group, w.topic, p, 0)
 	}
 	m = w.start(smallBatches(31))
-	w.eventually(60*time.Second, func() bool {
+	w.eventually(func() bool {
 		for p := range int32(partitions) {
 			if _, committed, end := w.position(p); committed < end {
 				return false
@@ -269,7 +269,7 @@ func TestC10OrphansOfHandlersWithSQL(t *testing.T) {
 		w.start(func(c *framework.Config) {
 			c.PlaceholderAge, c.PlaceholderPolicy = 40*time.Millisecond, framework.PlaceholderDeadLetter
 		})
-		w.eventually(20*time.Second, func() bool { return len(w.letters()) == 2 }, func() string { return fmt.Sprintf("%d letters", len(w.letters())) })
+		w.eventually(func() bool { return len(w.letters()) == 2 }, func() string { return fmt.Sprintf("%d letters", len(w.letters())) })
 		for _, l := range w.letters() {
 			require.Equal(t, guards.Orphaned, l.Verdict.Reason)
 			require.Equal(t, "p", l.Entity)
@@ -287,7 +287,7 @@ func TestC10BehindThePurgeHorizon(t *testing.T) {
 		w.tell(0, w.pursed("opened", "p", "opened", 1, when(0)), w.pursed("closed", "p", "closed", 1, when(5)))
 		w.start(func(c *framework.Config) { c.PurgeDeletedAfter = 300 * time.Millisecond })
 		w.drain(1)
-		w.eventually(20*time.Second, func() bool { return len(all(w, func(p *Purse) string { return p.ID })) == 0 }, func() string { return "not purged" })
+		w.eventually(func() bool { return len(all(w, func(p *Purse) string { return p.ID })) == 0 }, func() string { return "not purged" })
 		w.tell(0, w.pursed("noted", "p", "newer", 1, when(10)), w.pursed("opened", "p", "older", 1, when(4)))
 		w.drain(1)
 		require.Equal(t, map[string]int{"newer": 1}, w.entries())

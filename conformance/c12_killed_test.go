@@ -33,6 +33,9 @@ func (spec childSpec) rebuild(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if _, err := pooled(db); err != nil {
+		return err
+	}
 	die := func(n int64) {
 		if n == spec.Nth {
 			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)

@@ -93,7 +93,7 @@ func TestC12WhatWaitsKeepsItsOutcome(t *testing.T) {
 		for _, id := range []string{"l-2", "t-2", "m-2", "o-2"} {
 			ill.set(id, nil)
 		}
-		w.eventually(30*time.Second, func() bool { return trails() == "l 1 2 3; m 1 2 3 4 5; n 1 2 3; o 1 2 3 4 5; t 6" }, trails)
+		w.eventually(func() bool { return trails() == "l 1 2 3; m 1 2 3 4 5; n 1 2 3; o 1 2 3 4 5; t 6" }, trails)
 		live.stop()
 		require.Equal(t, map[string]string{"n-5": "behind", "n-6": "behind"}, w.waiting())
 		w.wholeAgain()

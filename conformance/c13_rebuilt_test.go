@@ -93,11 +93,10 @@ func TestC13TheTopicRebuildsTheTable(t *testing.T) {
 		}
 		rewound := w.start()
 		w.drain(2)
-		w.eventually(20*time.Second, func() bool { return rewound.consumer.Stats().Records == int64(len(sent)) }, func() string {
+		w.eventually(func() bool { return rewound.consumer.Stats().Records == int64(len(sent)) }, func() string {
 			return fmt.Sprintf("read %d of %d again", rewound.consumer.Stats().Records, len(sent))
 		})
-		require.Empty(t, rewound.consumer.Stats().Letters)
-		rewound.stop()
+		require.Empty(t, rewound.final().Letters)
 		done, _ = rebuild()
 		require.Equal(t, dlq.Imported{Present: 4, Refused: 1}, done)
 		require.Equal(t, []guards.Reason{guards.Late, guards.Poison, guards.Future}, reasons(w.letters()))

@@ -174,6 +174,9 @@ func (spec childSpec) member(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if _, err := pooled(db); err != nil {
+		return err
+	}
 	f := &faults{spec: spec}
 	w := &world{
 		at: combination{store: spec.Store, protocol: spec.Protocol}, db: db,
@@ -292,8 +295,8 @@ func (p *process) count(text string) int { return strings.Count(p.text(), text) 
 // line waits for a line that begins with prefix and returns the rest of it.
 func (p *process) line(prefix string) string {
 	p.t.Helper()
-	bound := time.NewTimer(30 * time.Second)
-	defer bound.Stop()
+	deadline := time.NewTimer(bound)
+	defer deadline.Stop()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for {
@@ -304,7 +307,7 @@ func (p *process) line(prefix string) string {
 			}
 		}
 		select {
-		case <-bound.C:
+		case <-deadline.C:
 			p.t.Fatalf("the child has not said %q:\n%s", prefix, p.text())
 		case <-tick.C:
 		}
@@ -316,7 +319,7 @@ func (p *process) died() {
 	p.t.Helper()
 	select {
 	case <-p.done:
-	case <-time.After(60 * time.Second):
+	case <-time.After(bound):
 		p.t.Fatalf("the child is still there:\n%s", p.text())
 	}
 	status, ok := p.cmd.ProcessState.Sys().(syscall.WaitStatus)

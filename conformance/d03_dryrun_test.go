@@ -65,7 +65,7 @@ func TestD03DryRunTellsWhatAReplayComesTo(t *testing.T) {
 			e.at = began.Add(time.Duration(i) * time.Second)
 			w.tell(0, e)
 		}
-		w.eventually(30*time.Second, func() bool { return len(w.letters()) == 3 }, func() string { return fmt.Sprint(w.letters()) })
+		w.eventually(func() bool { return len(w.letters()) == 3 }, func() string { return fmt.Sprint(w.letters()) })
 		w.drain(1)
 		m.stop()
 		fixed.Store(true)

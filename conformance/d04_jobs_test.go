@@ -5,7 +5,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -21,7 +20,7 @@ func (w *world) failed(keys int) {
 	for k := range keys {
 		w.tell(int32(k%2), moved(fmt.Sprint("k", k), 2), moved(fmt.Sprint("k", k), 3))
 	}
-	w.eventually(30*time.Second, func() bool { return len(w.letters()) == keys && len(w.waiting()) == keys }, func() string { return fmt.Sprint(len(w.letters()), " letters") })
+	w.eventually(func() bool { return len(w.letters()) == keys && len(w.waiting()) == keys }, func() string { return fmt.Sprint(len(w.letters()), " letters") })
 }
 
 // startJob starts a job over all open letters of the group.
@@ -37,7 +36,7 @@ func (w *world) startJob(plan dlq.JobPlan, name string) (*dlq.Job, error) {
 func (w *world) job(id string, is func(*dlq.Job) bool) *dlq.Job {
 	w.t.Helper()
 	var job *dlq.Job
-	w.eventually(30*time.Second, func() bool {
+	w.eventually(func() bool {
 		var err error
 		job, err = framework.GetJob(w.t.Context(), w.db, id)
 		require.NoError(w.t, err)

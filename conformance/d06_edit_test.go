@@ -8,7 +8,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -50,7 +49,7 @@ func TestD06EditAndReissue(t *testing.T) {
 		if err := framework.Edit(ctx, w.db, other, operator); err == nil {
 			_, err = framework.Replay(ctx, w.db, []dlq.Ref{{ID: of("a").ID}}, operator)
 			require.NoError(t, err)
-			w.eventually(30*time.Second, func() bool { return of("a").State == dlq.Open }, func() string { return fmt.Sprint(w.outcomes()) })
+			w.eventually(func() bool { return of("a").State == dlq.Open }, func() string { return fmt.Sprint(w.outcomes()) })
 			require.Contains(t, of("a").Error, "another event")
 		} else {
 			require.ErrorAs(t, err, new(*dlq.RefusedError))
@@ -63,7 +62,7 @@ func TestD06EditAndReissue(t *testing.T) {
 		require.NoError(t, err)
 		w.ended(map[string]int{"applied": 1, "open": 1})
 		require.Equal(t, came, string(of("a").Record.Value), "what came stays")
-		w.eventually(30*time.Second, func() bool { return w.trail("a") == "1 2" }, func() string { return w.trail("a") })
+		w.eventually(func() bool { return w.trail("a") == "1 2" }, func() string { return w.trail("a") })
 
 		// A member that starts looks at once for what is to be sent.
 		m.stop()
@@ -72,7 +71,7 @@ func TestD06EditAndReissue(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, w.topic, done.Topic)
 		w.start()
-		w.eventually(30*time.Second, func() bool { return w.trail("b") == "2 3" }, func() string { return w.trail("b") })
+		w.eventually(func() bool { return w.trail("b") == "2 3" }, func() string { return w.trail("b") })
 		w.ended(map[string]int{"applied": 1, "reissued": 1})
 		w.drain(1)
 	})
@@ -98,7 +97,7 @@ func TestD06OperatorsMeet(t *testing.T) {
 		}
 		w.tell(0, all[0]...)
 		w.tell(1, all[1]...)
-		w.eventually(30*time.Second, func() bool { return len(w.letters()) == rounds }, func() string { return fmt.Sprint(len(w.letters())) })
+		w.eventually(func() bool { return len(w.letters()) == rounds }, func() string { return fmt.Sprint(len(w.letters())) })
 		letters := w.letters()
 		several := func(act func(context.Context, []dlq.Ref, framework.LetterAct) (framework.LetterReport, error)) func(*dlq.Letter, framework.LetterAct) error {
 			return func(l *dlq.Letter, by framework.LetterAct) error {
@@ -153,7 +152,7 @@ func TestD06OperatorsMeet(t *testing.T) {
 			require.Len(t, lines, 1, "nobody acted on what the other had in hand")
 			require.Equal(t, people[winner], lines[0].By.Name)
 		}
-		w.eventually(30*time.Second, func() bool { return w.outcomes()["replaying"] == 0 }, func() string { return fmt.Sprint(w.outcomes()) })
+		w.eventually(func() bool { return w.outcomes()["replaying"] == 0 }, func() string { return fmt.Sprint(w.outcomes()) })
 		var edited []dlq.Ref
 		for _, l := range w.letters() {
 			if len(l.Edits) > 0 {
@@ -162,7 +161,7 @@ func TestD06OperatorsMeet(t *testing.T) {
 		}
 		_, err := framework.Replay(t.Context(), w.db, edited, operator)
 		require.NoError(t, err)
-		w.eventually(30*time.Second, func() bool { return w.outcomes()["applied"] == len(edited) }, func() string { return fmt.Sprint(w.outcomes()) })
+		w.eventually(func() bool { return w.outcomes()["applied"] == len(edited) }, func() string { return fmt.Sprint(w.outcomes()) })
 		for _, l := range w.letters() {
 			want := ""
 			if len(l.Edits) > 0 {

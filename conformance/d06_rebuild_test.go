@@ -22,7 +22,7 @@ func TestD06RebuildsTakeEdits(t *testing.T) {
 				w.tables(&Account{})
 				m := w.start()
 				w.tell(0, moved("a", 1), broken("a", 2))
-				w.eventually(30*time.Second, func() bool { return len(w.letters()) == 1 }, func() string { return w.trail("a") })
+				w.eventually(func() bool { return len(w.letters()) == 1 }, func() string { return w.trail("a") })
 				require.NoError(t, framework.Edit(t.Context(), w.db, mended(w.letters()[0]), operator))
 				w.replayed(map[string]int{"applied": 1})
 				w.tell(0, moved("a", 3))

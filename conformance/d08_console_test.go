@@ -2,7 +2,6 @@ package conformance
 
 import (
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -20,7 +19,7 @@ func TestD08KafkasConsoleReadsLetters(t *testing.T) {
 		w.tables(&Account{})
 		w.start()
 		w.tell(0, broken("a", 1))
-		w.eventually(30*time.Second, func() bool {
+		w.eventually(func() bool {
 			letters := w.letters()
 			return len(letters) == 1 && !letters[0].PublishedAt.IsZero()
 		}, func() string { return "the letter is not on its topic" })

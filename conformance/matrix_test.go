@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"database/sql"
 	"fmt"
 	"io"
 	"os"
@@ -130,9 +131,21 @@ func openDB(t testing.TB, store, dsn string) *gorm.DB {
 	}
 	db, err := gorm.Open(dialector, &gorm.Config{Logger: logger.Default.LogMode(logger.Silent)})
 	require.NoError(t, err)
-	pool, err := db.DB()
+	pool, err := pooled(db)
 	require.NoError(t, err)
-	pool.SetMaxOpenConns(20)
 	t.Cleanup(func() { _ = pool.Close() })
 	return db
+}
+
+// pooled bounds a pool, and keeps what it has opened: database/sql keeps two connections else,
+// and a new one to PostgreSQL costs a process there and a login here, which is much under the
+// race detector.
+func pooled(db *gorm.DB) (*sql.DB, error) {
+	pool, err := db.DB()
+	if err != nil {
+		return nil, err
+	}
+	pool.SetMaxOpenConns(20)
+	pool.SetMaxIdleConns(20)
+	return pool, nil
 }

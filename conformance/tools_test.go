@@ -80,13 +80,8 @@ func inLogOrder(ls []*dlq.Letter) {
 // there, and the letters that they decode to, in the order of the log that they came from.
 func (w *world) copies(letters int) ([]event.Record, []*dlq.Letter) {
 	w.t.Helper()
-	return w.copiesWithin(20*time.Second, letters)
-}
-
-func (w *world) copiesWithin(bound time.Duration, letters int) ([]event.Record, []*dlq.Letter) {
-	w.t.Helper()
 	var records []event.Record
-	w.eventually(bound, func() bool {
+	w.eventually(func() bool {
 		records = w.broker.Consume(w.t, w.dlq)
 		return len(records) >= letters
 	}, func() string { return fmt.Sprintf("%d of %d letters on the dead-letter topic", len(records), letters) })
@@ -176,19 +171,6 @@ func newRand(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, seed)) 
 // patient is a configuration whose retries do not end.
 func (w *world) patient() func(*framework.Config) {
 	return func(c *framework.Config) { c.Retry.Attempts = 10_000 }
-}
-
-// atEnd waits until the ledger is at the end of every partition, whatever is parked.
-func (w *world) atEnd(partitions int) {
-	w.t.Helper()
-	w.eventually(30*time.Second, func() bool {
-		for p := range int32(partitions) {
-			if next, _, end := w.position(p); end < 0 || next < end {
-				return false
-			}
-		}
-		return true
-	}, func() string { return "the ledger is not at the log's end" })
 }
 
 // attempts adds up how often the units of a parked event have been tried.

@@ -21,17 +21,19 @@ import (
 
 // world is one broker, one database, one topic and one group: what a test has to itself.
 type world struct {
-	t        testing.TB
-	at       combination
-	broker   *testutil.KafkaBroker
-	db       *gorm.DB
-	dsn      string
-	topic    string
-	dlq      string
-	group    string
-	log      *logBook
-	began    time.Time
-	registry func() *handlers.Registry
+	t          testing.TB
+	at         combination
+	broker     *testutil.KafkaBroker
+	db         *gorm.DB
+	dsn        string
+	topic      string
+	dlq        string
+	group      string
+	partitions int // that the topic began with
+	log        *logBook
+	began      time.Time
+	registry   func() *handlers.Registry
+	label      string // of the goroutines that begin now, see marked
 }
 
 // newWorld sets up a world whose topic has so many partitions.
@@ -43,7 +45,7 @@ func newWorld(t testing.TB, at combination, partitions int, options ...testutil.
 // newWorldOn is newWorld on a broker of the test's own.
 func newWorldOn(t testing.TB, at combination, partitions int, broker *testutil.KafkaBroker) *world {
 	t.Helper()
-	w := &world{t: t, at: at, began: time.Now(), registry: registry, log: &logBook{t: t}, broker: broker}
+	w := &world{t: t, at: at, began: time.Now(), registry: registry, log: &logBook{t: t}, broker: broker, partitions: partitions}
 	w.topic = w.broker.Topic(t, "orders", partitions)
 	w.dlq = w.broker.Topic(t, "orders.dlq", 3)
 	w.group = w.broker.Group("orders")
@@ -97,11 +99,14 @@ func (w *world) start(change ...func(*framework.Config)) *member {
 	for _, c := range change {
 		c(cfg)
 	}
-	c, err := framework.New(w.db, cfg)
-	require.NoError(w.t, err)
 	ctx, cancel := context.WithCancel(context.Background())
-	m := &member{w: w, consumer: c, cancel: cancel, done: make(chan error, 1)}
-	go func() { m.done <- c.Run(ctx) }()
+	m := &member{w: w, cancel: cancel, done: make(chan error, 1)}
+	w.marked(func() {
+		c, err := framework.New(w.db, cfg)
+		require.NoError(w.t, err)
+		m.consumer = c
+		go func() { m.done <- c.Run(ctx) }()
+	})
 	w.t.Cleanup(m.stop)
 	return m
 }
@@ -113,10 +118,19 @@ func (m *member) stop() {
 		select {
 		case err := <-m.done:
 			require.NoError(m.w.t, err)
-		case <-time.After(40 * time.Second):
+		case <-time.After(bound):
 			m.w.t.Error("Run did not return within its bound")
 		}
 	})
+}
+
+// final stops the member and returns all that it has counted. It counts what it has committed,
+// and so a moment after the tables and Kafka have it: to look at a running member's counts
+// for something that they show is a race.
+func (m *member) final() framework.Stats {
+	m.w.t.Helper()
+	m.stop()
+	return m.consumer.Stats()
 }
 
 // record makes a record of the world's topic.
@@ -126,12 +140,16 @@ func (w *world) record(partition int32, key, value string) event.Record {
 	return r
 }
 
+// bound is how long a test waits for what must come: longer than any machine takes that is
+// busy with all the others, so that only what never comes meets it.
+const bound = 3 * time.Minute
+
 // eventually waits for a condition; what describes the state at a failure.
-func (w *world) eventually(bound time.Duration, condition func() bool, what func() string) {
+func (w *world) eventually(condition func() bool, what func() string) {
 	w.t.Helper()
 	deadline := time.NewTimer(bound)
 	defer deadline.Stop()
-	tick := time.NewTicker(20 * time.Millisecond)
+	tick := time.NewTicker(50 * time.Millisecond) // each look costs what the members need, too
 	defer tick.Stop()
 	for {
 		if condition() {
@@ -146,52 +164,81 @@ func (w *world) eventually(bound time.Duration, condition func() bool, what func
 }
 
 // position is where the group stands in a partition: the ledger's next and Kafka's
-// committed offset.
+// committed offset, each -1 if there is none.
 func (w *world) position(partition int32) (next, committed, end int64) {
 	w.t.Helper()
 	next = -1
-	_, _, positions, err := oracle.ReadGroup(context.Background(), w.db, w.group)
-	if err != nil {
-		return -1, -1, -1 // a database that is away just now
-	}
-	for _, p := range positions {
-		if p.Topic == w.topic && p.Partition.Partition == partition {
-			next = max(next, p.Next)
-		}
+	if n, ok := w.ledger()[partition]; ok {
+		next = n
 	}
 	committed, _ = w.broker.Committed(w.t, w.group, w.topic, partition)
 	_, end = w.broker.Span(w.t, w.topic, partition)
 	return next, committed, end
 }
 
+// ledger is the offset after the last record that is finished, by partition.
+func (w *world) ledger() map[int32]int64 {
+	w.t.Helper()
+	var rows []struct {
+		Partition  int32
+		NextOffset int64
+	}
+	if w.db.Raw("SELECT partition, max(next_offset) AS next_offset FROM evenkeel_ledger WHERE grp = ? AND topic = ? GROUP BY partition", w.group, w.topic).Scan(&rows).Error != nil {
+		return nil // a database that is away just now
+	}
+	next := make(map[int32]int64, len(rows))
+	for _, r := range rows {
+		next[r.Partition] = r.NextOffset
+	}
+	return next
+}
+
+// finished reports whether the ledger is at the end of every partition's log.
+func (w *world) finished(partitions int) bool {
+	w.t.Helper()
+	next := w.ledger()
+	for p := range int32(partitions) {
+		if _, end := w.broker.Span(w.t, w.topic, p); next[p] < end {
+			return false
+		}
+	}
+	return true
+}
+
+// atEnd waits until the ledger is at the end of every partition, whatever is parked.
+func (w *world) atEnd(partitions int) {
+	w.t.Helper()
+	w.eventually(func() bool { return w.finished(partitions) }, func() string { return w.where(partitions) })
+}
+
 // drain waits until the group has finished everything: the ledger and Kafka's offset are at
 // the end of every partition, and nothing is parked.
 func (w *world) drain(partitions int) {
 	w.t.Helper()
-	w.drainWithin(60*time.Second, partitions)
-}
-
-func (w *world) drainWithin(bound time.Duration, partitions int) {
-	w.t.Helper()
-	state := func() string {
-		var b strings.Builder
-		for p := range int32(partitions) {
-			next, committed, end := w.position(p)
-			fmt.Fprintf(&b, "partition %d: ledger %d, committed %d, end %d; ", p, next, committed, end)
+	w.eventually(func() bool {
+		if !w.finished(partitions) {
+			return false
 		}
-		_, parked, _, err := oracle.ReadGroup(context.Background(), w.db, w.group)
-		fmt.Fprintf(&b, "parked %d (%v)", len(parked), err)
-		return b.String()
-	}
-	w.eventually(bound, func() bool {
 		for p := range int32(partitions) {
-			if next, committed, end := w.position(p); end < 0 || end > 0 && (next < end || committed < end) {
+			if _, committed, end := w.position(p); committed < end && end > 0 {
 				return false
 			}
 		}
-		_, parked, _, err := oracle.ReadGroup(context.Background(), w.db, w.group)
-		return err == nil && len(parked) == 0
-	}, state)
+		var parked int64
+		return w.db.Table("evenkeel_parked").Where("grp = ?", w.group).Count(&parked).Error == nil && parked == 0
+	}, func() string { return w.where(partitions) })
+}
+
+// where tells how far the group has come.
+func (w *world) where(partitions int) string {
+	var b strings.Builder
+	for p := range int32(partitions) {
+		next, committed, end := w.position(p)
+		fmt.Fprintf(&b, "partition %d: ledger %d, committed %d, end %d; ", p, next, committed, end)
+	}
+	_, parked, _, err := oracle.ReadGroup(context.Background(), w.db, w.group)
+	fmt.Fprintf(&b, "parked %d (%v)", len(parked), err)
+	return b.String()
 }
 
 // logBook keeps what a consumer logs.

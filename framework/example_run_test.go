@@ -69,7 +69,7 @@ func Example() {
 	defer kafka.close()
 	db, remove := openDatabase()
 	defer remove()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	defer cancel()
 
 	// Once per release: Evenkeel's own tables, and yours.

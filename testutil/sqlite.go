@@ -35,6 +35,9 @@ func SQLiteDSN(t testing.TB) string {
 	return file.String()
 }
 
+// idleConns is how many connections a test keeps.
+const idleConns = 20
+
 // open opens the database quietly and closes it when the test ends.
 func open(t testing.TB, dialector gorm.Dialector) *gorm.DB {
 	t.Helper()
@@ -47,6 +50,8 @@ func open(t testing.TB, dialector gorm.Dialector) *gorm.DB {
 	if err != nil {
 		t.Fatalf("testutil: open database: %v", err)
 	}
+	// database/sql keeps two connections else, and a login at PostgreSQL takes its time.
+	pool.SetMaxIdleConns(idleConns)
 	t.Cleanup(func() {
 		if err := pool.Close(); err != nil {
 			t.Errorf("testutil: close database: %v", err)

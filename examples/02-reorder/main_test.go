@@ -3,22 +3,27 @@ package main
 import (
 	"math/rand/v2"
 	"strconv"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/evenkeel-go/evenkeel/examples/play"
+	"github.com/evenkeel-go/evenkeel/framework"
 	"github.com/evenkeel-go/evenkeel/testutil"
 )
 
-func start(t *testing.T, patience time.Duration) (p *play.Play, replays string) {
+func start(t *testing.T, patience time.Duration, hooks ...any) (p *play.Play, replays string) {
 	t.Helper()
 	broker := testutil.Kafka(t)
 	replays = broker.Topic(t, "account-replays", 1)
-	p, err := play.Start(t.Context(), play.Scene{
+	scene := play.Scene{
 		Models: []any{&Account{}}, Config: config(patience, replays), DB: testutil.SQLite(t), Brokers: broker.Brokers,
-	})
+	}
+	scene.Config.Hooks = hooks
+	p, err := play.Start(t.Context(), scene)
 	t.Cleanup(func() { require.NoError(t, p.Close()) })
 	require.NoError(t, err)
 	return p, replays
@@ -54,11 +59,27 @@ func TestMovesAreAppliedInTheirOrder(t *testing.T) {
 	require.Empty(t, p.Consumer.Stats().Letters)
 }
 
+// secondGap holds up who tells it of a second gap until hold is closed. So no event is given
+// up before what was asked for has come, however long that takes.
+type secondGap struct {
+	heard atomic.Int64
+	hold  chan struct{}
+}
+
+func (g *secondGap) OnGap(framework.Gap) {
+	if g.heard.Add(1) == 2 {
+		<-g.hold
+	}
+}
+
 // A number that does not come is asked for; what comes then is applied in its turn, and what
 // never comes leaves a letter.
 func TestAGapIsAskedFor(t *testing.T) {
 	t.Parallel()
-	p, replays := start(t, time.Second)
+	ear := &secondGap{hold: make(chan struct{})}
+	answered := sync.OnceFunc(func() { close(ear.hold) })
+	p, replays := start(t, time.Second, ear)
+	t.Cleanup(answered) // before the play ends, which waits for it
 	require.NoError(t, p.Send(t.Context(), move("a", 1, 50), move("a", 3, -60), move("b", 1, 5), move("b", 3, 6)))
 	requests, err := asked(t.Context(), p, replays, 2)
 	require.NoError(t, err)
@@ -70,6 +91,11 @@ func TestAGapIsAskedFor(t *testing.T) {
 			require.NoError(t, p.Send(t.Context(), move(r.Key, r.From, 1000)))
 		}
 	}
+	require.NoError(t, p.Until(t.Context(), func() bool {
+		var a Account
+		return p.DB.First(&a, "id = ?", "a").Error == nil && a.LastMove == "a#3"
+	}))
+	answered()
 	require.NoError(t, p.Until(t.Context(), func() bool { return p.Consumer.Stats().Letters["gap"] == 1 }))
 	var a, b Account
 	require.NoError(t, p.DB.First(&a, "id = ?", "a").Error)

@@ -76,8 +76,8 @@ type Play struct {
 	end        []func() error
 }
 
-// patience is how long a play waits for its consumer.
-const patience = time.Minute
+// patience is how long a play waits for its consumer, on a machine that does much besides.
+const patience = 3 * time.Minute
 
 var errSlow = errors.New("the consumers have not come this far in time")
 

@@ -167,6 +167,11 @@ func (m *Member) deliver(r *event.Record) int {
 	return 1
 }
 
+// leastAhead is how many records a lane takes before it is paused, however small its batches
+// are. A pause throws away what the client has fetched ahead, and up to a second may pass from a
+// resume until it fetches again: to hold eight batches of two would be to read sixteen records a second.
+const leastAhead = 1000
+
 // full reports whether a lane holds enough, or wants nothing; parts divides the bounds, so that a paused
 // lane is resumed well below them.
 func (m *Member) full(l *lane, parts int64) bool {
@@ -174,7 +179,7 @@ func (m *Member) full(l *lane, parts int64) bool {
 		return true
 	}
 	n, bytes := l.queue.held()
-	if int64(n) >= 8*int64(m.BatchSize)/parts {
+	if int64(n) >= max(8*int64(m.BatchSize), leastAhead)/parts {
 		return true
 	}
 	return n > 0 && (bytes > m.MaxBytes/4/parts || m.bytes.Load() > m.MaxBytes/parts)

@@ -241,7 +241,7 @@ func agree(t *testing.T, types []string, strays float64, seed uint64) {
 		Codec: event.Envelope(event.EnvelopeConfig{IDOptional: true}), BatchSize: 50, Hooks: []any{done},
 	})
 	require.NoError(t, err)
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	go func() {
 		select {

@@ -203,7 +203,7 @@ func (s *Server) settings() map[string]string {
 		"listen_addresses":        "127.0.0.1",
 		"port":                    strconv.Itoa(s.port),
 		"unix_socket_directories": "",
-		"max_connections":         "200",
+		"max_connections":         "500",
 	}
 	if !s.config.Durable {
 		settings["fsync"] = "off"
