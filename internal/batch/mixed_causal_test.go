@@ -68,8 +68,9 @@ func (w *writers) write(counts bool) (node, vector string) {
 // been told to go on without.
 type causalWorld struct {
 	seen map[string]map[string]int64 // by table and entity, the entries
-	// had are the events that were given, by handler, entity and id; excused the units that
-	// somebody has said may come without their causes.
+	// had are the events that were given, by handler, entity and id; excused what may come
+	// without its causes: units of letters that somebody has replayed, and by entity and sum
+	// what has waited to a bound.
 	had, excused map[string]bool
 	// skips: what has waited for too long is applied.
 	skips, parksMissing bool
@@ -168,6 +169,11 @@ func (x *mixed) lacks(entity, node string, v event.Vector) bool {
 // given holds each verdict against what has come before: an event is given after its causes,
 // and becomes a letter for their sake only while they have not come.
 func (x *mixed) given(out *batch.Outcome) {
+	for _, g := range out.Gaps {
+		if g.Stream == "causal:mixed_causes" && g.Policy == guards.GapSkip {
+			x.excused[fmt.Sprintf("%s|%d", g.Entity, g.Waiting)] = true
+		}
+	}
 	for _, v := range out.Verdicts {
 		if !x.isCausal(v.Handler) {
 			continue
@@ -177,9 +183,7 @@ func (x *mixed) given(out *batch.Outcome) {
 		unit := v.Handler + "|" + v.Entity + at(v.Item.Record)
 		switch {
 		case v.Verdict.Action == guards.Apply, v.Verdict.Reason == guards.Superseded:
-			skipped := slices.ContainsFunc(out.Gaps, func(g batch.Gap) bool {
-				return g.Stream == "causal:mixed_causes" && g.Entity == v.Entity && g.Policy == guards.GapSkip && g.Waiting == e.Vector.Sum()
-			})
+			skipped := x.excused[fmt.Sprintf("%s|%d", v.Entity, e.Vector.Sum())]
 			require.True(x.t, !lacks || skipped || x.excused[unit], "%s %s came before its causes: %v, of which %v was seen\n%s", v.Handler, e.ID, e.Vector, x.seen["mixed_causes|"+v.Entity], x.told())
 			x.sees("mixed_causes", v.Entity, e.Vector)
 			x.had[v.Handler+"|"+v.Entity+"|"+e.ID] = true

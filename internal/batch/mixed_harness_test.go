@@ -498,8 +498,12 @@ func (x *mixed) someSweep(all bool) {
 			}
 			units, items = append(units, u), append(items, u.Item)
 		}
+		due := func(p *store.Parked) bool { return !p.Due.After(x.now) }
 		var err error
-		out, err = x.judge.Waiting(context.Background(), units, x.layouts, x.asked(items, nil), x.now, func(p *store.Parked) bool { return !p.Due.After(x.now) }, nil)
+		out, err = x.judge.Waiting(context.Background(), units, x.layouts, x.asked(items, nil), x.now, due, nil)
+		if err == nil && out.Incomplete { // what a replay has found anew has to wait
+			out, err = x.judge.Waiting(context.Background(), units, x.layouts, x.asked(items, nil), x.now, due, nil)
+		}
 		if x.broken(err) == "" {
 			runs--
 		}

@@ -3,6 +3,7 @@ package batch_test
 import (
 	"cmp"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -183,13 +184,20 @@ func (x *mixed) forgetSome() {
 	x.horizons[scope] = max(upTo, x.horizons[scope])
 }
 
+// histories is how many TestKindsMixed plays.
+var histories = flag.Uint64("histories", 20, "how many histories TestKindsMixed plays")
+
+const portions = 20
+
 // TestKindsMixed runs random histories over all kinds at once.
 func TestKindsMixed(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(20) {
-		t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) {
+	for portion := range uint64(portions) {
+		t.Run(strconv.FormatUint(portion, 10), func(t *testing.T) {
 			t.Parallel()
-			mixedHistory(t, seed)
+			for seed := portion; seed < *histories; seed += portions {
+				t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) { mixedHistory(t, seed) })
+			}
 		})
 	}
 }
