@@ -169,6 +169,11 @@ func (x *mixed) lacks(entity, node string, v event.Vector) bool {
 // given holds each verdict against what has come before: an event is given after its causes,
 // and becomes a letter for their sake only while they have not come.
 func (x *mixed) given(out *batch.Outcome) {
+	for _, mark := range out.Batch.Release {
+		if l := x.letters[mark.ID]; l != nil && l.Handler == "" && l.State == dlq.Discarded {
+			x.sees("mixed_causes", l.Entity, l.Vector)
+		}
+	}
 	for _, g := range out.Gaps {
 		if g.Stream == "causal:mixed_causes" && g.Policy == guards.GapSkip {
 			x.excused[fmt.Sprintf("%s|%d", g.Entity, g.Waiting)] = true

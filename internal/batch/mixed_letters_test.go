@@ -74,6 +74,9 @@ func (x *mixed) discard(l *dlq.Letter) {
 			x.ids[k] = &next
 		}
 	}
+	if tables.WaitedForByAny(l) {
+		x.parked[l.ID] = store.SeenOf(move, l)
+	}
 	next := *l
 	next.State, next.Rev = dlq.Discarded, l.Rev+1
 	x.letters[l.ID] = &next
