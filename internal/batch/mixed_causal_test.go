@@ -72,9 +72,7 @@ type causalWorld struct {
 	// without its causes: units of letters that somebody has replayed, and by entity and sum
 	// what has waited to a bound.
 	had, excused map[string]bool
-	// skips: what has waited for too long is applied.
-	skips, parksMissing bool
-	byID                map[string]*event.Record
+	byID         map[string]*event.Record
 }
 
 func (x *mixed) registerCausal(reg *handlers.Registry) {
@@ -87,7 +85,7 @@ func (x *mixed) registerCausal(reg *handlers.Registry) {
 	if x.rng.IntN(4) == 0 {
 		patience = time.Duration(1+x.rng.IntN(30)) * time.Second
 	}
-	if x.skips = x.rng.IntN(3) == 0; x.skips {
+	if x.rng.IntN(3) == 0 {
 		options = append(options, guards.OnMissingCause(guards.GapSkip))
 	}
 	g := guards.Vector(append(options, guards.Causal(patience))...)
@@ -115,7 +113,7 @@ func (x *mixed) registerCausal(reg *handlers.Registry) {
 		return nil
 	}, handlers.By(g), handlers.Writes(), handlers.Name("closed"))
 	missing := handlers.MissingPlaceholder
-	if x.parksMissing = x.rng.IntN(3) == 0; x.parksMissing {
+	if x.rng.IntN(3) == 0 {
 		missing = handlers.MissingPark
 	}
 	handlers.Modify(reg, "touch", func(_ context.Context, d *handlers.Delivery[mixedFacts, mixedCause]) error {

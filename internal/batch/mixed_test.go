@@ -184,10 +184,10 @@ func (x *mixed) forgetSome() {
 	x.horizons[scope] = max(upTo, x.horizons[scope])
 }
 
-// histories is how many TestKindsMixed plays.
-var histories = flag.Uint64("histories", 20, "how many histories TestKindsMixed plays")
+// CI plays a few; -histories=1000 takes minutes. The name of a test that fails ends with its seed.
+var histories = flag.Uint64("histories", 30, "how many histories TestKindsMixed plays") //nolint:gochecknoglobals // a flag
 
-const portions = 20
+const portions = 10 // that run beside each other
 
 // TestKindsMixed runs random histories over all kinds at once.
 func TestKindsMixed(t *testing.T) {
