@@ -187,6 +187,8 @@ func waiting(cause string) string {
 		return "its entity's row is not there yet"
 	case "replay":
 		return "its dead letter is to be replayed"
+	case "seen":
+		return "its dead letter was given up, and what waits for its event is about to go on"
 	}
 	return cause
 }

@@ -191,6 +191,24 @@ func (w *work) given(u *Unit) {
 	c.seen = c.seen.Merge(u.Item.Event.Vector)
 }
 
+// countSeen counts the event of a whole record's letter that somebody has given up as seen, by
+// each entity whose it would have been. What waits there for it follows when these are swept.
+func (w *work) countSeen(u *Unit) {
+	for _, one := range u.Item.Units {
+		c := w.causes(one)
+		if c == nil {
+			continue
+		}
+		if c.err != nil {
+			w.repark(u, store.CauseSeen, wakeLater)
+			return
+		}
+		c.alone, c.grew = c.alone || u.Item.Alone, true
+		c.seen = c.seen.Merge(u.Item.Event.Vector)
+	}
+	w.release(u, nil)
+}
+
 // add lets a unit wait, without writing it yet: its causes may come in this batch.
 func (c *causes) add(u *Unit, p *store.Parked, v guards.Verdict) {
 	p.Stream, p.Place, p.Expires = c.key.Stream, u.Item.Event.Vector.Sum(), p.Due

@@ -176,7 +176,7 @@ func (p *Preparer) prepareParked(row *store.Parked) *Unit {
 	it := &Item{Record: row.Record}
 	e := &event.Event{Record: row.Record}
 	u := &Unit{Item: it, Key: row.Entity, Parked: row, id: row.ID}
-	if row.Cause == store.CauseReplay && p.findsAnew(row) {
+	if row.Cause == store.CauseSeen || row.Cause == store.CauseReplay && p.findsAnew(row) {
 		u.Item, u.Key, u.whole = p.Prepare(row.Record), "", true
 		return u
 	}

@@ -186,10 +186,16 @@ func (j *Judge) Waiting(ctx context.Context, units []*Unit, layouts Layouts, loa
 	w := j.start(ctx, layouts, loaded, now, len(units))
 	w.enough = enough
 	for _, u := range units {
-		if u.whole && due(u.Parked) && !w.replayShut(u) {
-			if err := w.replayWhole(u); err != nil {
-				return nil, err
-			}
+		var err error
+		switch {
+		case !u.whole || !due(u.Parked):
+		case u.Parked.Cause == store.CauseSeen:
+			w.countSeen(u)
+		case !w.replayShut(u):
+			err = w.replayWhole(u)
+		}
+		if err != nil {
+			return nil, err
 		}
 	}
 	for i, u := range units {

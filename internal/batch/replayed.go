@@ -310,6 +310,14 @@ func (sw *streamWork) replayLetters() error {
 func (sw *streamWork) replayOne(x *wait) error {
 	again, held := sw.held(x.Place)
 	if !held && sw.state.Waits(x.Place) {
+		if !sw.bounded(x.Place) {
+			sw.unitLetter(x.unit, sw.row(x.unit), guards.Verdict{
+				Action: guards.DeadLetter, Reason: guards.Gap,
+				Detail:  fmt.Sprintf("number %d has not come, and nothing but this letter waits for it; replay the letter once more to go on without that", sw.state.Next),
+				Numbers: guards.Comparison{What: "sequence", Event: x.Place, Against: sw.state.Next},
+			}, nil)
+			return nil
+		}
 		again, held = time.Minute, true
 	}
 	if held {
@@ -318,4 +326,13 @@ func (sw *streamWork) replayOne(x *wait) error {
 		return nil
 	}
 	return sw.turn(x.unit, guards.State{Now: sw.now})
+}
+
+// bounded reports whether the gap before the number n comes to an end even if what is missing
+// never comes: it was asked for, or something is parked for it, whose time runs. That of what
+// stands behind a letter does not.
+func (sw *streamWork) bounded(n int64) bool {
+	return sw.now.Before(sw.answerable()) || slices.ContainsFunc(sw.waits, func(x *wait) bool {
+		return !x.done && sw.state.Waits(x.Place) && (x.Cause == store.CauseGap || x.Place < n)
+	})
 }

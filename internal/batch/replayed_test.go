@@ -233,6 +233,39 @@ func TestReplayOfAGap(t *testing.T) {
 	require.Empty(t, m.parked)
 }
 
+// TestReplayAtAGapThatNothingElseWaitsFor: nobody's time runs there, so that the replay would
+// wait for ever. The letter says what is missing, and its next replay goes on without that.
+func TestReplayAtAGapThatNothingElseWaitsFor(t *testing.T) {
+	t.Parallel()
+	for _, comes := range []bool{false, true} {
+		x := mend()
+		m := newMemory(t, x.registry(guards.Sequence(guards.GapTimeout(time.Minute))))
+		m.judge.MaxParkedPerKey = 1
+		m.run(m.log(n(1), n(3), n(5)))
+		require.Equal(t, ends{"5": "open"}, m.ends(), "too many wait")
+		m.replay(false)
+		require.Equal(t, ends{"5": "replaying"}, m.ends(), "the time of the gap runs, as 3 waits there")
+		m.run(m.log(n(2)))
+		require.Equal(t, "123", m.order("o1").Customer)
+		m.now = m.now.Add(time.Hour)
+		m.sweep()
+		require.Equal(t, ends{"5": "open"}, m.ends())
+		for _, l := range m.letters {
+			require.Equal(t, guards.Gap, l.Verdict.Reason)
+			require.Contains(t, l.Verdict.Detail, "number 4 has not come, and nothing but this letter waits for it")
+		}
+		want := "1235"
+		if comes {
+			m.run(m.log(n(4)))
+			want = "12345"
+		}
+		m.replay(false)
+		require.Equal(t, ends{"5": "applied"}, m.ends())
+		require.Equal(t, want, m.order("o1").Customer)
+		require.Empty(t, m.parked)
+	}
+}
+
 func TestReplayUnderSequence(t *testing.T) {
 	t.Parallel()
 	x := mend("2", "5")

@@ -54,7 +54,8 @@ type LetterPurge struct {
 func Retention() dlq.Actor { return dlq.Actor{Name: "evenkeel", Via: "retention"} }
 
 // LetterMove is a change of one letter's state. MoveReplay also parks the event with
-// CauseReplay, due at once; any other move takes that away.
+// CauseReplay, due at once, and what gives up a whole record whose event others may wait for
+// parks it with CauseSeen; any other move takes that away.
 type LetterMove struct {
 	dlq.Ref
 	Move dlq.Move

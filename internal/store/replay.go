@@ -83,6 +83,13 @@ func ParkedOf(m *LetterMove, l *dlq.Letter) *Parked {
 	}
 }
 
+// SeenOf is what parks the event of a whole record's letter that the move gives up.
+func SeenOf(m *LetterMove, l *dlq.Letter) *Parked {
+	p := ParkedOf(m, l)
+	p.Cause, p.Replay = CauseSeen, nil
+	return p
+}
+
 // Resolution ends the replay of a letter.
 type Resolution struct {
 	ID string

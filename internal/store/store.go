@@ -256,6 +256,9 @@ const (
 	// CauseReplay: the event of a letter that is to be replayed. What holds others up is the
 	// letter and not this.
 	CauseReplay Cause = "replay"
+	// CauseSeen: the event of a whole record's letter that was given up. What waits for it
+	// goes on once a member, who knows the handlers, has found whose it was (R14).
+	CauseSeen Cause = "seen"
 )
 
 // Parked is one event that waits under one handler for one entity.

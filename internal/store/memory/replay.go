@@ -8,17 +8,22 @@ import (
 	"github.com/evenkeel-go/evenkeel/internal/store/tables"
 )
 
-// parkReplay parks the event of a letter that is to be replayed; any other move takes away
-// what was parked for that.
+// parkReplay parks the event of a letter that is to be replayed, or of a whole record whose
+// event is to count as seen; any other move takes away what was parked for that.
 func (s *Store) parkReplay(t *tx, m *store.LetterMove, l *dlq.Letter) {
 	have := s.parked[l.ID]
-	if m.Move != dlq.MoveReplay {
-		if have != nil && have.Cause == store.CauseReplay {
+	var next *store.Parked
+	switch {
+	case m.Move == dlq.MoveReplay:
+		next = store.ParkedOf(m, l)
+	case m.LetsGo() && tables.WaitedForByAny(l):
+		next = store.SeenOf(m, l)
+	default:
+		if have != nil && (have.Cause == store.CauseReplay || have.Cause == store.CauseSeen) {
 			s.replaceParked(t, have, nil)
 		}
 		return
 	}
-	next := store.ParkedOf(m, l)
 	if have != nil {
 		next.Rev = have.Rev + 1
 	}

@@ -20,6 +20,7 @@ func replayCases() []testCase {
 		{"what a replay has ended is known as such", replayKnown},
 		{"what waits to be replayed is woken like what waits behind", replayWoken},
 		{"a letter of another system is not replayed", replayForeign},
+		{"a whole record that is given up is parked, if others may wait for it", givenUpWhole},
 	}
 }
 
@@ -57,6 +58,40 @@ func replayParks(b *bench) {
 	require.Equal(t, []string{"", "", ""}, []string{got["whole"].Handler, got["whole"].Table, got["whole"].Entity})
 	require.Equal(t, "s", got["numbered"].Stream)
 	require.Equal(t, &store.Replay{Reason: guards.Gap, Compared: "sequence"}, got["numbered"].Replay)
+}
+
+func givenUpWhole(b *bench) {
+	t := b.t
+	whole, blind := b.letter("whole"), b.letter("blind")
+	for _, l := range []*dlq.Letter{whole, blind} {
+		l.Handler, l.Table, l.Blocking, l.Place = "", "", false, 0
+	}
+	whole.Vector = event.Vector{{Node: "n", Count: 2}}
+	require.NoError(t, b.commit(t, &store.Batch{Letters: []*dlq.Letter{whole, blind}}))
+	parked := func() []*store.Parked {
+		rows, err := b.s.Due(t.Context(), group, b.now.AddDate(-1, 0, 0), 0, 10, 10)
+		require.NoError(t, err)
+		return rows
+	}
+	for range 2 {
+		require.NoError(t, b.move("blind", 0, dlq.MoveDiscard))
+		require.NoError(t, b.move("whole", 0, dlq.MoveDiscard))
+		rows := parked()
+		require.Len(t, rows, 1, "of the other one nobody can wait")
+		p := rows[0]
+		require.Equal(t, []any{"whole", store.CauseSeen, "a", "", "", (*store.Replay)(nil)}, []any{p.ID, p.Cause, p.Entity, p.Handler, p.Table, p.Replay})
+		require.Equal(t, whole.Record.Value, p.Record.Value)
+		require.NoError(t, b.move("whole", 0, dlq.MoveRestore))
+		require.NoError(t, b.move("blind", 0, dlq.MoveRestore))
+		require.Empty(t, parked())
+	}
+	require.NoError(t, b.move("whole", 0, dlq.MoveReplay))
+	require.Equal(t, store.CauseReplay, parked()[0].Cause)
+	require.NoError(t, b.move("whole", 0, dlq.MoveCancel))
+	require.NoError(t, b.move("whole", 0, dlq.MoveDiscard))
+	p := parked()[0]
+	require.NoError(t, b.commit(t, &store.Batch{Release: []store.Mark{{ID: p.ID, Rev: p.Rev}}}))
+	require.Empty(t, parked())
 }
 
 func replayCancelled(b *bench) {

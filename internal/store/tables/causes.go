@@ -11,6 +11,10 @@ import (
 // writers had seen it (R14). Of a whole record nobody knows the entities.
 func WaitedFor(l *dlq.Letter) bool { return len(l.Vector) > 0 && l.Table != "" && l.Stream == "" }
 
+// WaitedForByAny reports the same of a whole record's letter, whose entities only they know who
+// know the handlers.
+func WaitedForByAny(l *dlq.Letter) bool { return len(l.Vector) > 0 && l.Handler == "" }
+
 // CausesOf names where what waits for the letter's event is parked, if anything does.
 func CausesOf(l *dlq.Letter) store.StreamKey {
 	return store.StreamKey{Stream: handlers.CausalStreams + l.Table, Entity: l.Entity}

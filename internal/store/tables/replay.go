@@ -11,15 +11,21 @@ import (
 	"github.com/evenkeel-go/evenkeel/internal/store"
 )
 
-// parkReplay parks the event of a letter that is to be replayed, due at once whatever
-// anybody's clock says. Any other move takes away what was parked for that.
+// parkReplay parks the event of a letter that is to be replayed, or of a whole record whose
+// event is to count as seen, due at once whatever anybody's clock says. Any other move takes
+// away what was parked for that.
 func (p *Plain) parkReplay(ctx context.Context, q Querier, m *store.LetterMove, l *dlq.Letter) error {
-	if m.Move != dlq.MoveReplay {
-		_, err := p.exec(ctx, q, "DELETE FROM evenkeel_parked WHERE id = $1 AND cause = 'replay'", l.ID)
+	cause, replay := store.CauseReplay, store.ReplayOf(m, l).String()
+	switch {
+	case m.Move == dlq.MoveReplay:
+	case m.LetsGo() && WaitedForByAny(l):
+		cause, replay = store.CauseSeen, ""
+	default:
+		_, err := p.exec(ctx, q, "DELETE FROM evenkeel_parked WHERE id = $1 AND cause IN ('replay', 'seen')", l.ID)
 		return err
 	}
 	own := map[string]string{
-		"rev": "1", "cause": "'replay'", "due": "0", "expires": "NULL", "attempts": "0", "first_failed": "NULL", "last_failed": "NULL",
+		"rev": "1", "cause": "$3", "due": "0", "expires": "NULL", "attempts": "0", "first_failed": "NULL", "last_failed": "NULL",
 		"error_type": "''", "error": "''", "stack": "''", "codec": "''", "replay": "$2",
 	}
 	var values []string
@@ -32,7 +38,7 @@ func (p *Plain) parkReplay(ctx context.Context, q Querier, m *store.LetterMove, 
 		values = append(values, value)
 	}
 	_, err := p.exec(ctx, q, fmt.Sprintf("INSERT INTO evenkeel_parked (%s) SELECT %s FROM evenkeel_dead_letters l WHERE l.id = $1%s", Names(fields), strings.Join(values, ", "), ParkedConflict()),
-		l.ID, store.ReplayOf(m, l).String())
+		l.ID, replay, string(cause))
 	return err
 }
 
