@@ -174,9 +174,9 @@ func (g *ConsumerGroup) shut(letters []underWayLetter) (waits []JobWait) {
 // underWayLetter is a letter that is being replayed.
 type underWayLetter struct {
 	id, handler string
-	due                 time.Time
-	attempts            int
-	err                 string
+	due         time.Time
+	attempts    int
+	err         string
 	// letter, which is open, and parked stand before it; empty for none.
 	letter, parked string
 	later          bool // it is not due
