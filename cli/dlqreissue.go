@@ -69,19 +69,12 @@ When there is no such letter the exit code is 4.`,
 }
 
 func (a *app) reissue(c *cobra.Command, f *repairFlags, r dlq.Reissue, id string) error {
-	act, err := f.act(a, c)
+	begun, err := f.begin(a, c, id)
 	if err != nil {
 		return err
 	}
-	format, db, closeDB, err := a.open(c)
-	if err != nil {
-		return err
-	}
-	defer closeDB()
-	l, err := dlq.Get(c.Context(), db, strings.ToLower(id))
-	if err != nil {
-		return explain(c, err)
-	}
+	defer begun.closeDB()
+	l := begun.letter
 	r.Ref, r.Codec = l.Ref(), a.codecFor(l)
 	m, newID, err := r.Message(l)
 	if err != nil {
@@ -94,14 +87,14 @@ func (a *app) reissue(c *cobra.Command, f *repairFlags, r dlq.Reissue, id string
 	if ok, err := f.goAhead(c, "reissue"); err != nil {
 		return err
 	} else if !ok {
-		return writeDone(c, format, out, dryRunText)
+		return writeDone(c, begun.format, out, dryRunText)
 	}
-	done, err := framework.Reissue(c.Context(), db, r, act)
+	done, err := framework.Reissue(c.Context(), begun.db, r, begun.act)
 	if err != nil {
 		return refusal(c, err)
 	}
 	out.Done, out.EventID, out.Topic = true, done.ID, done.Topic
-	return writeDone(c, format, out, fmt.Sprintf("reissued as event %s on %s; a running member of %s sends it", safe(done.ID), safe(done.Topic), safe(l.Group)))
+	return writeDone(c, begun.format, out, fmt.Sprintf("reissued as event %s on %s; a running member of %s sends it", safe(done.ID), safe(done.Topic), safe(l.Group)))
 }
 
 // republishing sends records to where they came from.
