@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"gorm.io/gorm"
 
 	"github.com/evenkeel-go/evenkeel/dlq"
 	"github.com/evenkeel-go/evenkeel/event"
@@ -52,6 +53,30 @@ func (a *app) actor(c *cobra.Command, as string) (dlq.Actor, error) {
 		return by, usage(c, "your user has no name; give one with --as, for the audit")
 	}
 	return by, nil
+}
+
+// repair is a letter that is to be repaired, with what it takes to do so.
+type repair struct {
+	act     framework.LetterAct
+	format  format
+	db      *gorm.DB
+	closeDB func()
+	letter  *dlq.Letter
+}
+
+// begin opens the database and reads the letter.
+func (f *repairFlags) begin(a *app, c *cobra.Command, id string) (r repair, err error) {
+	if r.act, err = f.act(a, c); err != nil {
+		return r, err
+	}
+	if r.format, r.db, r.closeDB, err = a.open(c); err != nil {
+		return r, err
+	}
+	if r.letter, err = dlq.Get(c.Context(), r.db, strings.ToLower(id)); err != nil {
+		r.closeDB()
+		return r, explain(c, err)
+	}
+	return r, nil
 }
 
 // goAhead asks, unless nothing is to be done or nobody wants to be asked.
@@ -149,19 +174,12 @@ When there is no such letter the exit code is 4.`,
 }
 
 func (a *app) edit(c *cobra.Command, f *editFlags, id string) error {
-	act, err := f.act(a, c)
+	begun, err := f.begin(a, c, id)
 	if err != nil {
 		return err
 	}
-	format, db, closeDB, err := a.open(c)
-	if err != nil {
-		return err
-	}
-	defer closeDB()
-	l, err := dlq.Get(c.Context(), db, strings.ToLower(id))
-	if err != nil {
-		return explain(c, err)
-	}
+	defer begun.closeDB()
+	l := begun.letter
 	if l.State != dlq.Open {
 		return &problem{code: codeError, what: fmt.Sprintf("letter %s is %s, and only an open one can be edited", l.ID, l.State), next: "`evenkeel dlq show` tells who did what"}
 	}
@@ -175,7 +193,7 @@ func (a *app) edit(c *cobra.Command, f *editFlags, id string) error {
 	}
 	was, is := l.Revised(), *l.Record
 	is.Value, is.Headers = edit.Value, edit.Headers
-	if _, err := edit.Next(l, act.By, act.Reason); err != nil {
+	if _, err := edit.Next(l, begun.act.By, begun.act.Reason); err != nil {
 		return refusal(c, err)
 	}
 	fmt.Fprintf(c.ErrOrStderr(), "%s\n%s", a.line(l), a.diff(was, &is))
@@ -183,13 +201,13 @@ func (a *app) edit(c *cobra.Command, f *editFlags, id string) error {
 	if ok, err := f.goAhead(c, "edit"); err != nil {
 		return err
 	} else if !ok {
-		return writeDone(c, format, out, dryRunText)
+		return writeDone(c, begun.format, out, dryRunText)
 	}
-	if err := framework.Edit(c.Context(), db, edit, act); err != nil {
+	if err := framework.Edit(c.Context(), begun.db, edit, begun.act); err != nil {
 		return refusal(c, err)
 	}
 	out.Done = true
-	return writeDone(c, format, out, fmt.Sprintf("edited; `evenkeel dlq replay %s` judges it", l.ID[:min(shortID, len(l.ID))]))
+	return writeDone(c, begun.format, out, fmt.Sprintf("edited; `evenkeel dlq replay %s` judges it", l.ID[:min(shortID, len(l.ID))]))
 }
 
 // inEditor reports whether somebody is to write the value.

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -60,7 +61,7 @@ func TestRepair(t *testing.T) {
 		{[]string{"reissue", "5598", "--time", "soon", "--why", "x"}, "y\n", 2, "", "--time: "},
 		{[]string{"reissue", "5598", "--key", "order-18", "--event-id", "e-9", "--dry-run"}, "", 0, "dry run", "to be discarded, and sent to orders as event e-9:\n"},
 		{[]string{"republish", "5598"}, "y\n", 2, "", "--why is required"},
-		{[]string{"republish", other.ID, "--why", "x"}, "n\n", 1, "", "every group that reads the topic orders gets them; which these are is not known here"},
+		{[]string{"republish", other.ID, "--why", "x"}, "n\n", 1, "", "every group that reads a topic gets what is sent there:\n  1 letter to orders; groups of this database: none\ngroups with another database are not known here: give --brokers"},
 		{[]string{"republish", other.ID, "--why", "x", "-y"}, "", 0, "1 letter handed over to be sent\n", ""},
 		{[]string{"reissue", "5598", "--key", "order-18", "--event-id", "e-9", "--to", "again", "--why", "wrong key"}, "y\n", 0, "reissued as event e-9 on again; a running member of billing sends it\n", ""},
 		{[]string{"edit", "5598", "--set", "/data/total=14", "--why", "x", "-y"}, "", 1, "", "is discarded, and only an open one can be edited"},
@@ -166,15 +167,29 @@ func TestRepublishTellsTheReaders(t *testing.T) {
 	dsn, db := migrated(t)
 	insert(t, db, lettertest.Full())
 	w := world{env: map[string]string{dsnVariable: dsn, "EVENKEEL_BROKERS": broker.Brokers}}
-	for topic, want := range map[string]string{
-		read:      "every group that reads the topic " + read + " gets them; these have a position in it:\n  billing, shipping\n",
-		unread:    "gets them; none has a position in it\n",
-		"nowhere": "gets them; none has a position in it\n",
-	} {
+	for topic, want := range map[string]string{read: "billing, shipping", unread: "none", "nowhere": "none"} {
+		want := "every group that reads a topic gets what is sent there:\n  1 letter to " + topic + "; groups that have a position in it: " + want + "\n"
 		if r := w.run(t, "dlq", "republish", "5598", "--to", topic, "--dry-run"); r.code != 0 || !strings.Contains(r.errOut, want) {
 			t.Errorf("%s: %+v", topic, r)
 		}
 	}
+	// Those that come from several topics are told for each.
+	for i, topic := range []string{read, read, unread} {
+		l := lettertest.Full()
+		l.ID, l.Record.Topic = fmt.Sprintf("%032x", i), topic
+		insert(t, db, l)
+	}
+	stands(t, db, "mail", unread, "t", 0, 1, "host-1", lettertest.At(0))
+	told := "  2 letters to " + read + "; groups that have a position in it: billing, shipping\n  1 letter to orders; groups that have a position in it: none\n  1 letter to " + unread + "; groups that have a position in it: none\n"
+	if r := w.run(t, "dlq", "republish", "--all", "--dry-run"); r.code != 0 || !strings.Contains(r.errOut, told) {
+		t.Errorf("%+v", r)
+	}
+	w.env["EVENKEEL_BROKERS"] = ""
+	told = "  2 letters to " + read + "; groups of this database: none\n  1 letter to orders; groups of this database: none\n  1 letter to " + unread + "; groups of this database: mail\ngroups with another database"
+	if r := w.run(t, "dlq", "republish", "--all", "--dry-run"); r.code != 0 || !strings.Contains(r.errOut, told) {
+		t.Errorf("%+v", r)
+	}
+	w.env["EVENKEEL_BROKERS"] = broker.Brokers
 	if r := w.run(t, "dlq", "republish", "5598", "--kafka", "acks=1", "--dry-run"); r.code != 0 || !strings.Contains(r.errOut, "could not be learned from "+broker.Brokers+": ") {
 		t.Errorf("%+v", r)
 	}

@@ -23,7 +23,7 @@ type moving struct {
 	short         string
 	long, example string
 	// warns writes what is to be known before the question; nil is nothing.
-	warns func(c *cobra.Command, example *dlq.Letter) error
+	warns func(c *cobra.Command, db *gorm.DB, refs []dlq.Ref) error
 	flags func(*cobra.Command) // adds its own
 	// act is nil where a job does it.
 	act func(context.Context, *gorm.DB, []dlq.Ref, framework.LetterAct) (framework.LetterReport, error)
@@ -183,7 +183,7 @@ func (a *app) moveLetters(c *cobra.Command, m moving, f *moveFlags, ids []string
 	errOut := c.ErrOrStderr()
 	fmt.Fprintf(errOut, "%s to %s, e.g.\n  %s\n", letters(len(refs)), m.verb, a.line(example))
 	if m.warns != nil {
-		if err := m.warns(c, example); err != nil {
+		if err := m.warns(c, db, refs); err != nil {
 			return err
 		}
 	}

@@ -1,11 +1,14 @@
 package cli
 
 import (
+	"cmp"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"gorm.io/gorm"
 
 	"github.com/evenkeel-go/evenkeel/dlq"
 	"github.com/evenkeel-go/evenkeel/event"
@@ -66,19 +69,12 @@ When there is no such letter the exit code is 4.`,
 }
 
 func (a *app) reissue(c *cobra.Command, f *repairFlags, r dlq.Reissue, id string) error {
-	act, err := f.act(a, c)
+	begun, err := f.begin(a, c, id)
 	if err != nil {
 		return err
 	}
-	format, db, closeDB, err := a.open(c)
-	if err != nil {
-		return err
-	}
-	defer closeDB()
-	l, err := dlq.Get(c.Context(), db, strings.ToLower(id))
-	if err != nil {
-		return explain(c, err)
-	}
+	defer begun.closeDB()
+	l := begun.letter
 	r.Ref, r.Codec = l.Ref(), a.codecFor(l)
 	m, newID, err := r.Message(l)
 	if err != nil {
@@ -91,14 +87,14 @@ func (a *app) reissue(c *cobra.Command, f *repairFlags, r dlq.Reissue, id string
 	if ok, err := f.goAhead(c, "reissue"); err != nil {
 		return err
 	} else if !ok {
-		return writeDone(c, format, out, dryRunText)
+		return writeDone(c, begun.format, out, dryRunText)
 	}
-	done, err := framework.Reissue(c.Context(), db, r, act)
+	done, err := framework.Reissue(c.Context(), begun.db, r, begun.act)
 	if err != nil {
 		return refusal(c, err)
 	}
 	out.Done, out.EventID, out.Topic = true, done.ID, done.Topic
-	return writeDone(c, format, out, fmt.Sprintf("reissued as event %s on %s; a running member of %s sends it", safe(done.ID), safe(done.Topic), safe(l.Group)))
+	return writeDone(c, begun.format, out, fmt.Sprintf("reissued as event %s on %s; a running member of %s sends it", safe(done.ID), safe(done.Topic), safe(l.Group)))
 }
 
 // republishing sends records to where they came from.
@@ -113,18 +109,21 @@ came and whatever their edits say. Every group that reads the topic gets them,
 also those that had no trouble with them: to judge letters again in their own
 group alone, replay them. The letters stay as they are.
 
-With --brokers you are told which groups have a position in the topic (of the
-first letter, where they came from several). A running member of the letters'
-group sends them, with the headers evenkeel-replay-id and evenkeel-hops. What
-has become a letter more than 3 times is refused.`,
+Before you are asked you are told how many go to which topic, and which groups
+read it: those of this database, and with --brokers all that have a position in
+it. A running member of the letters' group sends them, with the headers
+evenkeel-replay-id and evenkeel-hops. What has become a letter more than 3 times
+is refused.`,
 		example: `  evenkeel dlq republish 5598dac7 --why "billing lost it, ticket 4711"
   evenkeel dlq republish --type order.paid --to orders.again --why "for billing"`,
-		warns: func(c *cobra.Command, example *dlq.Letter) error {
-			topic := to
-			if topic == "" {
-				topic = example.Record.Topic
+		warns: func(c *cobra.Command, db *gorm.DB, refs []dlq.Ref) (err error) {
+			topics := []dlq.TopicCount{{Topic: to, Letters: int64(len(refs))}}
+			if to == "" {
+				if topics, err = dlq.SourceTopics(c.Context(), db, refs); err != nil {
+					return err
+				}
 			}
-			return tellReaders(c, topic, brokers, properties)
+			return tellReaders(c, db, topics, brokers, properties)
 		},
 		flags: func(c *cobra.Command) {
 			c.Flags().StringVar(&to, "to", "", "send them to this `topic` (default where they came from)")
@@ -135,27 +134,44 @@ has become a letter more than 3 times is refused.`,
 	}
 }
 
-// tellReaders says whom records reach that are sent to a topic. Brokers that don't answer keep
+// tellReaders says whom records reach that are sent to topics. Brokers that don't answer keep
 // nobody from sending: a member does that.
-func tellReaders(c *cobra.Command, topic, brokers string, properties []string) error {
-	w := c.ErrOrStderr()
-	fmt.Fprintf(w, "every group that reads the topic %s gets them", orNone(topic))
-	if brokers == "" {
-		fmt.Fprint(w, "; which these are is not known here:\ngive --brokers, or ask `kafka-consumer-groups.sh --describe --all-groups`\n")
-		return nil
-	}
+func tellReaders(c *cobra.Command, db *gorm.DB, topics []dlq.TopicCount, brokers string, properties []string) error {
 	kafka, err := kafkaProperties(c, properties)
 	if err != nil {
 		return err
 	}
-	groups, err := framework.TopicReaders(c.Context(), brokers, topic, kafka)
-	switch {
-	case err != nil:
-		fmt.Fprintf(w, "; which these are\ncould not be learned from %s: %s\n", safe(brokers), safe(err.Error()))
-	case len(groups) == 0:
-		fmt.Fprint(w, "; none has a position in it\n")
-	default:
-		fmt.Fprintf(w, "; these have a position in it:\n  %s\n", safe(strings.Join(groups, ", ")))
+	groups, err := framework.Consumers(c.Context(), db, "")
+	if err != nil {
+		return err
+	}
+	w, asked := c.ErrOrStderr(), brokers != ""
+	fmt.Fprintln(w, "every group that reads a topic gets what is sent there:")
+	for _, t := range topics {
+		known := "groups of this database: " + cmp.Or(strings.Join(readersOf(groups, t.Topic), ", "), "none")
+		if brokers != "" {
+			found, err := framework.TopicReaders(c.Context(), brokers, t.Topic, kafka)
+			if err != nil {
+				known += "; others could not be learned from " + brokers + ": " + err.Error()
+				brokers = "" // nor would the next ones
+			} else {
+				known = "groups that have a position in it: " + cmp.Or(strings.Join(found, ", "), "none")
+			}
+		}
+		fmt.Fprintf(w, "  %s to %s; %s\n", letters(int(t.Letters)), orNone(t.Topic), safe(known))
+	}
+	if !asked {
+		fmt.Fprint(w, "groups with another database are not known here: give --brokers, or ask\n`kafka-consumer-groups.sh --describe --all-groups`\n")
 	}
 	return nil
+}
+
+// readersOf are the groups that have read the topic into the database.
+func readersOf(groups []framework.ConsumerGroup, topic string) (names []string) {
+	for _, g := range groups {
+		if slices.ContainsFunc(g.Partitions, func(p framework.ConsumerPartition) bool { return p.Topic == topic }) {
+			names = append(names, g.Group)
+		}
+	}
+	return names
 }

@@ -32,7 +32,8 @@ and their settings are good for events and for dead letters; which members have
 been seen. Nothing is changed.
 
 Without --topic the topics are those that the group has read. In a service that
-the commands are mounted in, its configuration is checked, too.
+the commands are mounted in, its configuration is checked, too, and the topics
+that its handlers emit to.
 
 Exit codes: 0 all is well or may hurt some day (warn), 1 something fails.`,
 		Example: `  evenkeel doctor --brokers kafka:9092 --dead-letter-topic orders.dlq

@@ -50,8 +50,10 @@ func (a *app) jobsListCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "list",
 		Short: "List replay jobs, newest first",
-		Long: `List replay jobs, newest first: how far they are, and who started them. When
-there is none the exit code is 4.`,
+		Long: `List replay jobs, newest first: how far they are, and who started them. STATE
+also has in a word what keeps a job from going on, such as members (none runs),
+pause or breaker; ` + "`evenkeel jobs show`" + ` says it in a sentence. When there is no
+job the exit code is 4.`,
 		Example: `  evenkeel jobs list --state running
   evenkeel jobs list --group orders -o json`,
 		Args: noArguments,
@@ -76,14 +78,24 @@ there is none the exit code is 4.`,
 		if err != nil {
 			return err
 		}
+		waits := make(map[*dlq.Job][]framework.JobWait, len(found))
+		for _, j := range found {
+			if waits[j], err = a.waits(c.Context(), db, j); err != nil {
+				return err
+			}
+		}
 		w := c.OutOrStdout()
 		if format != formatTable {
-			err = writeAll(w, format, found, newJobJSON)
+			err = writeAll(w, format, found, func(j *dlq.Job) *jobJSON { return newJobJSON(j, waits[j]) })
 		} else if len(found) > 0 {
 			rows := make([][]string, 0, len(found))
 			for _, j := range found {
+				state := string(j.State)
+				if words := waitWords(waits[j]); words != "" {
+					state += ", waits: " + words
+				}
 				rows = append(rows, []string{
-					safe(j.ID), ago(a.now(), j.Created), orNone(string(j.State)), orNone(j.Group), fmt.Sprintf("%d/%d", j.Finished(), j.Total),
+					safe(j.ID), ago(a.now(), j.Created), orNone(state), orNone(j.Group), fmt.Sprintf("%d/%d", j.Finished(), j.Total),
 					number(j.Count(dlq.ResultFailed)), number(j.Count(dlq.ResultRefused)), orNone(j.By.Name), orNone(j.Reason), orNone(j.Selection),
 				})
 			}
@@ -166,8 +178,12 @@ Exit codes: 0 done, 1 error, or the job is not in a state for it, 4 no such job.
 		defer closeDB()
 		errOut := c.ErrOrStderr()
 		fmt.Fprintf(errOut, "job %s of %s, started by %s, is %s: %s\n", job.ID, orNone(job.Group), orNone(job.By.Name), job.State, jobProgress(job, 0))
+		waits, err := a.waits(c.Context(), db, job)
+		if err != nil {
+			return err
+		}
 		if dryRun {
-			return writeDone(c, format, newJobJSON(job), dryRunText)
+			return writeDone(c, format, newJobJSON(job, waits), dryRunText)
 		}
 		if !yes && !confirmed(c.InOrStdin(), errOut, m.verb) {
 			return &problem{code: codeError, what: "nothing was changed", next: "answer y, or give --yes"}
@@ -175,7 +191,11 @@ Exit codes: 0 done, 1 error, or the job is not in a state for it, 4 no such job.
 		if job, err = m.act(c.Context(), db, job.ID, framework.LetterAct{By: by, Reason: why}); err != nil {
 			return explainJob(err)
 		}
-		return writeDone(c, format, newJobJSON(job), fmt.Sprintf("job %s is %s: %s", job.ID, job.State, jobProgress(job, 0)))
+		if waits, err = a.waits(c.Context(), db, job); err != nil {
+			return err
+		}
+		a.tellWaits(errOut, waits)
+		return writeDone(c, format, newJobJSON(job, waits), fmt.Sprintf("job %s is %s: %s", job.ID, job.State, jobProgress(job, 0)))
 	}
 	return c
 }

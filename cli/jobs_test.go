@@ -109,7 +109,7 @@ func TestReplayIsAJob(t *testing.T) {
 				{[]string{"dlq", "replay", "--all", "-y"}, 1, "", `letters of the groups "`},
 				{[]string{"jobs", "list", "--state", "running"}, 4, "", "no job matches"},
 				{[]string{"dlq", "replay", foreign.ID, "-y"}, 1, "another system has written it", "1 letter of 1 left alone"},
-				{[]string{"dlq", "replay", "--fingerprint", "f1", "--why", "fixed", "-y"}, 0, "3 letters waiting\n", "replays 3 letters of billing\n`evenkeel jobs show "},
+				{[]string{"dlq", "replay", "--fingerprint", "f1", "--why", "fixed", "-y"}, 0, "3 letters waiting\n", "replays 3 letters of billing\nit waits: no member of group billing runs\n"},
 			})
 			job := lastJob(t, w)
 			w.all(t, []commandCase{
@@ -152,7 +152,7 @@ func TestReplayIsLookedOn(t *testing.T) {
 	insert(t, db, several(4, "f1")...)
 	w := world{env: map[string]string{dsnVariable: dsn, "NO_COLOR": "1"}, columns: 80}
 	w.all(t, []commandCase{
-		{[]string{"dlq", "replay", "--entity", "order-0", "-y", "--wait", "1ms"}, 3, "1 letter waiting\n", "] 0 of 1 letters (0%), 0 failed\x1b[K\nevenkeel: the job has not ended yet, and goes on"},
+		{[]string{"dlq", "replay", "--entity", "order-0", "-y", "--wait", "1ms"}, 3, "1 letter waiting\n", "] 0 of 1 letters (0%), 0 failed\x1b[K\nevenkeel: the job has not ended yet, and waits as said above"},
 	})
 	carry(t, db, lastJob(t, w), dlq.OutcomeApplied)
 	st, err := stores.Open(db)
@@ -216,6 +216,58 @@ func TestReplayIsLookedOn(t *testing.T) {
 	if r := w.run(t, "jobs", "list"); r.code != 0 || strings.Count(r.out, "\n") != 5 {
 		t.Errorf("%+v", r)
 	}
+}
+
+// Whoever looks at a job that stands still is told why, in every form.
+func TestJobSaysWhatItWaitsFor(t *testing.T) {
+	t.Parallel()
+	dsn, db := migrated(t)
+	insert(t, db, several(2, "f1")...)
+	w := world{env: map[string]string{dsnVariable: dsn, "NO_COLOR": "1"}}
+	const nobody = "it waits: no member of group billing runs\n  next: start the service; `evenkeel consumer show billing` shows who runs\n"
+	w.all(t, []commandCase{
+		{[]string{"dlq", "replay", "--entity", "order-0", "-y"}, 0, "1 letter waiting\n", nobody},
+		{[]string{"dlq", "replay", "--entity", "order-1", "-y", "--wait", "1ms"}, 3, "1 letter waiting\n", nobody + "evenkeel: the job has not ended yet, and waits as said above\n"},
+	})
+	beat(t, db, "a", "billing", "host-1", time.Now(), "{}")
+	w.all(t, []commandCase{
+		{[]string{"jobs", "list", "-o", "json"}, 0, `"waits": [],`, ""},
+		{[]string{"consumer", "pause", "billing", "--why", "lunch", "-y"}, 0, "paused", ""},
+	})
+	job := lastJob(t, w)
+	const wait = `"cause": "pause",
+      "text": "group billing was paused by ann (\"lunch\")",
+      "next": "` + "`evenkeel consumer resume billing`" + ` lets it go on",
+      "since": "`
+	w.all(t, []commandCase{
+		{[]string{"jobs", "list"}, 0, "running, waits: pause  billing", ""},
+		{[]string{"jobs", "list", "-o", "json"}, 0, strings.ReplaceAll(wait, "\n      ", "\n        "), ""},
+		{[]string{"jobs", "show", job}, 0, "\n                next: `evenkeel consumer resume billing` lets it go on\n", ""},
+		{[]string{"jobs", "show", job, "-o", "json"}, 0, wait, ""},
+		{[]string{"jobs", "show", job, "-o", "yaml"}, 0, "waits:\n- cause: pause\n", ""},
+		{[]string{"jobs", "pause", job, "-y", "-o", "json"}, 0, `"waits": [],`, ""},
+		{[]string{"jobs", "resume", job, "-y", "-o", "json"}, 0, wait, `it waits: group billing was paused by ann ("lunch")`},
+		{[]string{"consumer", "resume", "billing", "-y"}, 0, "1 taken back", ""},
+	})
+	st, err := stores.Open(db)
+	if err != nil {
+		t.Fatal(err)
+	}
+	j, _ := st.LeaseJob(t.Context(), job, "member", time.Minute)
+	waiting, err := st.JobLetters(t.Context(), store.JobLetterQuery{Job: job, Result: dlq.ResultWaiting, Limit: 1})
+	if err != nil || len(waiting) != 1 {
+		t.Fatalf("%v, %v", waiting, err)
+	}
+	if err := st.TakeJobLetter(t.Context(), &store.JobTake{Job: j, Letter: waiting[0], Owner: "member"}); err != nil {
+		t.Fatal(err)
+	}
+	beat(t, db, "b", "billing", "host-2", time.Now(), `{"breakers": [{"handler": "order.paid", "state": "open", "next_probe": 4000000000000000, "error": "card \u001b[31m 4242"}]}`)
+	w.all(t, []commandCase{
+		{[]string{"jobs", "show", job}, 0, `  waits         the breaker of handler order.paid is open in 1 of 2 members (`, ""},
+		{[]string{"jobs", "show", job}, 0, `): card \x1b[31m 4242`, ""},
+		{[]string{"jobs", "show", job, "--redact", "error"}, 0, "): [redacted]\n", ""},
+		{[]string{"jobs", "list", "-o", "jsonl", "--redact", "error"}, 0, `"error":"[redacted]"`, ""},
+	})
 }
 
 func TestProgressFitsTheTerminal(t *testing.T) {

@@ -93,6 +93,10 @@ func (a *app) showJob(c *cobra.Command, f format, db *gorm.DB, job *dlq.Job, eac
 	}
 	p := &page{now: a.now(), emphasis: a.emphasis(w)}
 	p.job(job)
+	for i := range told.waits {
+		p.fact("waits", a.waitText(&told.waits[i]))
+		p.fact("", "next: "+told.waits[i].Next)
+	}
 	if _, err := fmt.Fprint(w, p.String(), "\n", told.results()); err != nil {
 		return err
 	}
@@ -144,11 +148,7 @@ func (p *page) job(j *dlq.Job) {
 	p.fact("plan", planText(&j.Plan))
 	p.fact("progress", jobProgress(j, 0)+pace(j, p.now))
 	if j.Ended.IsZero() && j.State == dlq.JobRunning {
-		who := j.Owner
-		if who == "" {
-			who = "no member has it in hand; does one of the group run?"
-		}
-		p.fact("worked on by", who)
+		p.fact("worked on by", j.Owner)
 	}
 	if !j.Ended.IsZero() {
 		p.time("ended", j.Ended)
@@ -193,13 +193,18 @@ func planText(p *dlq.JobPlan) string {
 // toldJob is a job with what people ask about it.
 type toldJob struct {
 	job    *dlq.Job
+	waits  []framework.JobWait
 	causes []dlq.JobFailure
 	some   []dlq.JobLetter
 }
 
-// tellJob reads the causes of a job's failures, and so many letters with a result.
+// tellJob reads what a job waits for, the causes of its failures, and so many letters with a
+// result.
 func (a *app) tellJob(ctx context.Context, db *gorm.DB, job *dlq.Job, result dlq.JobResult, n int) (t *toldJob, err error) {
 	t = &toldJob{job: job}
+	if t.waits, err = a.waits(ctx, db, job); err != nil {
+		return nil, err
+	}
 	if job.Count(dlq.ResultFailed) > 0 {
 		if t.causes, err = framework.JobFailures(ctx, db, job.ID, maxCauses); err != nil {
 			return nil, err
@@ -268,6 +273,8 @@ type jobJSON struct {
 	Ended   int64            `json:"ended"`
 	Results map[string]int64 `json:"results"` // all are in it; their sum is total
 
+	Waits []jobWaitJSON `json:"waits"` // what keeps it from going on
+
 	Owner   string  `json:"owner"`
 	Created string  `json:"created_at"`
 	Changed *string `json:"changed_at"`
@@ -298,11 +305,11 @@ func newJobLetterJSON(l *dlq.JobLetter) jobLetterJSON {
 	return jobLetterJSON{Place: l.Place, ID: l.ID, Rev: l.Rev, Result: string(l.Result), Why: l.Why, At: instant(l.At)}
 }
 
-func newJobJSON(j *dlq.Job) *jobJSON {
+func newJobJSON(j *dlq.Job, waits []framework.JobWait) *jobJSON {
 	out := &jobJSON{
 		ID: j.ID, Group: j.Group, State: string(j.State), StateWhy: j.Why, By: j.By.Name, Via: j.By.Via, Reason: j.Reason, Selection: j.Selection,
 		Rate: j.Plan.Rate, Limit: j.Plan.Limit, Ramp: append([]int{}, j.Plan.Ramp...), StopAfter: j.Plan.StopsAfter(), AcceptForgotten: j.Plan.AcceptForgotten,
-		Total: j.Total, Ended: j.Finished(), Results: map[string]int64{}, Owner: j.Owner, Created: instant(j.Created), Changed: orNull(j.Changed), EndedAt: orNull(j.Ended), Rev: j.Rev,
+		Total: j.Total, Ended: j.Finished(), Results: map[string]int64{}, Waits: newJobWaitsJSON(waits), Owner: j.Owner, Created: instant(j.Created), Changed: orNull(j.Changed), EndedAt: orNull(j.Ended), Rev: j.Rev,
 	}
 	for _, r := range dlq.JobResults() {
 		out.Results[string(r)] = j.Count(r)
@@ -319,7 +326,7 @@ func orNull(t time.Time) *string {
 }
 
 func (t *toldJob) json() *jobJSON {
-	out := newJobJSON(t.job)
+	out := newJobJSON(t.job, t.waits)
 	for _, f := range t.causes {
 		out.Failures = append(out.Failures, jobFailureJSON{Fingerprint: f.Fingerprint, Letters: f.Letters, Letter: f.Letter, Error: f.Error})
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -101,6 +102,8 @@ func (a *app) startJob(c *cobra.Command, format format, db *gorm.DB, f *jobFlags
 		return &problem{code: codePartly, what: fmt.Sprintf("the job is paused: %s", job.Why), next: shows + " has the failures; then jobs resume, or jobs cancel"}
 	case job.State == dlq.JobCancelled:
 		return &problem{code: codePartly, what: "the job was " + job.Why}
+	case job.Ended.IsZero() && f.wait > 0 && len(told.waits) > 0:
+		return &problem{code: codePartly, what: "the job has not ended yet, and waits as said above", next: shows + " tells how far it is, jobs cancel ends it"}
 	case job.Ended.IsZero() && f.wait > 0:
 		return &problem{code: codePartly, what: "the job has not ended yet, and goes on", next: shows + " tells how far it is, jobs cancel ends it"}
 	case failed > 0:
@@ -108,6 +111,7 @@ func (a *app) startJob(c *cobra.Command, format format, db *gorm.DB, f *jobFlags
 	case refused > 0:
 		return &problem{code: code, what: fmt.Sprintf("%s of %d left alone", letters(int(refused)), job.Total), next: "look at them again with `evenkeel dlq show`"}
 	case job.Ended.IsZero():
+		a.tellWaits(errOut, told.waits)
 		fmt.Fprintln(errOut, shows+" tells how far it is, jobs cancel ends it")
 	}
 	return nil
@@ -116,8 +120,6 @@ func (a *app) startJob(c *cobra.Command, format format, db *gorm.DB, f *jobFlags
 const (
 	// pollJob is how often somebody who looks on looks, at first.
 	pollJob = 200 * time.Millisecond
-	// nobodyAfter is when to say that no member seems to run.
-	nobodyAfter = 10 * time.Second
 	// tellEvery is how often a job's progress is a line, where there is no terminal.
 	tellEvery = 5 * time.Second
 )
@@ -127,7 +129,7 @@ const (
 func (a *app) lookOn(ctx context.Context, w io.Writer, db *gorm.DB, job *dlq.Job, d time.Duration) (*dlq.Job, error) {
 	columns := a.columns(w)
 	last, line := time.Duration(0), ""
-	said := false
+	said := map[framework.JobWaitCause]bool{}
 	for waited, wait := time.Duration(0), pollJob; ; waited, wait = waited+wait, min(2*wait, time.Second) {
 		now, err := framework.GetJob(ctx, db, job.ID)
 		if ctx.Err() != nil {
@@ -137,6 +139,13 @@ func (a *app) lookOn(ctx context.Context, w io.Writer, db *gorm.DB, job *dlq.Job
 			return nil, err
 		}
 		job = now
+		told, err := a.tellNewWaits(ctx, w, db, job, said)
+		if err != nil {
+			return nil, err
+		}
+		if told {
+			line = "" // it was written over
+		}
 		text := jobProgress(job, columns)
 		switch {
 		case text == line:
@@ -151,10 +160,6 @@ func (a *app) lookOn(ctx context.Context, w io.Writer, db *gorm.DB, job *dlq.Job
 		if over || waited >= d {
 			break
 		}
-		if job.Finished() == job.Count(dlq.ResultRefused) && !said && waited > nobodyAfter {
-			said = true
-			fmt.Fprintln(w, "nobody has replayed any of them yet; does a member of the group run?")
-		}
 		select {
 		case <-ctx.Done():
 		case <-time.After(min(wait, d-waited)): //nolint:forbidigo // somebody looks on
@@ -164,6 +169,26 @@ func (a *app) lookOn(ctx context.Context, w io.Writer, db *gorm.DB, job *dlq.Job
 		fmt.Fprintln(w)
 	}
 	return job, nil
+}
+
+// tellNewWaits tells what a job waits for, each cause once.
+func (a *app) tellNewWaits(ctx context.Context, w io.Writer, db *gorm.DB, job *dlq.Job, said map[framework.JobWaitCause]bool) (told bool, err error) {
+	waits, err := a.waits(ctx, db, job)
+	if err != nil && ctx.Err() == nil {
+		return false, err
+	}
+	waits = slices.DeleteFunc(waits, func(one framework.JobWait) bool { return said[one.Cause] })
+	if len(waits) == 0 {
+		return false, nil
+	}
+	for _, one := range waits {
+		said[one.Cause] = true
+	}
+	if a.columns(w) > 0 {
+		fmt.Fprint(w, "\r\x1b[K")
+	}
+	a.tellWaits(w, waits)
+	return true, nil
 }
 
 // jobProgress is how far a job is, with a bar if the terminal has so many columns.

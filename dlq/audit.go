@@ -59,6 +59,9 @@ func (e *AuditEntry) ByReplay() bool {
 // String tells the line in a sentence, without its id and selection.
 func (e *AuditEntry) String() string {
 	s := fmt.Sprintf("%s by %s at %s", Move(e.Verb).Past(), e.By.Name, e.At.UTC().Format(time.RFC3339))
+	if e.Letter != "" && e.Job != "" {
+		s += " in job " + e.Job
+	}
 	if e.Letter != "" && e.Subject != "" {
 		s += " as " + e.Subject
 	}
@@ -140,8 +143,11 @@ type TakenError struct {
 	Move  Move
 	State State
 	// First is what was done to it last, nil where no line of the audit says: then its
-	// event was delivered once more and has failed again.
-	First *AuditEntry
+	// event was delivered once more and has failed again. Of a replay that has ended it is the
+	// beginning, which tells who asked for it, and Then what it came to; else Then is nil.
+	First, Then *AuditEntry
+	// Outcome is the letter's.
+	Outcome Outcome
 }
 
 // Error says who was first, what they did and when.
@@ -153,5 +159,13 @@ func (e *TakenError) Error() string {
 		}
 		return s + "it has changed since it was looked at, and is " + string(e.State) + "; look at it again"
 	}
-	return s + "it was " + e.First.String()
+	s += "it was " + e.First.String()
+	if e.Then == nil {
+		return s
+	}
+	s += ", and " + Move(e.Then.Verb).Past() // why may quote the event
+	if e.Outcome != "" {
+		s += " as " + string(e.Outcome)
+	}
+	return s + " at " + e.Then.At.UTC().Format(time.RFC3339)
 }

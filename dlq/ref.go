@@ -1,9 +1,13 @@
 package dlq
 
 import (
+	"cmp"
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"gorm.io/gorm"
 )
@@ -39,4 +43,40 @@ func Refs(ctx context.Context, db *gorm.DB, f Filter) (refs []Ref, err error) {
 		refs = append(refs, r)
 	}
 	return refs, rows.Err()
+}
+
+// TopicCount is how many letters' events came from a topic.
+type TopicCount struct {
+	Topic   string
+	Letters int64
+}
+
+// SourceTopics returns the topics that the events of letters came from, most letters first.
+// Letters that are not there any more are left out. Errors are the driver's.
+func SourceTopics(ctx context.Context, db *gorm.DB, refs []Ref) (topics []TopicCount, err error) {
+	const portion = 500
+	counts := map[string]int64{}
+	for some := range slices.Chunk(refs, portion) {
+		ids := make([]string, len(some))
+		for i, r := range some {
+			ids[i] = r.ID
+		}
+		err := each(ctx, db, "SELECT topic, count(*) FROM evenkeel_dead_letters WHERE id IN ? GROUP BY topic", []any{ids}, func(rows *sql.Rows) error {
+			var topic string
+			var n int64
+			err := rows.Scan(&topic, &n)
+			counts[topic] += n
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	for topic, n := range counts {
+		topics = append(topics, TopicCount{Topic: topic, Letters: n})
+	}
+	slices.SortFunc(topics, func(a, b TopicCount) int {
+		return cmp.Or(cmp.Compare(b.Letters, a.Letters), strings.Compare(a.Topic, b.Topic))
+	})
+	return topics, nil
 }

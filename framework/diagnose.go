@@ -27,7 +27,7 @@ const (
 // Finding is one thing that [Diagnose] has looked at.
 type Finding struct {
 	// Check is a stable word: configuration, database, schema, permissions, clock, broker,
-	// topic, dead-letter topic, members.
+	// topic, dead-letter topic, emitted topic, members.
 	Check string
 	// Subject is what was looked at, e.g. a topic's name; it may be empty.
 	Subject string
@@ -64,6 +64,7 @@ type diagnosis struct {
 	clock    seam.Clock
 	findings []Finding
 	wholeLog *handlers.Handler // one that needs every event; nil where none is known
+	emits    []string          // the topics that handlers send to, as far as handlers are known
 }
 
 func (d *diagnosis) add(check, subject string, h Health, text, mend string) {
@@ -82,7 +83,7 @@ func (d *diagnosis) configuration(db *gorm.DB) {
 	wiring, err := d.cfg.Handlers.Wire(names)
 	errs := []error{d.cfg.validate(), err, d.cfg.checkWiring(wiring)}
 	if err == nil {
-		d.wholeLog = wiring.WholeLog()
+		d.wholeLog, d.emits = wiring.WholeLog(), wiring.Emits()
 	}
 	if err := errors.Join(errs...); err != nil {
 		d.add("configuration", "", HealthFail, err.Error(), "mend the configuration; the service would not start with it")

@@ -173,3 +173,24 @@ func TestDiagnoseConfiguration(t *testing.T) {
 	found = framework.Diagnose(t.Context(), nil, &framework.Config{Brokers: "127.0.0.1:1", Kafka: map[string]any{"acks": "1"}})
 	require.Equal(t, framework.HealthFail, find(t, found, "broker", "acks can't be set").Health)
 }
+
+// Topics that handlers send to are looked at like those that they read: for being there and for
+// the right to write them.
+func TestDiagnoseEmittedTopics(t *testing.T) {
+	t.Parallel()
+	kafka := testutil.Kafka(t)
+	source, letters, children := kafka.Topic(t, "source", 1), kafka.Topic(t, "letters", 1), kafka.Topic(t, "children", 1)
+	replays := kafka.Group("replays") // it is not there
+	reg := handlers.NewRegistry()
+	handlers.Modify(reg, "counted", countUp, guards.Sequence(guards.RequestReplay(replays)), handlers.Writes("Total"), handlers.Emits(children, source))
+	config := &framework.Config{Brokers: kafka.Brokers, Group: "g", Topics: []string{source}, DeadLetterTopic: letters, Handlers: reg}
+	found := framework.Diagnose(t.Context(), nil, config)
+	require.Equal(t, framework.HealthOK, find(t, found, "configuration", "").Health, told(found))
+	for check, subject := range map[string]string{"topic": source, "dead-letter topic": letters} {
+		require.Equal(t, subject, find(t, found, check, "").Subject)
+	}
+	missing := find(t, found, "emitted topic", "does not exist, and handlers emit to it")
+	require.Equal(t, []any{framework.HealthFail, replays}, []any{missing.Health, missing.Subject})
+	require.Contains(t, missing.Mend, "--create --topic "+replays)
+	require.Equal(t, children, find(t, found, "emitted topic", "there is 1 replica").Subject)
+}

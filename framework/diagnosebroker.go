@@ -17,6 +17,11 @@ func (d *diagnosis) broker(ctx context.Context) {
 		return
 	}
 	topics := slices.Clone(d.cfg.Topics)
+	for _, t := range d.emits {
+		if !slices.Contains(topics, t) {
+			topics = append(topics, t)
+		}
+	}
 	if t := d.cfg.DeadLetterTopic; t != "" {
 		topics = append(topics, t)
 	}
@@ -29,12 +34,14 @@ func (d *diagnosis) broker(ctx context.Context) {
 	var largest int
 	for i := range told.Topics {
 		t := &told.Topics[i]
-		if t.Name == d.cfg.DeadLetterTopic {
-			d.topic(t, true)
+		d.topic(t)
+		switch d.checkOf(t.Name) {
+		case checkLetters:
 			d.letterTopic(t, largest)
 			continue
+		case checkEmitted:
+			continue
 		}
-		d.topic(t, false)
 		d.sourceTopic(t)
 		if n, err := strconv.Atoi(t.Settings["max.message.bytes"]); err == nil {
 			largest = max(largest, n)
@@ -51,22 +58,41 @@ func (d *diagnosis) broker(ctx context.Context) {
 const (
 	checkTopic   = "topic"
 	checkLetters = "dead-letter topic"
+	checkEmitted = "emitted topic"
 )
 
-func checkOf(letters bool) string {
-	if letters {
+// checkOf is what a topic is first of all: one that is read may be written, too.
+func (d *diagnosis) checkOf(topic string) string {
+	switch {
+	case topic == d.cfg.DeadLetterTopic:
 		return checkLetters
+	case slices.Contains(d.cfg.Topics, topic):
+		return checkTopic
 	}
-	return checkTopic
+	return checkEmitted
+}
+
+// uses are the operations that a topic is there for.
+func (d *diagnosis) uses(topic string) (may []string) {
+	if d.checkOf(topic) == checkTopic {
+		may = append(may, "read")
+	}
+	if topic == d.cfg.DeadLetterTopic || slices.Contains(d.emits, topic) {
+		may = append(may, "write")
+	}
+	return append(may, "describe")
 }
 
 // topic looks at what counts for every topic.
-func (d *diagnosis) topic(t *confluent.ExaminedTopic, letters bool) {
-	check := checkOf(letters)
+func (d *diagnosis) topic(t *confluent.ExaminedTopic) {
+	check := d.checkOf(t.Name)
 	switch {
 	case t.Missing:
-		err := &MissingTopicError{Topic: t.Name, DeadLetter: letters, Brokers: d.cfg.Brokers}
+		err := &MissingTopicError{Topic: t.Name, DeadLetter: check == checkLetters, Brokers: d.cfg.Brokers}
 		text, mend, _ := strings.Cut(err.Error(), "; ")
+		if check == checkEmitted {
+			text += ", and handlers emit to it (handlers.Emits, guards.RequestReplay)"
+		}
 		d.add(check, t.Name, HealthFail, strings.TrimPrefix(text, "evenkeel: "), mend)
 		return
 	case t.Err != nil:
@@ -78,11 +104,7 @@ func (d *diagnosis) topic(t *confluent.ExaminedTopic, letters bool) {
 	} else if t.Lagging > 0 {
 		d.add(check, t.Name, HealthWarn, fmt.Sprintf("%d of %d partitions have replicas that are not in sync", t.Lagging, t.Partitions), "a broker is down or slow; look at the cluster")
 	}
-	may := []string{"read", "describe"}
-	if letters {
-		may = []string{"write", "describe"}
-	}
-	if lacks := missing(t.May, may...); t.May != nil && len(lacks) > 0 {
+	if lacks := missing(t.May, d.uses(t.Name)...); t.May != nil && len(lacks) > 0 {
 		d.add(check, t.Name, HealthFail, "this client may not "+strings.Join(lacks, " or ")+" it", "add ACLs for "+strings.ToUpper(strings.Join(lacks, ", "))+" on the topic")
 	}
 	if t.SettingsErr != nil {

@@ -1,6 +1,7 @@
 package framework
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -37,7 +38,7 @@ func (c *Config) checkEmits(topic string) error {
 		return bad(fmt.Sprintf("handlers.Emits(%q), and the codec %s, which can't encode", topic, codec.Name()), "a codec that is an event.Encoder",
 			fmt.Sprintf("name one in Config.Codecs[%q], e.g. event.CloudEvents(), or give the codec a method Encode", topic))
 	}
-	sample := &event.Event{ID: "id", Source: c.Group, Type: "type", Key: "key", OccurredAt: time.Unix(1, 0).UTC(), CausationID: "cause", Data: []byte("{}")}
+	sample := &event.Event{ID: "id", Source: cmp.Or(c.Group, "group"), Type: "type", Key: "key", OccurredAt: time.Unix(1, 0).UTC(), CausationID: "cause", Data: []byte("{}")}
 	r := &event.Record{}
 	if err := encoder.Encode(sample, r); err != nil {
 		return bad(fmt.Sprintf("handlers.Emits(%q), but %v", topic, err), "a codec that can write any event", fmt.Sprintf("choose another one with Config.Codecs[%q]", topic))

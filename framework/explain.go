@@ -70,6 +70,7 @@ const (
 	StandsMasked   Standing = "masked"   // it had its effect, and newer events have written what it wrote
 	StandsApplied  Standing = "applied"  // it had its effect
 	StandsRepeated Standing = "repeated" // an earlier record of it counts
+	StandsFollowed Standing = "followed" // not it, but what was derived from it, had the effect
 )
 
 // ExplainedUnit is an event under one handler for one entity.
@@ -255,7 +256,7 @@ func (t *traces) sources() []string {
 	for _, s := range t.entities {
 		for _, k := range s.clocks() {
 			// A hash stands for a long source, which only the others tell.
-			if t.isOwn(k.Stamp) && !strings.HasPrefix(k.Source, "sha256:") {
+			if (t.isOwn(k.Stamp) || t.follows(k.Stamp)) && !strings.HasPrefix(k.Source, "sha256:") {
 				add(k.Source)
 			}
 		}

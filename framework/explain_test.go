@@ -98,6 +98,22 @@ func TestExplain(t *testing.T) {
 		require.NoError(t, db.Exec("UPDATE shirts SET ek_time = ?, ek_tie = ?, ek_fields = ''", newer.Time, []byte(newer.Tie)).Error)
 		require.Contains(t, explained(t, db, framework.EventQuery{ID: "washed"}).Conclusion, "the row has been written since, so which event that was can't be told; now `colour`, `price`, `pixels`, `sold_at`, `worn` and whether the row exists are by event painted of /shop")
 
+		// The stamp of a derived event has its root's id: so the root tells what follows from it,
+		// and who asks for the event itself hears what to ask for.
+		child := event.Stamp{Time: newer.Time + 1, Tie: event.Tie(false, "/shop", "restyled", "0a1b.000001")}
+		require.NoError(t, db.Exec("UPDATE shirts SET ek_time = ?, ek_tie = ?", child.Time, []byte(child.Tie)).Error)
+		e = explained(t, db, framework.EventQuery{ID: "restyled"})
+		require.True(t, e.Found)
+		require.Len(t, e.Units, 1)
+		require.Equal(t, framework.StandsFollowed, e.Units[0].Standing)
+		require.Equal(t, "What was derived from it had its effect, which stands: `colour`, `price`, `pixels`, `sold_at`, `worn` and whether the row exists of shirts 17 are by an event that follows from it.", e.Conclusion)
+		require.Equal(t, "/shop", e.Source)
+		require.False(t, explained(t, db, framework.EventQuery{ID: "restyled", Source: "/other"}).Found)
+		e = explained(t, db, framework.EventQuery{ID: "ironed"})
+		require.Equal(t, framework.StandsApplied, e.Units[0].Standing, "the derived stamp may be its own")
+		e = explained(t, db, framework.EventQuery{ID: "b1946ac92492d2347c6235b4d2611184"})
+		require.Contains(t, strings.Join(e.Unknown, "\n"), "if its record has the header evenkeel-lineage, ask for the id that stands there")
+
 		// Events of two sources with one id are two events.
 		other := lettertest.Full()
 		other.ID, other.EventID, other.Source = "0000000000000000000000000000000a", "washed", "/laundry"

@@ -20,9 +20,17 @@ func (t *traces) isOwn(s event.Stamp) bool {
 			return true
 		}
 	}
+	return s.Depth() == 0 && t.roots(s)
+}
+
+// follows reports whether a stamp is that of an event which was derived from the event.
+func (t *traces) follows(s event.Stamp) bool { return s.Depth() > 0 && !t.isOwn(s) && t.roots(s) }
+
+// roots reports whether the event is the stamp's root.
+func (t *traces) roots(s event.Stamp) bool {
 	source, id := s.Identity()
 	wantSource, wantID := event.Stamp{Tie: event.Tie(true, cmp.Or(t.query.Source, t.explained.Source), t.query.ID)}.Identity()
-	return s.Depth() == 0 && id == wantID && (wantSource == "" || source == wantSource)
+	return id == wantID && (wantSource == "" || source == wantSource)
 }
 
 // clocks are the stamps of a row, that of its existence last.
@@ -90,7 +98,7 @@ func (t *traces) tell() {
 		e.Units = append(e.Units, t.unit(k))
 	}
 	t.unitsOfRows()
-	order := []Standing{StandsAsLetter, StandsParked, StandsEnded, StandsMasked, StandsApplied, StandsRepeated}
+	order := []Standing{StandsAsLetter, StandsParked, StandsEnded, StandsMasked, StandsApplied, StandsRepeated, StandsFollowed}
 	slices.SortFunc(e.Units, func(a, b ExplainedUnit) int {
 		return cmp.Or(cmp.Compare(slices.Index(order, a.Standing), slices.Index(order, b.Standing)), cmp.Compare(a.Group, b.Group), cmp.Compare(a.Handler, b.Handler), cmp.Compare(a.Table, b.Table), cmp.Compare(a.Entity, b.Entity))
 	})
@@ -401,7 +409,9 @@ func (t *traces) judged(u *ExplainedUnit, k unitKey) {
 		if by := t.masking(last); by != "" {
 			u.Text += ": " + by
 		}
-		if s := t.entity(k.table, k.entity); s != nil && len(s.clocks()) > 0 && carried == "" {
+		// The stamp of a derived event does not tell its id, so such a one may be this event's.
+		derived := func(o event.Stamp) bool { return o.Depth() > 0 }
+		if s := t.entity(k.table, k.entity); s != nil && len(s.clocks()) > 0 && carried == "" && len(s.fields(derived)) == 0 {
 			u.Standing = StandsMasked
 			u.Text += "; the rest has been written by newer ones since"
 		}
@@ -451,6 +461,12 @@ func (t *traces) unitsOfRows() {
 				Text: fmt.Sprintf("It had its effect, which stands: %s of %s %s %s by it", list(names), s.Table, s.Key, are(names)),
 			})
 		}
+		if names := s.fields(t.follows); len(names) > 0 {
+			e.Units = append(e.Units, ExplainedUnit{
+				Group: s.Group, Table: s.Table, Entity: s.Key, Standing: StandsFollowed,
+				Text: fmt.Sprintf("What was derived from it had its effect, which stands: %s of %s %s %s by an event that follows from it", list(names), s.Table, s.Key, are(names)),
+			})
+		}
 	}
 	for _, r := range t.ids {
 		told := slices.ContainsFunc(e.Units, func(u ExplainedUnit) bool {
@@ -493,7 +509,7 @@ func (t *traces) unknowns() {
 		add("the memory of ids (guards.Once) is kept by source and id, and no source was given (--source)")
 	}
 	if !e.Found {
-		add("a derived event carries the stamp of its root: ask for the root's id")
+		add("an event that was derived from another leaves its root's id in the rows that it writes, not its own: if its record has the header %s, ask for the id that stands there", event.LineageHeader)
 		add("how far the logs go on behind these positions only Kafka knows: compare with its log ends")
 	}
 	if t.capped {

@@ -77,7 +77,11 @@ func (r *jobs) round(ctx context.Context) (busy bool, err error) {
 		if j.State == dlq.JobPaused && j.Count(dlq.ResultReplaying) == 0 {
 			continue
 		}
-		mine, err := r.step(ctx, j.ID, max(int64(jobWindow/max(running, 1)), 1))
+		window := max(int64(jobWindow/max(running, 1)), 1)
+		if r.m.controls.all() {
+			window = 0 // nobody would judge them, and nobody else could act on them (R22)
+		}
+		mine, err := r.step(ctx, j.ID, window)
 		busy = busy || mine
 		errs = append(errs, err)
 	}

@@ -129,6 +129,32 @@ func TestJobWindow(t *testing.T) {
 	require.Len(t, b.lines, 1)
 }
 
+// TestJobOfPausedGroup: while the whole group is paused no letter is taken (R22), and what was
+// taken before is still gathered.
+func TestJobOfPausedGroup(t *testing.T) {
+	t.Parallel()
+	b := newJobBench(t, 30)
+	b.start("j", dlq.JobPlan{StopAfter: 5}, 30)
+	r := b.member("a")
+	b.round(r)
+	require.Len(t, b.under(), 5)
+	told := store.Control{Scope: store.Scope{Group: "g", Topic: "orders", Partition: store.AllPartitions}, Paused: true}
+	tell := func(told ...store.Control) { r.m.controls.set(told, func(string, store.Control) {}) }
+	tell(told)
+	b.judge(never)
+	b.round(r)
+	require.Len(t, b.under(), 10, "what is parked goes on while a topic is paused, so letters do, too")
+	told.Topic = ""
+	tell(told)
+	b.judge(never)
+	b.round(r)
+	require.Empty(t, b.under())
+	require.EqualValues(t, 15, b.job("j").Succeeded())
+	tell()
+	b.round(r)
+	require.NotEmpty(t, b.under())
+}
+
 // TestJobStops: after so many failures, again after as many when it is resumed, and never if told.
 func TestJobStops(t *testing.T) {
 	t.Parallel()

@@ -11,6 +11,7 @@ import (
 
 	"github.com/evenkeel-go/evenkeel/internal/breaker"
 	"github.com/evenkeel-go/evenkeel/internal/seam"
+	"github.com/evenkeel-go/evenkeel/internal/store"
 )
 
 // leaping is a clock whose waits for a probe are soon over, and move it.
@@ -96,6 +97,62 @@ func TestALaneStopsWhereAHandlerFails(t *testing.T) {
 				require.Equal(t, !left[fmt.Sprint("k", i)], j.N == 1 || j.State != "" || j.Log != "", "k%d", i)
 			}
 			require.EqualValues(t, 3, heard.Load(), "assigned, opened, closed")
+		})
+	}
+}
+
+// What waited for a breaker is judged anew: of a batch that was split, the rest remembers what
+// its Set handlers said before, which is of another time, and no probe.
+func TestWhatWaitedForABreakerIsAskedAnew(t *testing.T) {
+	t.Parallel()
+	for name, probed := range map[string]bool{"resumed": false, "probed": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			const events = 200
+			w := newSlowWorld(t, false)
+			for i := range events {
+				w.add(said{ID: fmt.Sprint("e", i), Type: "told", Key: fmt.Sprint("k", i)})
+			}
+			clock := &ticking{standing: standing{seam.System()}}
+			made := make(chan *lane, 1)
+			half, last, before, opened := 0, 0, 0, false
+			w.before = func() error {
+				w.mu.Lock()
+				ran := len(w.runs)
+				w.mu.Unlock()
+				switch {
+				case half == 0 && ran-before > 1: // while the log is fetched batches may be small
+					half, last = before+(ran-before)/2, ran
+					return &store.DataError{State: "22000", Err: errPlain}
+				case half > 0 && !opened: // the first half; meanwhile the handler fails on others' events
+					opened = true
+					l := <-made
+					for i := range 2 * events {
+						l.m.breakers.Note(0, w.wiring.Handlers("told")[0].Name, fmt.Sprint("other ", i), true, "x", clock.Now())
+					}
+					if probed {
+						clock.passed.Add(int64(2 * time.Minute))
+					}
+				}
+				before = ran
+				return nil
+			}
+			l := w.lane(func(o *Options) { o.Clock, o.Breaker, o.BatchSize = clock, usual, 40 })
+			made <- l
+			if !probed {
+				w.until("the rest waits", l.shut.Load)
+				l.m.breakers.Resume(clock.Now())
+			}
+			w.until("the end", func() bool { return l.position().Next == w.end() })
+			for i := range events {
+				require.Equal(t, fmt.Sprint("e", i), w.job(fmt.Sprint("k", i)).State)
+				runs := 1 // a Set handler that did not wait takes what it said
+				if i >= half && i < last {
+					runs = 2
+				}
+				require.Equal(t, runs, w.ran(int64(i), fmt.Sprint("job k", i)), "k%d", i)
+			}
+			require.Empty(t, w.memory.Content().Parked)
 		})
 	}
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/evenkeel-go/evenkeel/dlq"
 	"github.com/evenkeel-go/evenkeel/event"
 	"github.com/evenkeel-go/evenkeel/internal/seam"
 	"github.com/evenkeel-go/evenkeel/internal/store"
@@ -80,4 +81,50 @@ func TestASweeperClaimsMoreWhileThereIsMore(t *testing.T) {
 	}
 	require.Empty(t, w.memory.Content().Parked)
 	require.Equal(t, sweepRows, s.portion.rows())
+}
+
+// TestWhatSomebodyHasMovedHoldsNobodyUp: a portion in which one row was moved meanwhile can't
+// commit as a whole. After some tries it is split, so that the others don't wait for the lease.
+func TestWhatSomebodyHasMovedHoldsNobodyUp(t *testing.T) {
+	t.Parallel()
+	const events = 8
+	w := newSlowWorld(t, false)
+	for i := range events {
+		w.add(said{ID: fmt.Sprint("e", i), Type: "told", Key: fmt.Sprint("k", i), Fail: true})
+	}
+	clock := &hurried{standing: standing{seam.System()}}
+	l := w.lane(func(o *Options) { o.Clock = clock })
+	w.until("all are letters", func() bool { return len(w.memory.Content().Letters) == events })
+	l.abandon()
+	<-l.done
+	clock.now.Store(true)
+	w.mu.Lock()
+	w.finished = map[int64]bool{}
+	w.mu.Unlock()
+	letters := w.memory.Content().Letters
+	for _, letter := range letters {
+		require.NoError(t, w.memory.MoveLetter(t.Context(), &store.LetterMove{Ref: letter.Ref(), Move: dlq.MoveReplay}))
+	}
+	rows, err := w.memory.Due(t.Context(), "g", instant{}.Now(), lease, events, sweepPerKey)
+	require.NoError(t, err)
+	require.Len(t, rows, events)
+	moved := rows[events/2].ID
+	require.NoError(t, w.memory.MoveLetter(t.Context(), &store.LetterMove{Ref: dlq.Ref{ID: moved}, Move: dlq.MoveCancel}))
+	commits := 0
+	w.before = func() error {
+		commits++
+		return nil
+	}
+	s := &sweeper{m: l.m}
+	err = s.judge(t.Context(), group(rows), func(*store.Parked) bool { return true }, false, sweepTries)
+	require.ErrorIs(t, err, store.ErrConflict, "the one that was moved")
+	require.Empty(t, w.memory.Content().Parked)
+	for _, letter := range w.memory.Content().Letters {
+		attempts := 2 // their replays have failed again
+		if letter.ID == moved {
+			attempts = 1
+		}
+		require.Equal(t, []any{dlq.Open, attempts}, []any{letter.State, letter.Attempts}, letter.Entity)
+	}
+	require.LessOrEqual(t, commits, 4*sweepTogether+3, "8, 4, 2 and 1 of them so often, and the other halves once")
 }

@@ -52,7 +52,7 @@ func (l *lane) commitAll(items []*batch.Item) error {
 		if err != nil {
 			return err
 		}
-		if waited { // what was said before is of another time
+		if waited || len(leave.Probe) > 0 { // what was said before is of another time
 			forget(append(stack, segment))
 		}
 		taken, split, err := l.attemptWith(leave, segment)

@@ -120,6 +120,21 @@ func (p *LetterPurge) Entry(letters int64) *dlq.AuditEntry {
 	}
 }
 
+// Taken says that a letter is not in the state, or of the revision, that a move starts from.
+// Lines are those of its last changes, the newest first. Only one about the revision that it
+// has, or about a later one, tells who was first: it may have been moved once more just now.
+func Taken(l *dlq.Letter, move dlq.Move, lines []*dlq.AuditEntry) *dlq.TakenError {
+	e := &dlq.TakenError{ID: l.ID, Move: move, State: l.State, Outcome: l.Outcome}
+	if len(lines) == 0 || lines[0].Rev < l.Rev {
+		return e
+	}
+	e.First = lines[0]
+	if len(lines) > 1 && lines[0].ByReplay() && lines[1].Verb == string(dlq.MoveReplay) {
+		e.First, e.Then = lines[1], lines[0]
+	}
+	return e
+}
+
 // KindSequence is the kind of a stream's memo, whose body is a sequence.State (R7).
 const KindSequence MemoKind = "sequence"
 

@@ -76,11 +76,7 @@ func (s *Store) movable(m *store.LetterMove) (*letter, dlq.State, error) {
 	}
 	after, err := l.State.After(m.Move)
 	if err != nil || m.Rev != 0 && m.Rev != l.Rev {
-		e := &dlq.TakenError{ID: m.ID, Move: m.Move, State: l.State}
-		if last := s.lastMove(m.ID); last != nil && last.Rev == l.Rev {
-			e.First = last
-		}
-		return nil, "", e
+		return nil, "", store.Taken(l.Letter, m.Move, s.lastMoves(m.ID, 2))
 	}
 	return l, after, m.Refuse(l.Letter)
 }
@@ -150,21 +146,24 @@ func (s *Store) letGo(t *tx, l *dlq.Letter) error {
 // LastMove is store.LetterKeeper's.
 func (s *Store) LastMove(ctx context.Context, letter string) (e *dlq.AuditEntry, err error) {
 	err = s.transaction(ctx, func(*tx) error {
-		e = s.lastMove(letter)
+		if lines := s.lastMoves(letter, 1); len(lines) > 0 {
+			e = lines[0]
+		}
 		return nil
 	})
 	return e, err
 }
 
-func (s *Store) lastMove(letter string) *dlq.AuditEntry {
+// lastMoves are the lines of a letter's last changes of state, the newest first.
+func (s *Store) lastMoves(letter string, n int) (lines []*dlq.AuditEntry) {
 	for _, e := range slices.Backward(s.audit) {
-		if e.Letter == letter && e.After != "" {
+		if e.Letter == letter && e.After != "" && len(lines) < n {
 			c := *e
 			c.ID = 0
-			return &c
+			lines = append(lines, &c)
 		}
 	}
-	return nil
+	return lines
 }
 
 func (s *Store) keepAudit(t *tx, e *dlq.AuditEntry) {

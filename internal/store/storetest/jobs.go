@@ -127,6 +127,9 @@ func jobLife(b *bench) {
 		require.NoError(t, err)
 		require.Equal(t, "j", last.Job, "the audit of a job has all of it")
 	}
+	refused := b.move("d", 0, dlq.MoveDiscard)
+	require.ErrorContains(t, refused, "it was taken for a replay by ann at ")
+	require.ErrorContains(t, refused, ` in job j ("fixed"), and resolved as obsolete at `)
 	b.gathered("j")
 	j = b.gathered("j")
 	require.Equal(t, map[dlq.JobResult]int64{dlq.ResultObsolete: 1, dlq.ResultApplied: 1, dlq.ResultFailed: 1}, j.Counts, "once each")
@@ -172,7 +175,7 @@ func jobChooses(b *bench) {
 	require.NoError(t, err)
 	for i, text := range []string{
 		"letter a: can't replay it: it is in job first, started by ann at ", "letter b: can't replay it: it was discarded by ann at ",
-		`no letter has an id that begins with "none"`, "another system has written it", "letter seen: can't replay it: it was opened again after a failed replay by ann at ",
+		`no letter has an id that begins with "none"`, "another system has written it", "letter seen: can't replay it: it was taken for a replay by ann at ",
 	} {
 		require.Contains(t, letters[i].Why, text)
 	}

@@ -308,18 +308,13 @@ func (p *Plain) wakeBehind(ctx context.Context, q Querier, l *dlq.Letter) error 
 	return err
 }
 
-// taken says why the letter can't be moved. Only a line about the revision that it has,
-// or a later one, tells who was first.
+// taken says why the letter can't be moved.
 func (p *Plain) taken(ctx context.Context, q Querier, l *dlq.Letter, move dlq.Move) error {
-	e := &dlq.TakenError{ID: l.ID, Move: move, State: l.State}
-	last, err := p.lastMove(ctx, q, l.ID)
+	lines, err := p.lastMoves(ctx, q, l.ID, 2)
 	if err != nil {
 		return err
 	}
-	if last != nil && last.Rev >= l.Rev { // it may have been moved once more just now
-		e.First = last
-	}
-	return &ownError{e}
+	return &ownError{store.Taken(l, move, lines)}
 }
 
 // LetterTopic is store.LetterKeeper's.
@@ -333,19 +328,24 @@ func (p *Plain) LetterTopic(ctx context.Context, group, topic string) error {
 // LastMove is store.LetterKeeper's.
 func (p *Plain) LastMove(ctx context.Context, letter string) (e *dlq.AuditEntry, err error) {
 	err = p.Conn(ctx, func(conn *sql.Conn) error {
-		e, err = p.lastMove(ctx, conn, letter)
+		lines, err := p.lastMoves(ctx, conn, letter, 1)
+		if len(lines) > 0 {
+			e = lines[0]
+		}
 		return p.Dialect.Classify(err)
 	})
 	return e, err
 }
 
-func (p *Plain) lastMove(ctx context.Context, q Querier, letter string) (e *dlq.AuditEntry, err error) {
+// lastMoves are the lines of a letter's last changes of state, the newest first.
+func (p *Plain) lastMoves(ctx context.Context, q Querier, letter string, n int) (lines []*dlq.AuditEntry, err error) {
 	fields := Audits()
-	err = p.query(ctx, q, "SELECT "+Names(fields)+" FROM evenkeel_audit WHERE letter = $1 AND letter <> '' AND after_state <> '' ORDER BY id DESC LIMIT 1", []any{letter}, func(rows *sql.Rows) error {
-		e, err = Scan(rows, fields)
+	err = p.query(ctx, q, "SELECT "+Names(fields)+" FROM evenkeel_audit WHERE letter = $1 AND letter <> '' AND after_state <> '' ORDER BY id DESC LIMIT $2", []any{letter, n}, func(rows *sql.Rows) error {
+		e, err := Scan(rows, fields)
+		lines = append(lines, e)
 		return err
 	})
-	return e, err
+	return lines, err
 }
 
 // audit writes a line at the database's time.
