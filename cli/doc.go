@@ -1,6 +1,7 @@
 // Package cli is the command line of Evenkeel, for the people on call: what was
-// dead-lettered and why, what is to become of it, and whether the database is ready. The binary cmd/evenkeel is
-// nothing but this package; a service can mount it into a command of its own:
+// dead-lettered and why, what is to become of it, and whether the database is ready. The
+// binary cmd/evenkeel adds no more than a demo and man pages; a service can mount it into a
+// command of its own, where replays are rehearsed and rows rebuilt by its handlers:
 //
 //	root.AddCommand(cli.Command(cli.WithConfig(config)))
 //

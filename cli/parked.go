@@ -13,7 +13,7 @@ import (
 )
 
 // causes are what --cause takes.
-func causes() []string { return []string{"gap", "retry", "behind", "missing"} }
+func causes() []string { return []string{"gap", "retry", "behind", "missing", "replay"} }
 
 func (a *app) parkedCommand() *cobra.Command {
 	var f framework.ParkedFilter
@@ -23,10 +23,12 @@ func (a *app) parkedCommand() *cobra.Command {
 		Long: `List events that wait in the database, each entity's in their order. Flags that
 choose events must all hold. An event waits with one of these causes:
 
-  gap      for a number before its own (guards.Sequence)
+  gap      for a number before its own (guards.Sequence), or for what its writer
+           had seen (guards.Causal)
   retry    for its next try, after its handler has failed
   behind   for what stands before it: a parked event, or an open dead letter
   missing  for its entity's row (handlers.MissingPark)
+  replay   to be judged once more: its dead letter is replaying
 
 PLACE is the number under guards.Sequence, else the order of arrival. When no
 event is chosen the exit code is 4.`,

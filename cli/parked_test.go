@@ -62,6 +62,7 @@ func TestParked(t *testing.T) {
 		{[]string{"--entity", "order-17", "--handler", "order.paid→Order"}, 2},
 		{[]string{"--limit", "1"}, 1},
 		{[]string{"--group", "other"}, 0},
+		{[]string{"--cause", "replay"}, 0},
 	} {
 		r, code := run(append(c.args, "-o", "jsonl")...), 0
 		if c.want == 0 {

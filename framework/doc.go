@@ -4,7 +4,7 @@
 // # The idea
 //
 // Each event carries a stamp that says where it stands in its entity's history: a
-// timestamp or a version. Each row remembers the stamps that it has absorbed, field by
+// timestamp, a version, a number without gaps, a Lamport or a vector time. Each row remembers the stamps that it has absorbed, field by
 // field. Before any of your code has an effect, a guard compares the two. So an event
 // that comes twice changes nothing, one that was overtaken fills in only what nothing
 // newer has written, one that comes before its creating event makes a placeholder, and
@@ -65,7 +65,15 @@
 // # Looking in
 //
 // [Consumer.Stats] is a snapshot; [Metrics] takes counters and gauges; hooks hear of
-// verdicts, batches, letters, partitions, alarms and old placeholders. The table evenkeel_verdicts says of
-// every event without plain effect what became of it and why, and the command evenkeel
-// reads the dead letters.
+// verdicts, batches, letters, partitions, alarms, gaps, breakers and old placeholders. The
+// table evenkeel_verdicts says of every event without plain effect what became of it and
+// why. [Explain] puts together what is known of one event, [ShowEntity] of one row;
+// [Parked], [Placeholders] and [Streams] list what waits, [Diagnose] what is wrong.
+//
+// # Dead letters
+//
+// Package dlq reads them. What changes them is here, since it changes the rows, too:
+// [Discard], [Restore], [Edit], [Reissue], [Republish], [Purge], and [Replay], which [DryRun]
+// rehearses and [StartJob] does for many. [Rebuild] makes rows anew after a handler was mended.
+// The command evenkeel does all this for people.
 package framework

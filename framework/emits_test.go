@@ -52,6 +52,10 @@ func TestTopicsThatCantBeWritten(t *testing.T) {
 		"fine for the topic": {change: func(c *Config) {
 			c.Codec, c.Codecs = mute, map[string]event.Codec{"children": event.Headers(event.HeadersConfig{})}
 		}},
+		"a codec for nothing": {
+			change: func(c *Config) { c.Codecs = map[string]event.Codec{"x": event.CloudEvents()} },
+			found:  `Config.Codecs["x"]: found "x", expected one of Config.Topics, or a topic that a handler emits to`, mend: "correct its name",
+		},
 	} {
 		cfg := good()
 		cfg.DeadLetterTopic = "orders.dlq"
@@ -66,6 +70,7 @@ func TestTopicsThatCantBeWritten(t *testing.T) {
 		cfg = cfg.WithDefaults()
 		w, err := cfg.Handlers.Wire(schema.NamingStrategy{})
 		require.NoError(t, err)
+		require.NoError(t, cfg.validate(), name)
 		err = cfg.checkWiring(w)
 		if c.found == "" {
 			require.NoError(t, err, name)

@@ -15,7 +15,8 @@ import (
 // LetterAct says who changes dead letters, and why. It is kept in the audit ([dlq.Audit]).
 type LetterAct struct {
 	By dlq.Actor
-	// Reason is required where the act ends something: [Discard].
+	// Reason is required where the act ends or changes something: by [Discard], [Edit],
+	// [Reissue], [Republish] and [Purge].
 	Reason string
 	// Selection tells in words how the letters were chosen, e.g. "reason late since 1h";
 	// it may be empty.

@@ -15,7 +15,8 @@ package framework
 // evenkeel_queued_bytes and evenkeel_paused (1 while a partition that holds enough in
 // memory is not fetched), with slow handlers also evenkeel_held (records in them or waiting
 // for one, by topic and partition) and evenkeel_slow_running; evenkeel_breaker_open (1 from
-// when a handler's breaker opens until it has closed again, by handler); and, after each look, evenkeel_placeholders_old (table).
+// when a handler's breaker opens until it has closed again, by handler); and, after each
+// look, evenkeel_placeholders_old (table).
 type Metrics interface {
 	Count(name string, n int64, labels ...string)
 	Gauge(name string, value float64, labels ...string)

@@ -129,9 +129,6 @@ func (c *Config) validate() error {
 		bad("Handlers", "nil", "a registry", "make it with handlers.NewRegistry")
 	}
 	for t, codec := range c.Codecs {
-		if !slices.Contains(c.Topics, t) {
-			bad("Codecs["+quote(t)+"]", quote(t), "one of Config.Topics", "")
-		}
 		if codec == nil {
 			bad("Codecs["+quote(t)+"]", "nil", "a codec", "leave it out to use Config.Codec")
 		}
@@ -178,7 +175,7 @@ func (c *Config) validate() error {
 		}
 	}
 	if c.Retry.Max < c.Retry.Initial {
-		bad("Retry.Max", c.Retry.Max.String(), "no less than Retry.Initial, "+c.Retry.Initial.String(), "")
+		bad("Retry.Max", c.Retry.Max.String(), "no less than Retry.Initial, "+c.Retry.Initial.String(), "give both; left out it is 5 minutes")
 	}
 	for _, n := range []struct {
 		field      string

@@ -94,7 +94,6 @@ func TestEachFault(t *testing.T) {
 		"odd letters":        {func(c *Config) { c.DeadLetterTopic = "ä" }, "DeadLetterTopic", topic},
 		"its own letters":    {func(c *Config) { c.DeadLetterTopic = "orders" }, "DeadLetterTopic", "a topic that this consumer does not read"},
 		"no handlers":        {func(c *Config) { c.Handlers = nil }, "Handlers", "a registry"},
-		"a codec too many":   {func(c *Config) { c.Codecs = map[string]event.Codec{"x": event.CloudEvents()} }, `Codecs["x"]`, "one of Config.Topics"},
 		"a codec too few":    {func(c *Config) { c.Codecs = map[string]event.Codec{"orders": nil} }, `Codecs["orders"]`, "a codec"},
 		"an owned property":  {func(c *Config) { c.Kafka = map[string]any{"acks": "1", "linger.ms": 1} }, `Kafka["acks"]`, owned},
 		"the binding's":      {func(c *Config) { c.Kafka = map[string]any{"go.events.channel.enable": true} }, `Kafka["go.events.channel.enable"]`, owned},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -56,8 +57,17 @@ func (c *Config) checkWiring(w *handlers.Wiring) error {
 			})
 		}
 	}
-	for _, t := range w.Emits() {
+	emits := w.Emits()
+	for _, t := range emits {
 		errs = append(errs, c.checkEmits(t))
+	}
+	for _, t := range slices.Sorted(maps.Keys(c.Codecs)) {
+		if !slices.Contains(c.Topics, t) && !slices.Contains(emits, t) {
+			errs = append(errs, &FieldError{
+				Field: fmt.Sprintf("Codecs[%q]", t), Found: fmt.Sprintf("%q", t),
+				Expected: "one of Config.Topics, or a topic that a handler emits to", Mend: "correct its name, or leave it out",
+			})
+		}
 	}
 	return errors.Join(errs...)
 }

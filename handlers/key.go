@@ -21,7 +21,7 @@ import (
 func (m *Model) ParseKey(text string) (key any, canonical string, err error) {
 	switch {
 	case text == "":
-		return nil, "", fmt.Errorf("the entity key is empty; model %s needs a %s", m.Name, m.Key.Field.FieldType)
+		return nil, "", fmt.Errorf("the entity key is empty; model %s needs a %s, from the event's own key or handlers.Key", m.Name, m.Key.Field.FieldType)
 	case len(text) > event.MaxKeyBytes:
 		return nil, "", fmt.Errorf("the entity key %.40q… has %d bytes, at most %d can be indexed", text, len(text), event.MaxKeyBytes)
 	case !utf8.ValidString(text):

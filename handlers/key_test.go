@@ -90,11 +90,11 @@ func TestParseKeyRefuses(t *testing.T) {
 		model      *Model
 		text, want string
 	}{
-		{modelOf[Order](t), "", "the entity key is empty; model Order needs a string"},
+		{modelOf[Order](t), "", "the entity key is empty; model Order needs a string, from the event's own key or handlers.Key"},
 		{modelOf[Order](t), "a\x00", `the entity key "a\x00" holds a NUL byte, which no text column can hold`},
 		{modelOf[Order](t), "\xff", `the entity key "\xff" is not UTF-8 text`},
 		{modelOf[Order](t), strings.Repeat("x", 1025), `the entity key "` + strings.Repeat("x", 40) + `"… has 1025 bytes, at most 1024 can be indexed`},
-		{modelOf[byNumber](t), "", "the entity key is empty; model byNumber needs a int64"},
+		{modelOf[byNumber](t), "", "the entity key is empty; model byNumber needs a int64, from the event's own key or handlers.Key"},
 		{modelOf[byNumber](t), "x", `the entity key "x" is not a int64, the type of byNumber.ID`},
 		{modelOf[byNumber](t), "0x10", `the entity key "0x10" is not a int64, the type of byNumber.ID`},
 		{modelOf[byNumber](t), "1_000", `the entity key "1_000" is not a int64, the type of byNumber.ID`},

@@ -50,7 +50,8 @@ func (d *declaration) apply(opts []Option) {
 }
 
 // Writes names the fields (Go names) that a handler writes, or a projection computes.
-// A Set handler that names none writes all managed columns; Modify and Project must.
+// A Set handler without this option writes all managed columns, and one that says Writes()
+// none but whether the row exists; Modify and Project must name some.
 // Where two embedded structs have fields of one name, say Billing.Street.
 func Writes(fields ...string) Option {
 	return func(d *declaration) { d.writes, d.hasWrites = append(d.writes, fields...), true }

@@ -28,6 +28,9 @@ func newModel(t reflect.Type, cache *schemaCache) (*Model, []string) {
 	if t.Kind() != reflect.Struct {
 		return nil, []string{fmt.Sprintf("the entity type %s is not a struct; name the GORM model itself, not a pointer to it", t)}
 	}
+	if name := namedGuarded(t); name != "" {
+		return nil, []string{fmt.Sprintf("model %s has guards.Guarded as the field %s; embed it: write guards.Guarded without a name", t.Name(), name)}
+	}
 	s, err := schema.Parse(reflect.New(t).Interface(), &cache.store, cache.namer)
 	if err != nil {
 		return nil, []string{fmt.Sprintf("model %s: GORM can't read it: %v", t, err)}
@@ -58,13 +61,19 @@ func newModel(t reflect.Type, cache *schemaCache) (*Model, []string) {
 		mistake("model %s has a primary key of %d fields; Evenkeel finds a row by one: add a single key and make the others a unique index", m.Name, len(s.PrimaryFields))
 	}
 	for _, f := range s.Fields {
+		if tag, ok := f.StructField.Tag.Lookup("evenkeel"); ok && tag != unmanaged {
+			mistake("model %s has the tag evenkeel:%q at %s, which says nothing; the only one is evenkeel:%q", m.Name, tag, f.Name, unmanaged)
+		}
 		m.addField(f)
 	}
 	m.nameColumns()
 	return m, mistakes
 }
 
-func isUnmanaged(f *schema.Field) bool { return f.StructField.Tag.Get("evenkeel") == "unmanaged" }
+// unmanaged is the tag of a field that somebody else writes.
+const unmanaged = "unmanaged"
+
+func isUnmanaged(f *schema.Field) bool { return f.StructField.Tag.Get("evenkeel") == unmanaged }
 
 func (m *Model) addField(f *schema.Field) {
 	if f.DBName == "" || f.PrimaryKey || ekColumns[f.DBName] {
@@ -132,6 +141,21 @@ func (m *Model) finish() {
 		m.Inserted = append(m.Inserted, m.SoftDelete)
 		m.Written = append(m.Written, m.SoftDelete)
 	}
+}
+
+// namedGuarded is the name of a field that holds guards.Guarded without being embedded by
+// Go or by GORM, which would take it for a relation.
+func namedGuarded(t reflect.Type) string {
+	for i := range t.NumField() {
+		f := t.Field(i)
+		if f.Type != guardedType || f.Anonymous {
+			continue
+		}
+		if _, embedded := schema.ParseTagSetting(f.Tag.Get("gorm"), ";")["EMBEDDED"]; !embedded {
+			return f.Name
+		}
+	}
+	return ""
 }
 
 func hasGuarded(t reflect.Type) bool {

@@ -35,6 +35,15 @@ func TestMistakesOfModels(t *testing.T) {
 		G  guards.Guarded `gorm:"embedded;embeddedPrefix:x_"`
 		N  string
 	}
+	type Named struct {
+		ID string
+		G  guards.Guarded
+	}
+	type Mistyped struct {
+		ID   string
+		Note string `evenkeel:"unmanagd"`
+		guards.Guarded
+	}
 	type Timed struct {
 		ID time.Time
 		guards.Guarded
@@ -70,6 +79,8 @@ func TestMistakesOfModels(t *testing.T) {
 		"no primary key":  {func(r *Registry) { Set(r, "e", does[Placed, Keyless]) }, []string{"model Keyless has no primary key; tag one field `gorm:\"primaryKey\"`"}},
 		"composite key":   {func(r *Registry) { Set(r, "e", does[Placed, Composite], Writes()) }, []string{"model Composite has a primary key of 2 fields; Evenkeel finds a row by one: add a single key and make the others a unique index"}},
 		"prefixed clocks": {func(r *Registry) { Set(r, "e", does[Placed, Prefixed], Writes("N")) }, []string{"model Prefixed has guards.Guarded under other column names; embed it without a prefix"}},
+		"named clocks":    {func(r *Registry) { Set(r, "e", does[Placed, Named]) }, []string{"model Named has guards.Guarded as the field G; embed it: write guards.Guarded without a name"}},
+		"a tag's typo":    {func(r *Registry) { Set(r, "e", does[Placed, Mistyped]) }, []string{`model Mistyped has the tag evenkeel:"unmanagd" at Note, which says nothing; the only one is evenkeel:"unmanaged"`}},
 		"a time as key":   {func(r *Registry) { Set(r, "e", does[Placed, Timed]) }, []string{"model Timed has a primary key of type time.Time; Evenkeel finds a row by a text, a whole number, or a type with Value and Scan"}},
 		"unreadable":      {func(r *Registry) { Set(r, "e", does[Placed, Broken]) }, []string{"model handlers.Broken: GORM can't read it: failed to parse field: C, error: unsupported data type: &[]"}},
 		"more mistakes on a broken model": {func(r *Registry) { Set(r, "e", does[Placed, Bare], Writes("X"), OnMissing(99)) }, []string{

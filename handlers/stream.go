@@ -90,6 +90,9 @@ func (w *wirer) checkSequence(what string, s guards.SequenceSettings) {
 	if strings.HasPrefix(s.Stream, CausalStreams) {
 		w.mistake("%s has the stream %q; names that begin with %q are what guards.Causal parks under: choose another", what, s.Stream, CausalStreams)
 	}
+	if s.FirstSeen && s.From != guards.DefaultFrom {
+		w.mistake("%s has both guards.From(%d) and guards.FirstSeen; a stream begins in one way: keep one", what, s.From)
+	}
 	if s.GapTimeout <= 0 {
 		w.mistake("%s has the GapTimeout %s; expected a duration above zero", what, s.GapTimeout)
 	}

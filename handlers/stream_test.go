@@ -49,7 +49,7 @@ func TestSequenceMistakes(t *testing.T) {
 	Modify(r, "c", onOrder, guards.Sequence(), Writes("Total"), Key(func(p Placed) string { return p.Customer }))
 	Modify(r, "d", onOrder, guards.Sequence(guards.MaxGap(7)), Writes("Total"))
 	Modify(r, "d", onPayment, guards.Sequence(), Writes("Amount"), Baseline())
-	Modify(r, "e", onOrder, guards.Sequence(guards.Stream("s"), guards.GapTimeout(-time.Second), guards.MaxGap(0), guards.OnGap(9)), Writes("Total"))
+	Modify(r, "e", onOrder, guards.Sequence(guards.Stream("s"), guards.GapTimeout(-time.Second), guards.MaxGap(0), guards.OnGap(9), guards.From(3), guards.FirstSeen()), Writes("Total"))
 	mistaken(
 		t, r,
 		"NewRegistry got guards.Sequence; Set handlers merge in any order and need no numbers without gaps: give Sequence to the Modify handlers that mean it",
@@ -59,6 +59,7 @@ func TestSequenceMistakes(t *testing.T) {
 		`the handler of "d" on Order has other options in guards.Sequence than another handler of the topic's stream; a stream has one set of options: use the same, or give one of them a name with guards.Stream`,
 		`the handler of "d" on Payment and another handler of the type disagree about handlers.Baseline; the number is the stream's: say it for both`,
 		`the handler of "d" on Payment has an entity key of type int64, other models of the topic's stream one of type string; a stream counts one kind of key: give one of them a name with guards.Stream`,
+		`the handler of "e" on Order has both guards.From(3) and guards.FirstSeen; a stream begins in one way: keep one`,
 		`the handler of "e" on Order has the GapTimeout -1s; expected a duration above zero`,
 		`the handler of "e" on Order has the MaxGap 0; expected one or more`,
 		`the handler of "e" on Order: GapPolicy(9) is not a policy; use one of the guards.Gap… constants`,

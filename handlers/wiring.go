@@ -57,6 +57,7 @@ func (r *Registry) Wire(namer schema.Namer) (*Wiring, error) {
 	// managed columns" is the one that is told about an overlap.
 	w.each(r.declarations, func(d *declaration) bool { return d.verb != VerbProject && d.hasWrites }, w.handler)
 	w.each(r.declarations, func(d *declaration) bool { return d.verb != VerbProject && !d.hasWrites }, w.handler)
+	w.each(r.declarations, func(d *declaration) bool { return d.verb == VerbProject }, func(d *declaration) { w.idle(r, d) })
 	w.inOrder(r.declarations)
 	for _, m := range w.Models {
 		m.finish()
@@ -173,6 +174,13 @@ func (w *wirer) projection(d *declaration) {
 	m.projects = append(m.projects, d.project)
 }
 
+// idle finds a projection that nothing would ever call.
+func (w *wirer) idle(r *Registry, d *declaration) {
+	if w.models[d.entity] != nil && !slices.ContainsFunc(r.declarations, func(o *declaration) bool { return o.verb != VerbProject && o.entity == d.entity }) {
+		w.mistake("the projection of %s has no handler beside it, so it would never run; register one with handlers.Set or handlers.Modify", entityName(d.entity))
+	}
+}
+
 func (w *wirer) handler(d *declaration) {
 	what := fmt.Sprintf("the handler of %q on %s", d.eventType, entityName(d.entity))
 	if d.eventType == "" {
@@ -251,7 +259,7 @@ func (w *wirer) stamperOf(what string, d *declaration) guards.Stamper {
 			w.mistake("%s: handlers.By is for Set; a Modify takes its guard as a parameter", what)
 		}
 		if s == nil {
-			w.mistake("%s is a Modify without a guard; pass guards.Timestamp(), guards.Version(), guards.Once() or guards.None()", what)
+			w.mistake("%s is a Modify without a guard; pass guards.Sequence(), guards.Once(), guards.Timestamp() or another stamp, or guards.None()", what)
 			return nil
 		}
 	}

@@ -87,7 +87,7 @@ func TestAllMistakesAtOnceInOrderOfRegistration(t *testing.T) {
 		"guard 3 of NewRegistry is nil; leave it out",
 		"MaxLateness(1m0s) is not greater than MaxFuture(5m0s), so one event from the future could make the present late; raise the first or lower the second",
 		`the handler of "z" on Order writes Nope, which model Order does not have; its managed fields are Status, Customer, PlacedAt, PaidAt, Total`,
-		`the handler of "y" on Order is a Modify without a guard; pass guards.Timestamp(), guards.Version(), guards.Once() or guards.None()`,
+		`the handler of "y" on Order is a Modify without a guard; pass guards.Sequence(), guards.Once(), guards.Timestamp() or another stamp, or guards.None()`,
 		`the handler of "x" on Order: the handler function is nil`,
 		`the handler of "x" on Order names Status twice`,
 		`the projection of Order writes ID, which is the primary key; the framework writes it`,
@@ -202,7 +202,7 @@ func TestOptionMistakes(t *testing.T) {
 		"Modify without guard": {
 			func(r *Registry) { Modify(r, "e", onOrder, nil, Writes("Nope")) },
 			[]string{
-				on + " is a Modify without a guard; pass guards.Timestamp(), guards.Version(), guards.Once() or guards.None()",
+				on + " is a Modify without a guard; pass guards.Sequence(), guards.Once(), guards.Timestamp() or another stamp, or guards.None()",
 				on + " writes Nope, which model Order does not have; its managed fields are Status, Customer, PlacedAt, PaidAt, Total",
 			},
 		},
@@ -246,6 +246,10 @@ func TestOptionMistakes(t *testing.T) {
 				Project(r, noStatus, Writes("Status"), Creates())
 			},
 			[]string{"the projection of Order has an option that only handlers take; a projection takes Writes alone"},
+		},
+		"a projection without handlers": {
+			func(r *Registry) { Set(r, "e", onPayment); Project(r, noStatus, Writes("Status")) },
+			[]string{"the projection of Order has no handler beside it, so it would never run; register one with handlers.Set or handlers.Modify"},
 		},
 		"a projection of a pointer": {
 			func(r *Registry) {
