@@ -327,7 +327,7 @@ func (w *work) row(u *Unit) *rowWork {
 	}
 	byKey := w.rows[m]
 	if byKey == nil {
-		byKey = make(map[string]*rowWork, 64)
+		byKey = make(map[string]*rowWork, cap(w.out.Verdicts))
 		w.rows[m] = byKey
 	}
 	rw := byKey[u.Key]
