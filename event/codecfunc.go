@@ -54,7 +54,7 @@ func Finish(codec string, e *Event) (err error) {
 		{"causation id", e.CausationID, MaxIDBytes},
 		{"content type", e.ContentType, MaxTypeBytes},
 	} {
-		if expected := textFault([]byte(f.text), f.limit); expected != "" {
+		if expected := textFault(f.text, f.limit); expected != "" {
 			return &DecodeError{Codec: codec, Field: f.name, Expected: expected, Found: quoteShort([]byte(f.text))}
 		}
 	}

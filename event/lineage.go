@@ -94,7 +94,7 @@ func ParseLineage(r *Record) (*Lineage, error) {
 	}
 	var in lineageJSON
 	// What follows would take broken text as U+FFFD, and two roots could become one.
-	if expected := textFault(raw, 1<<30); expected != "" {
+	if expected := textFault(string(raw), 1<<30); expected != "" {
 		return nil, fault("", expected, quoteShort(raw))
 	}
 	if err := json.Unmarshal(raw, &in); err != nil {
@@ -104,7 +104,7 @@ func ParseLineage(r *Record) (*Lineage, error) {
 		name, text string
 		limit      int
 	}{{"source", in.Source, MaxSourceBytes}, {"id", in.ID, MaxIDBytes}} {
-		if expected := textFault([]byte(t.text), t.limit); expected != "" {
+		if expected := textFault(t.text, t.limit); expected != "" {
 			return nil, fault(t.name, expected, quoteShort([]byte(t.text)))
 		}
 	}
@@ -130,7 +130,7 @@ func ParseLineage(r *Record) (*Lineage, error) {
 		}
 	}
 	for _, e := range in.Own {
-		if e.Type == "" || e.Key == "" || textFault([]byte(e.Type), MaxTypeBytes) != "" || textFault([]byte(e.Key), MaxKeyBytes) != "" {
+		if e.Type == "" || e.Key == "" || textFault(e.Type, MaxTypeBytes) != "" || textFault(e.Key, MaxKeyBytes) != "" {
 			return nil, fault("own", "entities with a type and a key", quoteShort([]byte(e.Type+" "+e.Key)))
 		}
 	}

@@ -3,6 +3,7 @@ package event
 import (
 	"bytes"
 	"strconv"
+	"strings"
 	"time"
 	"unicode/utf8"
 )
@@ -173,10 +174,11 @@ func (m *metadata) text(s slot, limit int, numeric, needed bool) (string, error)
 		}
 		return "", m.fault(m.label(s), "a text that is not empty", found, mend)
 	}
-	if expected := textFault(raw, limit); expected != "" {
+	text := string(raw)
+	if expected := textFault(text, limit); expected != "" {
 		return "", m.fault(m.label(s), expected, quoteShort(raw), "")
 	}
-	return string(raw), nil
+	return text, nil
 }
 
 // isWhole reports whether a JSON value is a number without fraction and exponent, of
@@ -264,21 +266,22 @@ func recordTime(codec string, r *Record) (time.Time, error) {
 
 // recordKey is the entity key of an event that names none.
 func recordKey(codec string, r *Record) (string, error) {
-	if expected := textFault(r.Key, MaxKeyBytes); expected != "" {
+	key := string(r.Key)
+	if expected := textFault(key, MaxKeyBytes); expected != "" {
 		return "", &DecodeError{Codec: codec, Field: "record key", Expected: expected, Found: quoteShort(r.Key)}
 	}
-	return string(r.Key), nil
+	return key, nil
 }
 
 // textFault says what was expected of a text that no text column or index could hold:
 // longer than limit bytes, not UTF-8, or with a NUL in it. It is empty for good text.
-func textFault(text []byte, limit int) (expected string) {
+func textFault(text string, limit int) (expected string) {
 	switch {
 	case len(text) > limit:
 		return "at most " + strconv.Itoa(limit) + " bytes"
-	case !utf8.Valid(text):
+	case !utf8.ValidString(text):
 		return "UTF-8 text"
-	case bytes.IndexByte(text, 0) >= 0:
+	case strings.IndexByte(text, 0) >= 0:
 		return "text without NUL bytes, which no text column can hold"
 	}
 	return ""

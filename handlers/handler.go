@@ -69,8 +69,11 @@ func (h *Handler) Decode(e *event.Event) (any, error) {
 // no error.
 func (h *Handler) Run(ctx context.Context, c *Call) error {
 	err := h.run(ctx, c)
+	if err == nil {
+		return nil
+	}
 	var control *ControlError
-	if err != nil && errors.As(err, &control) && control.Control == ControlDelete {
+	if errors.As(err, &control) && control.Control == ControlDelete {
 		c.Deleted = true
 		return nil
 	}

@@ -13,9 +13,10 @@ import (
 // offsets, when the record is taken, and is what counts whenever the record is judged:
 // nothing in it depends on rows, or on what has been finished meanwhile.
 type admission struct {
-	guards.State
-	// decode is the verdict of the guards of the Decode phase.
-	decode guards.Verdict
+	firstSight, hasWatermark bool
+	watermark                int64
+	// refused is the verdict of the guards of the Decode phase, nil if they let it pass.
+	refused *guards.Verdict
 	// from is the first offset that the record covers: those before its own, down to the
 	// record before it, have none.
 	from int64
@@ -26,14 +27,22 @@ type admission struct {
 // the first offset that no record before it covers.
 func (j *Judge) Admit(it *Item, led *ledger.State, from int64, now time.Time) {
 	a := &it.admission
-	*a = admission{from: from, decode: guards.Pass()}
-	a.FirstSight, a.Watermark, a.HasWatermark = led.FirstSight(it.Record.Offset)
-	a.Now = reference(it.Record, now)
+	*a = admission{from: from}
+	a.firstSight, a.watermark, a.hasWatermark = led.FirstSight(it.Record.Offset)
 	if it.Event != nil {
-		s := a.State
-		a.decode = judgeAll(j.Wiring.Decode, it.Event, &s)
+		s := it.state(now)
+		if v := judgeAll(j.Wiring.Decode, it.Event, &s); !v.Passed() {
+			refused := v
+			a.refused = &refused
+		}
 	}
 	it.Finish(led)
+}
+
+// state is what admission has found, for guards.
+func (it *Item) state(now time.Time) guards.State {
+	a := &it.admission
+	return guards.State{Now: reference(it.Record, now), FirstSight: a.firstSight, Watermark: a.watermark, HasWatermark: a.hasWatermark}
 }
 
 // readmit is Admit for a record that is not at first sight and moves no position.
@@ -44,7 +53,7 @@ func (j *Judge) readmit(it *Item, now time.Time) {
 
 // Finish notes in a ledger that an admitted record is finished.
 func (it *Item) Finish(led *ledger.State) {
-	admitted := it.Event != nil && it.admission.decode.Passed()
+	admitted := it.Event != nil && it.admission.refused == nil
 	var at int64
 	if admitted {
 		at = event.Micros(it.Event.OccurredAt)

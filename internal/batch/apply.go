@@ -30,18 +30,17 @@ func (w *work) call(u *Unit, fresh func() reflect.Value) (*handlers.Call, reflec
 	}
 	for try := 0; ; try++ {
 		entity := fresh()
-		c := &handlers.Call{
+		t := &ownTx{w: w, u: u, entity: entity, call: handlers.Call{
 			Event: u.Item.Event, Payload: u.Payload, Entity: entity.Interface(),
 			Group: w.Group, Handler: u.Handler.Name, Key: u.Key, Attempt: u.attempt() + try,
-		}
+		}}
 		if u.uncalled = w.Rehearses && u.Handler.External; u.uncalled {
 			w.tx = nil
-			return c, entity, nil
+			return &t.call, entity, nil
 		}
-		end := w.lendTx(u, c, entity)
-		f := end(w.run(w.ctx, u.Handler, c))
+		f := w.runIn(t)
 		if f == nil || try == 1 || f.final || f.discard || f.ended || f.broken != nil || f.after > 0 {
-			return c, entity, f
+			return &t.call, entity, f
 		}
 	}
 }
@@ -73,7 +72,7 @@ func (w *work) blind(u *Unit) *blindRun {
 	if f != nil {
 		return &blindRun{failure: f}
 	}
-	if field := stray(h, h.Model.New(key), view); field != "" {
+	if field := stray(h, w.untouched(h.Model, key), view); field != "" {
 		return &blindRun{failure: rejected(strayError(h, field))}
 	}
 	for _, name := range c.Kept {

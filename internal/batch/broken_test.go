@@ -141,3 +141,35 @@ func TestBrokenPayloadHoldsItsKeyUnderNone(t *testing.T) {
 	m.run(m.log(ev{"count", "o1", 1, "a", `{"limit": "many"}`}, ev{"count", "o1", 2, "b", ""}))
 	require.Equal(t, []string{"dead-letter/poison", "park/behind"}, m.reasons())
 }
+
+// scribbler is a guard that writes into what it is shown.
+type scribbler struct{ phase guards.Phase }
+
+func (scribbler) Name() string          { return "scribbler" }
+func (s scribbler) Phase() guards.Phase { return s.phase }
+
+func (scribbler) Judge(_ *event.Event, s *guards.State) guards.Verdict {
+	*s = guards.State{Now: s.Now, Duplicate: true, Seen: true, Existence: guards.Deleted}
+	return guards.Pass()
+}
+
+// TestGuardsCantChangeWhatComesAfterThem: what one phase's guards do to their State says
+// nothing about the event.
+func TestGuardsCantChangeWhatComesAfterThem(t *testing.T) {
+	t.Parallel()
+	for _, phase := range []guards.Phase{guards.PhaseDecode, guards.PhaseAdmission, guards.PhaseRow} {
+		reg := handlers.NewRegistry(scribbler{phase}, guards.MaxLateness(10*time.Minute))
+		handlers.Modify(reg, "counted", func(_ context.Context, d *handlers.Delivery[facts, order]) error {
+			d.Entity.Count++
+			return nil
+		}, guards.Once(), handlers.Writes("Count"))
+		m := newMemory(t, reg)
+		if phase == guards.PhaseDecode {
+			m.run(m.log(ev{"counted", "o-1", 1000, "1", ""}, ev{"counted", "o-1", 1, "2", ""}))
+			require.Equal(t, []string{"apply/applied", "dead-letter/late"}, m.reasons(), phase)
+			continue
+		}
+		m.run(m.log(ev{"counted", "o-1", 1000, "1", ""}, ev{"counted", "o-1", 1001, "2", ""}))
+		require.Equal(t, []string{"apply/applied", "apply/applied"}, m.reasons(), phase)
+	}
+}

@@ -22,6 +22,20 @@ func stray(h *handlers.Handler, before, after reflect.Value) string {
 	return ""
 }
 
+// untouched is an entity as Model.New makes it, to compare with what a handler made of one. It
+// is only looked at, so that one for each model will do.
+func (w *work) untouched(m *handlers.Model, key any) reflect.Value {
+	e, ok := w.blanks[m]
+	if ok && m.Key.Field.Set(w.ctx, e.Elem(), key) == nil {
+		return e
+	}
+	if w.blanks == nil {
+		w.blanks = map[*handlers.Model]reflect.Value{}
+	}
+	w.blanks[m] = m.New(key)
+	return w.blanks[m]
+}
+
 func strayError(h *handlers.Handler, field string) *fieldError {
 	return &fieldError{handler: h.Name, field: field, key: field == h.Model.Key.GoName()}
 }

@@ -66,7 +66,9 @@ const wakeAfterBreaker = 10 * time.Second
 // shut reports whether a record must stay in the log because the breaker of a handler is open
 // (R22).
 func (w *work) shut(it *Item) bool {
-	return w.Breakers != nil && !it.Probe && w.Breakers.Open(it.Handlers()...)
+	return w.Breakers != nil && !it.Probe && slices.ContainsFunc(it.Units, func(u *Unit) bool {
+		return u.Handler != nil && w.Breakers.Open(u.Handler.Name)
+	})
 }
 
 // stays reports whether what has waited may not follow: whoever claims it waits for its

@@ -46,15 +46,12 @@ type Unit struct {
 	Payload any
 	// Key is the entity's canonical key; empty when there is none, and then Err says why,
 	// unless nobody is set: the handler's Keys named no entity.
-	Key    string
-	Err    error
-	nobody bool
+	Key string
+	Err error
 	// misnamed is what was said for a key and is none.
 	misnamed string
 	// id is the unit's id, made when it is first asked for.
 	id string
-	// queued: what waits under its key must be loaded, since it has to wait itself.
-	queued bool
 
 	// idKey names the id under Once, once it was asked for.
 	idKey store.IDKey
@@ -63,22 +60,14 @@ type Unit struct {
 	// stamp is the event's, once it was asked for.
 	stamp    event.Stamp
 	stampErr error
-	stamped  bool
 
 	// Parked is the row that the unit waits in, nil for a live one.
 	Parked *store.Parked
-	// whole: the unit stands for all that is found anew in the record of a letter.
-	whole bool
-	// accepted: its id may have been forgotten, and somebody has said that it is to be
-	// applied all the same.
-	accepted bool
 	// Refused is the database's refusal of this unit's effect, once a batch of this
 	// unit alone has failed on its data (R18).
 	Refused error
 
-	// uncalled: the handler was let through to and not called, in a rehearsal.
-	uncalled bool
-	held     hold
+	held hold
 	// revision is that of the letter whose edit it has, in a rebuild; 0 for none.
 	revision int
 
@@ -88,10 +77,26 @@ type Unit struct {
 
 	// ran is what the last run says of the handler, and why it failed; mark is where the
 	// breaker has noted it, and probe says that the unit is one of its probes.
-	ran   breaker.Result
-	why   string
-	mark  breaker.Mark
+	why  string
+	mark breaker.Mark
+	ran  breaker.Result
+
+	// The flags stand together since every event makes a unit, and each would take a word
+	// between the others.
 	probe bool
+	// nobody: the handler's Keys named no entity.
+	nobody bool
+	// stamped: the stamp was asked for.
+	stamped bool
+	// queued: what waits under its key must be loaded, since it has to wait itself.
+	queued bool
+	// whole: the unit stands for all that is found anew in the record of a letter.
+	whole bool
+	// accepted: its id may have been forgotten, and somebody has said that it is to be
+	// applied all the same.
+	accepted bool
+	// uncalled: the handler was let through to and not called, in a rehearsal.
+	uncalled bool
 }
 
 // Break makes a letter of the unit without looking at its row, which can't be read.
@@ -248,7 +253,7 @@ func Gather(group string, items []*Item, layouts Layouts, firstSight func(offset
 
 // GatherAdmitted is Gather for records that were admitted.
 func GatherAdmitted(group string, items []*Item, layouts Layouts) *store.Want {
-	return gather(group, items, layouts, func(it *Item) bool { return !it.admission.FirstSight })
+	return gather(group, items, layouts, func(it *Item) bool { return !it.admission.firstSight })
 }
 
 func gather(group string, items []*Item, layouts Layouts, judged func(*Item) bool) *store.Want {

@@ -3,6 +3,7 @@ package batch
 import (
 	"context"
 	"fmt"
+	"reflect"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -118,7 +119,8 @@ type work struct {
 	more    bool            // Outcome.Incomplete
 	first   bool            // the record under way is at first sight
 	tx      *ownTx
-	replay  bool // the records are read again for rows that are being rebuilt (R20)
+	blanks  map[*handlers.Model]reflect.Value // see untouched
+	replay  bool                              // the records are read again for rows that are being rebuilt (R20)
 }
 
 // rowWork is a row as the batch leaves it so far.
@@ -134,7 +136,7 @@ type rowWork struct {
 	absent bool
 	// early: what parks here is older than what waits already (R20).
 	early bool
-	queue *store.Queue
+	queue store.Queue
 	// How many are parked, and letters that block, as loaded.
 	parked, letters int
 
@@ -327,23 +329,23 @@ func project(rw *rowWork) (err error) {
 func (w *work) row(u *Unit) *rowWork {
 	m := u.Handler.Model
 	if u.brokenKey != "" { // nothing is known of it, and nothing may be written
-		return &rowWork{model: m, key: u.brokenKey, queue: &store.Queue{}}
+		return &rowWork{model: m, key: u.brokenKey}
 	}
 	byKey := w.rows[m]
 	if byKey == nil {
-		byKey = make(map[string]*rowWork, 64)
+		byKey = make(map[string]*rowWork, cap(w.out.Verdicts))
 		w.rows[m] = byKey
 	}
 	rw := byKey[u.Key]
 	if rw != nil {
 		return rw
 	}
-	rw = &rowWork{model: m, key: u.Key, early: w.replay, queue: &store.Queue{}}
+	rw = &rowWork{model: m, key: u.Key, early: w.replay}
 	if loaded := w.loaded.Rows[m.Table][u.Key]; loaded != nil {
 		rw.row, rw.loaded = loaded, true
 	}
 	if q := w.loaded.Queues[m.Table][u.Key]; q != nil {
-		rw.queue = &store.Queue{Parked: slices.Clone(q.Parked), Letters: slices.Clone(q.Letters), LastPlace: q.LastPlace}
+		rw.queue = store.Queue{Parked: slices.Clone(q.Parked), Letters: slices.Clone(q.Letters), LastPlace: q.LastPlace}
 		rw.parked, rw.letters = len(q.Parked), len(q.Letters)
 	}
 	byKey[u.Key] = rw
@@ -378,8 +380,8 @@ func (w *work) record(it *Item, broken error) error {
 	for _, u := range it.Units {
 		u.ran, u.why = breaker.Unknown, ""
 	}
-	s, first := it.admission.State, it.admission.FirstSight
-	s.Now, w.first = reference(it.Record, w.now), first
+	s, first := it.state(w.now), it.admission.firstSight
+	w.first = first
 	if !first && w.stands(w.recordID(it)) {
 		w.verdict(it, nil, guards.Verdict{Action: guards.Discard, Reason: guards.Redelivered})
 		return nil
@@ -399,10 +401,10 @@ func (w *work) record(it *Item, broken error) error {
 	}
 	if len(it.Units) == 0 { // nobody misses it
 		w.take(it)
-		w.unhandled(it, it.admission.decode.Numbers)
+		w.unhandled(it)
 		return nil
 	}
-	if stop := w.objected(it, it.admission.decode); stop {
+	if v := it.admission.refused; v != nil && w.objected(it, *v) {
 		return nil
 	}
 	for _, u := range it.Units {
@@ -423,8 +425,11 @@ func (w *work) record(it *Item, broken error) error {
 }
 
 // unhandled says what becomes of an event that nobody handles.
-func (w *work) unhandled(it *Item, numbers guards.Comparison) {
-	v := guards.Verdict{Action: guards.Discard, Reason: guards.Unhandled, Numbers: numbers}
+func (w *work) unhandled(it *Item) {
+	v := guards.Verdict{Action: guards.Discard, Reason: guards.Unhandled}
+	if refused := it.admission.refused; refused != nil {
+		v.Numbers = refused.Numbers
+	}
 	if !w.DeadLetterUnhandled {
 		w.verdict(it, nil, v)
 		return
@@ -455,10 +460,15 @@ func (w *work) numbered(it *Item) error {
 }
 
 // judgeAll asks guards one after the other. A verdict that is none, which a guard of the
-// user's may return, keeps the event as a letter: it must not vanish.
+// user's may return, keeps the event as a letter: it must not vanish. What guards are shown
+// is theirs alone; it goes to the heap, so it is made only where there is one to ask.
 func judgeAll(gs []guards.Guard, e *event.Event, s *guards.State) guards.Verdict {
+	if len(gs) == 0 {
+		return guards.Pass()
+	}
+	shown := *s
 	for _, g := range gs {
-		v := ask(g, e, s)
+		v := ask(g, e, &shown)
 		switch v.Action {
 		case guards.Apply:
 			continue

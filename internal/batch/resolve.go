@@ -114,7 +114,7 @@ func (w *work) merged(u *Unit, list []version) (view reflect.Value, deleted bool
 			return view, false, rejected(err)
 		}
 	}
-	if field := stray(h, h.Model.New(key), view); field != "" {
+	if field := stray(h, w.untouched(h.Model, key), view); field != "" {
 		return view, false, rejected(strayError(h, field))
 	}
 	return view, c.Deleted, nil

@@ -28,8 +28,9 @@ func (t *TxError) Unwrap() error { return t.Err }
 
 var errTxOver = errors.New("d.Tx was called after its handler had returned")
 
-// ownTx is what one run of a handler does with Delivery.Tx.
+// ownTx is one run of a handler, and what it does with Delivery.Tx.
 type ownTx struct {
+	call   handlers.Call
 	w      *work
 	u      *Unit
 	rw     *rowWork
@@ -46,13 +47,12 @@ type ownTx struct {
 	failed        *failure
 }
 
-// lendTx gives the call its transaction, and returns what takes it back and says what became
-// of the run. A run that failed is undone; what is left then is for keepTx or undoTx.
-func (w *work) lendTx(u *Unit, c *handlers.Call, entity reflect.Value) func(*failure) *failure {
-	t := &ownTx{w: w, u: u, rw: w.row(u), entity: entity}
-	w.tx = t
-	c.Tx = t.open
-	return t.end
+// runIn runs the handler with the transaction lent to it, and says what became of the run. One
+// that failed is undone; what is left then is for keepTx or undoTx.
+func (w *work) runIn(t *ownTx) *failure {
+	t.rw, w.tx = w.row(t.u), t
+	t.call.Tx = t.open
+	return t.end(w.run(w.ctx, t.u.Handler, &t.call))
 }
 
 // open is Delivery.Tx.

@@ -2,6 +2,7 @@ package batch_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -21,4 +22,15 @@ func TestUnhandledEvents(t *testing.T) {
 		require.Len(t, out.Batch.Verdicts, 1, "it is in the journal")
 		require.Equal(t, letters, len(m.letters) == 1)
 	}
+}
+
+// TestUnhandledEventsFromTheFuture: nobody reads them, but what they were compared with is
+// recorded, and they don't move W (R6).
+func TestUnhandledEventsFromTheFuture(t *testing.T) {
+	t.Parallel()
+	m := newMemory(t, setRegistry())
+	out := m.run(m.log(ev{typ: "nobody.knows", key: "o-1", at: 1_000_000, id: "1"}))
+	require.Equal(t, []string{"discard/unhandled"}, m.reasons())
+	require.Equal(t, base.Add(1_000_000*time.Second).UnixMicro(), out.Verdicts[0].Verdict.Numbers.Event)
+	require.False(t, m.led.HasWatermark)
 }

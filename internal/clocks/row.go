@@ -65,17 +65,8 @@ func (r Row) NewestOf(columns []*handlers.Column) event.Stamp {
 func (l *Layout) Encode(r Row) Stored {
 	newest := r.Newest()
 	out := Stored{Time: newest.Time, Tie: []byte(newest.Tie), Gen: l.Current}
-	older := 0
-	for i, s := range r.Stamps {
-		if l.Clocked[i] && s != newest {
-			older++
-		}
-	}
-	if older == 0 {
-		return out
-	}
-	var b strings.Builder
-	b.Grow(older * 48)
+	var room [512]byte // enough for most rows, so that the text is the one allocation
+	b := room[:0]
 	var doneBits [4]uint64 // up to 256 places without an allocation
 	done := doneBits[:]
 	if len(r.Stamps) > 256 {
@@ -85,26 +76,25 @@ func (l *Layout) Encode(r Row) Stored {
 		if !l.Clocked[i] || s == newest || done[i/64]&(1<<(i%64)) != 0 {
 			continue
 		}
-		if b.Len() > 0 {
-			b.WriteByte('\n')
+		if len(b) > 0 {
+			b = append(b, '\n')
 		}
 		if s.IsZero() {
-			b.WriteByte('-')
+			b = append(b, '-')
 		} else {
-			b.WriteString(strconv.FormatInt(s.Time, 10))
-			b.WriteByte(' ')
-			escapeTie(&b, s.Tie)
+			b = strconv.AppendInt(b, s.Time, 10)
+			b = append(b, ' ')
+			b = appendTie(b, s.Tie)
 		}
-		b.WriteString(" =")
+		b = append(b, " ="...)
 		for j := i; j < len(r.Stamps); j++ {
 			if l.Clocked[j] && r.Stamps[j] == s {
 				done[j/64] |= 1 << (j % 64)
-				b.WriteByte(' ')
-				escapeName(&b, l.Names[j])
+				b = appendName(append(b, ' '), l.Names[j])
 			}
 		}
 	}
-	out.Fields = b.String()
+	out.Fields = string(b)
 	return out
 }
 

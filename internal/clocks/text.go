@@ -11,56 +11,78 @@ const hexDigits = "0123456789ABCDEF"
 
 func plain(c byte) bool { return c > ' ' && c < 0x7f && c != '%' && c != '=' && c != '|' }
 
-func escapeByte(b *strings.Builder, c byte) {
-	b.WriteByte('%')
-	b.WriteByte(hexDigits[c>>4])
-	b.WriteByte(hexDigits[c&15])
+func appendEscaped(b []byte, c byte) []byte {
+	return append(b, '%', hexDigits[c>>4], hexDigits[c&15])
 }
 
-// escapeTie shows the end of a part, 0x00 0x01, as a bar.
-func escapeTie(b *strings.Builder, s string) {
-	for i := 0; i < len(s); i++ {
+// cutPlain cuts off the bytes at the beginning that stand for themselves.
+func cutPlain(s string) (run, rest string) {
+	n := 0
+	for n < len(s) && plain(s[n]) {
+		n++
+	}
+	return s[:n], s[n:]
+}
+
+// partEnd ends a part of a tie (event.Tie). It is shown as a bar.
+const partEnd = "\x00\x01"
+
+func appendTie(b []byte, s string) []byte {
+	for s != "" {
+		var run string
+		run, s = cutPlain(s)
+		b = append(b, run...)
 		switch {
-		case plain(s[i]):
-			b.WriteByte(s[i])
-		case s[i] == 0 && i+1 < len(s) && s[i+1] == 1:
-			b.WriteByte('|')
-			i++
+		case s == "":
+		case strings.HasPrefix(s, partEnd):
+			b = append(b, '|')
+			s = s[len(partEnd):]
 		default:
-			escapeByte(b, s[i])
+			b = appendEscaped(b, s[0])
+			s = s[1:]
 		}
 	}
+	return b
 }
 
-func escapeName(b *strings.Builder, s string) {
-	for i := range len(s) {
-		if plain(s[i]) {
-			b.WriteByte(s[i])
-		} else {
-			escapeByte(b, s[i])
+func appendName(b []byte, s string) []byte {
+	for s != "" {
+		var run string
+		run, s = cutPlain(s)
+		b = append(b, run...)
+		if s != "" {
+			b = appendEscaped(b, s[0])
+			s = s[1:]
 		}
 	}
+	return b
 }
 
 func unescape(s string, bars bool) (string, error) {
 	var b strings.Builder
 	b.Grow(len(s) + 4)
-	for i := 0; i < len(s); i++ {
+	for s != "" {
+		var run string
+		run, s = cutPlain(s)
+		b.WriteString(run)
 		switch {
-		case s[i] == '|' && bars:
-			b.WriteString("\x00\x01")
-		case s[i] != '%':
-			b.WriteByte(s[i])
+		case s == "":
+		case s[0] == '|' && bars:
+			b.WriteString(partEnd)
+			s = s[1:]
+		case s[0] != '%':
+			b.WriteByte(s[0])
+			s = s[1:]
 		default:
-			if i+2 >= len(s) {
+			if len(s) < 3 {
 				return "", errEscape
 			}
-			hi, lo := strings.IndexByte(hexDigits, s[i+1]), strings.IndexByte(hexDigits, s[i+2])
+			hi, lo := strings.IndexByte(hexDigits, s[1]), strings.IndexByte(hexDigits, s[2])
 			if hi < 0 || lo < 0 {
 				return "", errEscape
 			}
 			b.WriteByte(byte(hi<<4 | lo)) //nolint:gosec // both are below 16
-			i += 2
+			s = s[3:]
 		}
 	}
 	return b.String(), nil
@@ -81,7 +103,5 @@ func isUnordered(o *handlers.Owner) bool {
 
 // TieText is how bytes of a tie stand in ek_fields.
 func TieText(part string) string {
-	var b strings.Builder
-	escapeTie(&b, part)
-	return b.String()
+	return string(appendTie(nil, part))
 }

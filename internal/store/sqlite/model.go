@@ -23,11 +23,18 @@ import (
 // model holds a claimed model's statements. It is not changed after it is made.
 type model struct {
 	m       *handlers.Model
-	loads   []*schema.Field
+	loads   []load
 	guarded []int // the index of guards.Guarded in the struct
 	intKey  bool
 
 	load, insert, update, absent string
+}
+
+// load is a column that is read. One that scans reads what the driver has by its own type,
+// which is asked once: reflect looks through all its methods.
+type load struct {
+	*schema.Field
+	scans bool
 }
 
 var background = context.Background() //nolint:gochecknoglobals // for GORM's field accessors, which do no I/O
@@ -35,7 +42,10 @@ var background = context.Background() //nolint:gochecknoglobals // for GORM's fi
 const ekWritten = "ek_time, ek_tie, ek_fields, ek_state, ek_gen"
 
 func newModel(m *handlers.Model) *model {
-	o := &model{m: m, loads: tables.Readable(m), guarded: tables.GuardedIndex(m.Type)}
+	o := &model{m: m, guarded: tables.GuardedIndex(m.Type)}
+	for _, f := range tables.Readable(m) {
+		o.loads = append(o.loads, load{Field: f, scans: scans(f)})
+	}
 	switch m.Key.Field.FieldType.Kind() {
 	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64,
 		reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
@@ -141,12 +151,12 @@ func (o *model) row(w store.WantRows, scan func(...any) error) (_ *store.Row, er
 		}
 	}()
 	var g guards.Guarded
-	cells := []any{&n, &g.EkRev, &g.EkTime, &g.EkTie, &g.EkFields, &g.EkState, &g.EkBorn, &g.EkGen}
-	lead := len(cells)
+	lead := [...]any{&n, &g.EkRev, &g.EkTime, &g.EkTie, &g.EkFields, &g.EkState, &g.EkBorn, &g.EkGen}
+	cells := append(make([]any, 0, len(lead)+len(o.loads)), lead[:]...)
 	for _, f := range o.loads {
 		// A sql.Scanner of the user's must not run inside of Rows.Scan: if it panics there,
 		// database/sql keeps a lock for ever.
-		if scans(f) {
+		if f.scans {
 			cells = append(cells, new(any))
 			continue
 		}
@@ -172,11 +182,14 @@ func (o *model) row(w store.WantRows, scan func(...any) error) (_ *store.Row, er
 		*r.Entity.Elem().FieldByIndex(o.guarded).Addr().Interface().(*guards.Guarded) = g
 	}
 	for i, f := range o.loads {
-		set := func() error { return f.Set(background, r.Entity, cells[lead+i]) }
-		if scans(f) {
-			set = func() error { return scanInto(f, r.Entity, *cells[lead+i].(*any)) }
+		cell, err := cells[len(lead)+i], error(nil)
+		if f.scans {
+			err = scanInto(f.Field, r.Entity, *cell.(*any))
+		} else {
+			err = f.Set(background, r.Entity, cell)
+			f.NewValuePool.Put(cell)
 		}
-		if err := set(); err != nil {
+		if err != nil {
 			return nil, o.bad(key, fmt.Errorf("column %s: %w", f.DBName, err))
 		}
 	}

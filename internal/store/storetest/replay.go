@@ -69,7 +69,7 @@ func givenUpWhole(b *bench) {
 	whole.Vector = event.Vector{{Node: "n", Count: 2}}
 	require.NoError(t, b.commit(t, &store.Batch{Letters: []*dlq.Letter{whole, blind}}))
 	parked := func() []*store.Parked {
-		rows, err := b.s.Due(t.Context(), group, b.now.AddDate(-1, 0, 0), 0, 10, 10)
+		rows, err := b.s.Due(t.Context(), &store.DueQuery{Group: group, Now: b.now.AddDate(-1, 0, 0), Limit: 10, PerKey: 10})
 		require.NoError(t, err)
 		return rows
 	}
