@@ -69,6 +69,9 @@ func NewProducer(s Settings, clock seam.Clock, spawn *seam.Group, log LogFunc) (
 	l := newLogs(log)
 	cfg["go.logs.channel.enable"] = true
 	cfg["go.logs.channel"] = l.channel
+	// The binding makes room for a million each, 24 MiB, in a channel that nobody uses and in
+	// one that is read all the time.
+	cfg["go.produce.channel.size"], cfg["go.events.channel.size"] = 1, 1000
 	p, err := kafka.NewProducer(&cfg)
 	if err != nil {
 		return nil, fmt.Errorf("the Kafka producer can't be made: %w; check Config.Kafka against librdkafka's CONFIGURATION.md", err)
