@@ -50,8 +50,8 @@ func (a *app) jobsListCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "list",
 		Short: "List replay jobs, newest first",
-		Long: `List replay jobs, newest first: how far they are, and who started them. STATE
-also has in a word what keeps a job from going on, such as members (none runs),
+		Long: `List replay jobs, newest first: how far they are, and who started them. WAITS
+FOR is in a word what keeps a job from going on, such as members (none runs),
 pause or breaker; ` + "`evenkeel jobs show`" + ` says it in a sentence. When there is no
 job the exit code is 4.`,
 		Example: `  evenkeel jobs list --state running
@@ -90,16 +90,12 @@ job the exit code is 4.`,
 		} else if len(found) > 0 {
 			rows := make([][]string, 0, len(found))
 			for _, j := range found {
-				state := string(j.State)
-				if words := waitWords(waits[j]); words != "" {
-					state += ", waits: " + words
-				}
 				rows = append(rows, []string{
-					safe(j.ID), ago(a.now(), j.Created), orNone(state), orNone(j.Group), fmt.Sprintf("%d/%d", j.Finished(), j.Total),
+					safe(j.ID), ago(a.now(), j.Created), orNone(string(j.State)), orNone(waitWords(waits[j])), orNone(j.Group), fmt.Sprintf("%d/%d", j.Finished(), j.Total),
 					number(j.Count(dlq.ResultFailed)), number(j.Count(dlq.ResultRefused)), orNone(j.By.Name), orNone(j.Reason), orNone(j.Selection),
 				})
 			}
-			err = tableKeeping(w, 0, a.width(w), a.emphasis(w), []string{"ID", "STARTED", "STATE", "GROUP", "ENDED", "FAILED", "REFUSED", "WHO", "WHY", "CHOSEN BY"}, rows)
+			err = tableKeeping(w, 0, a.width(w), a.emphasis(w), []string{"ID", "STARTED", "STATE", "WAITS FOR", "GROUP", "ENDED", "FAILED", "REFUSED", "WHO", "WHY", "CHOSEN BY"}, rows)
 		}
 		if err == nil && len(found) == 0 {
 			err = &problem{code: codeNothing, what: "no job matches"}

@@ -240,12 +240,13 @@ func TestJobSaysWhatItWaitsFor(t *testing.T) {
       "next": "` + "`evenkeel consumer resume billing`" + ` lets it go on",
       "since": "`
 	w.all(t, []commandCase{
-		{[]string{"jobs", "list"}, 0, "running, waits: pause  billing", ""},
+		{[]string{"jobs", "list"}, 0, "running  pause      billing", ""},
 		{[]string{"jobs", "list", "-o", "json"}, 0, strings.ReplaceAll(wait, "\n      ", "\n        "), ""},
 		{[]string{"jobs", "show", job}, 0, "\n                next: `evenkeel consumer resume billing` lets it go on\n", ""},
 		{[]string{"jobs", "show", job, "-o", "json"}, 0, wait, ""},
 		{[]string{"jobs", "show", job, "-o", "yaml"}, 0, "waits:\n- cause: pause\n", ""},
 		{[]string{"jobs", "pause", job, "-y", "-o", "json"}, 0, `"waits": [],`, ""},
+		{[]string{"jobs", "show", job}, 0, "  next          `evenkeel jobs resume " + job + "` lets it go on, `evenkeel jobs cancel " + job + "` ends it\n", ""},
 		{[]string{"jobs", "resume", job, "-y", "-o", "json"}, 0, wait, `it waits: group billing was paused by ann ("lunch")`},
 		{[]string{"consumer", "resume", "billing", "-y"}, 0, "1 taken back", ""},
 	})

@@ -150,6 +150,9 @@ func (p *page) job(j *dlq.Job) {
 	if j.Ended.IsZero() && j.State == dlq.JobRunning {
 		p.fact("worked on by", j.Owner)
 	}
+	if j.State == dlq.JobPaused {
+		p.fact("next", "`evenkeel jobs resume "+j.ID+"` lets it go on, `evenkeel jobs cancel "+j.ID+"` ends it")
+	}
 	if !j.Ended.IsZero() {
 		p.time("ended", j.Ended)
 	}
