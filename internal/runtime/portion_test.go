@@ -105,7 +105,7 @@ func TestWhatSomebodyHasMovedHoldsNobodyUp(t *testing.T) {
 	for _, letter := range letters {
 		require.NoError(t, w.memory.MoveLetter(t.Context(), &store.LetterMove{Ref: letter.Ref(), Move: dlq.MoveReplay}))
 	}
-	rows, err := w.memory.Due(t.Context(), "g", instant{}.Now(), lease, events, sweepPerKey)
+	rows, err := w.memory.Due(t.Context(), &store.DueQuery{Group: "g", Now: instant{}.Now(), Lease: lease, Limit: events, PerKey: sweepPerKey})
 	require.NoError(t, err)
 	require.Len(t, rows, events)
 	moved := rows[events/2].ID
