@@ -2,6 +2,7 @@ package framework
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"os"
@@ -35,6 +36,7 @@ type Consumer struct {
 	spawn    *seam.Group
 	clock    seam.Clock
 	lamport  *LamportClock
+	pool     *sql.DB // nil where GORM's handle has none
 	ran      atomic.Bool
 }
 
@@ -92,6 +94,9 @@ func assemble(ctx context.Context, db *gorm.DB, cfg Config, wiring *handlers.Wir
 	st, err := open.Open(db)
 	if err != nil {
 		return nil, err
+	}
+	if pool, err := db.DB(); err == nil {
+		c.pool = pool
 	}
 	c.lamport = &LamportClock{lamport.New(st, cfg.Group, c.clock)}
 	layouts, err := st.Claim(ctx, cfg.Group, wiring.Models, cfg.TakeTables)
@@ -202,9 +207,12 @@ func (c *Consumer) Run(ctx context.Context) error {
 	if !c.ran.CompareAndSwap(false, true) {
 		return errRan
 	}
-	stopGauges := make(chan struct{})
+	stopWatching := make(chan struct{})
 	if c.cfg.Metrics != nil {
-		c.spawn.Go("gauges", func() { c.gauges(stopGauges) })
+		c.spawn.Go("gauges", func() { c.gauges(stopWatching) })
+	}
+	if c.pool != nil {
+		c.spawn.Go("pool", func() { c.watchPool(c.pool, stopWatching) })
 	}
 	c.log(runtime.Info, "consumer started; waiting for partitions", "group", c.cfg.Group, "topics", strings.Join(c.cfg.Topics, ","))
 	unwatch := context.AfterFunc(ctx, func() {
@@ -212,7 +220,7 @@ func (c *Consumer) Run(ctx context.Context) error {
 	})
 	err := c.member.Run(ctx)
 	unwatch()
-	close(stopGauges)
+	close(stopWatching)
 	if hangs := c.end(); hangs != nil {
 		// Everything is committed or abandoned by now; that a client hangs is no
 		// reason to call the stop a failure.

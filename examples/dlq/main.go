@@ -130,6 +130,7 @@ func (s stage) open() (*gorm.DB, func() error, error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	pool.SetMaxIdleConns(20)
 	return db, pool.Close, nil
 }
 

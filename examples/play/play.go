@@ -340,6 +340,7 @@ func (p *Play) database(ctx context.Context, models []any) error {
 		if err != nil {
 			return err
 		}
+		pool.SetMaxIdleConns(20)
 		p.end = append(p.end, pool.Close)
 	}
 	if err := framework.Migrate(ctx, p.DB); err != nil {

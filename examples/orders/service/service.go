@@ -17,11 +17,20 @@ import (
 
 // Open opens the database: PostgreSQL, or SQLite for a DSN that begins with "file:".
 func Open(dsn string) (*gorm.DB, error) {
-	config := &gorm.Config{Logger: logger.Discard}
+	dialector := postgres.Open(dsn)
 	if strings.HasPrefix(dsn, "file:") {
-		return gorm.Open(sqlite.Open(dsn), config)
+		dialector = sqlite.Open(dsn)
 	}
-	return gorm.Open(postgres.Open(dsn), config)
+	db, err := gorm.Open(dialector, &gorm.Config{Logger: logger.Discard})
+	if err != nil {
+		return nil, err
+	}
+	pool, err := db.DB()
+	if err != nil {
+		return nil, err
+	}
+	pool.SetMaxIdleConns(20) // lanes and the sweeper use several, and database/sql keeps two
+	return db, nil
 }
 
 // Migrate makes the tables: Evenkeel's own, and the service's.
