@@ -55,7 +55,9 @@ type walk struct {
 	before, behind time.Time
 	// row, life and tomb are the last ones of the pages so far.
 	row, tomb *store.Aged
-	life      store.OriginKey
+	// page are placeholders that were read and not yet seen to.
+	page []store.Aged
+	life store.OriginKey
 }
 
 const (
@@ -183,17 +185,35 @@ func (u *upkeep) step(ctx context.Context, w *walk) (done bool, err error) {
 	return !w.sweep && !w.report && !w.purge, err
 }
 
-// sweepRows removes a page of placeholders.
+// sweepRows removes a page of placeholders, while the next one is read.
 func (u *upkeep) sweepRows(ctx context.Context, w *walk) (more bool, err error) {
-	page, err := u.m.Store.Aged(ctx, store.AgedQuery{Table: w.table, State: guards.Placeholder, Before: w.before, After: w.row, Limit: upkeepAtOnce * upkeepRows})
-	if err != nil || len(page) == 0 {
-		return false, err
+	if w.row == nil {
+		if err := u.read(ctx, w); err != nil {
+			return false, err
+		}
 	}
-	w.row = &page[len(page)-1]
-	err = atOnce(slices.Collect(slices.Chunk(u.canonical(w, page), upkeepRows)), func(portion []store.Aged) error {
-		return halving(u, w, portion, func(rows []store.Aged) error { return u.remove(ctx, w, rows) })
-	})
-	return len(page) == upkeepAtOnce*upkeepRows, err
+	page := w.page
+	if len(page) == 0 {
+		return false, nil
+	}
+	w.row, w.page = &page[len(page)-1], nil
+	var all []func() error
+	if len(page) == upkeepAtOnce*upkeepRows {
+		all = append(all, func() error { return u.read(ctx, w) })
+	}
+	for portion := range slices.Chunk(u.canonical(w, page), upkeepRows) {
+		all = append(all, func() error {
+			return halving(u, w, portion, func(rows []store.Aged) error { return u.remove(ctx, w, rows) })
+		})
+	}
+	err = atOnce(all, func(do func() error) error { return do() })
+	return len(w.page) > 0, err
+}
+
+// read reads the page after the walk's last row.
+func (u *upkeep) read(ctx context.Context, w *walk) (err error) {
+	w.page, err = u.m.Store.Aged(ctx, store.AgedQuery{Table: w.table, State: guards.Placeholder, Before: w.before, After: w.row, Limit: upkeepAtOnce * upkeepRows})
+	return err
 }
 
 // canonical is a page under canonical keys.

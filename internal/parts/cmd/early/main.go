@@ -85,6 +85,11 @@ func command(ctx context.Context, args []string) (err error) {
 	if err != nil {
 		return fmt.Errorf("open the database: %w", err)
 	}
+	pool, err := r.db.DB()
+	if err != nil {
+		return err
+	}
+	pool.SetMaxIdleConns(20) // lanes and sweepers use several at once, again and again
 	if err := r.do(ctx); err != nil {
 		return err
 	}
