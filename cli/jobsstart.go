@@ -129,7 +129,7 @@ const (
 func (a *app) lookOn(ctx context.Context, w io.Writer, db *gorm.DB, job *dlq.Job, d time.Duration) (*dlq.Job, error) {
 	columns := a.columns(w)
 	last, line := time.Duration(0), ""
-	said := map[framework.JobWaitCause]bool{}
+	said := make(map[framework.JobWaitCause]bool)
 	for waited, wait := time.Duration(0), pollJob; ; waited, wait = waited+wait, min(2*wait, time.Second) {
 		now, err := framework.GetJob(ctx, db, job.ID)
 		if ctx.Err() != nil {

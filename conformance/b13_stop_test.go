@@ -34,7 +34,7 @@ func (w *world) marked(do func()) {
 	pprof.Do(context.Background(), pprof.Labels("world", w.label), func(context.Context) { do() })
 }
 
-var labels atomic.Int64 //nolint:gochecknoglobals // one per process is the point
+var labels atomic.Int64
 
 // leaks gives the goroutines that the world begins from now on a label of their own, and
 // returns a function that checks that none of them is left. So other tests may run meanwhile.

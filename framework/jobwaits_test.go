@@ -30,6 +30,7 @@ func TestJobWaits(t *testing.T) {
 }
 
 func testJobWaits(t *testing.T, db *gorm.DB) {
+	t.Helper()
 	ctx := t.Context()
 	st, err := open.Open(db)
 	require.NoError(t, err)

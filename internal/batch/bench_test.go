@@ -31,9 +31,12 @@ func benchmarkJudge(b *testing.B, reg *handlers.Registry) {
 		r := &event.Record{Key: []byte(key), Value: []byte(`{"customer":"Ada Lovelace","note":"please ring twice","keep":false,"limit":17}`)}
 		r.Cluster, r.TopicID, r.Topic = "c", "t", "orders"
 		r.Headers = []event.Header{
-			{Key: "ce_specversion", Value: []byte("1.0")}, {Key: "ce_source", Value: []byte("https://example.com/orders")},
-			{Key: "ce_type", Value: []byte("order.changed")}, {Key: "content-type", Value: []byte("application/json")},
-			{Key: "ce_id"}, {Key: "ce_time"},
+			{Key: "ce_specversion", Value: []byte("1.0")},
+			{Key: "ce_source", Value: []byte("https://example.com/orders")},
+			{Key: "ce_type", Value: []byte("order.changed")},
+			{Key: "content-type", Value: []byte("application/json")},
+			{Key: "ce_id"},
+			{Key: "ce_time"},
 		}
 		records[i] = r
 	}
@@ -49,7 +52,7 @@ func benchmarkJudge(b *testing.B, reg *handlers.Registry) {
 			at++
 		}
 		batch.Gather("g", items, m.layouts, nil)
-		out, err := m.judge.Live(context.Background(), items, m.layouts, &store.Loaded{Rows: map[string]map[string]*store.Row{"orders": rows}}, m.led, now)
+		out, err := m.judge.Live(b.Context(), items, m.layouts, &store.Loaded{Rows: map[string]map[string]*store.Row{"orders": rows}}, m.led, now)
 		if err != nil || len(out.Verdicts) != size || !out.Verdicts[0].Verdict.Passed() {
 			b.Fatal("not applied", err)
 		}

@@ -128,7 +128,7 @@ func (x *mixed) registerCausal(reg *handlers.Registry) {
 	}, g, handlers.Writes("Sibs"), handlers.Name("causedsibs"))
 }
 
-var causalHandlers = map[string]string{"count": "caused", "open": "opened", "close": "closed", "touch": "causedmod", "add": "causedsibs"} //nolint:gochecknoglobals // never written
+var causalHandlers = map[string]string{"count": "caused", "open": "opened", "close": "closed", "touch": "causedmod", "add": "causedsibs"}
 
 func (x *mixed) isCausal(handler string) bool {
 	for _, h := range causalHandlers {

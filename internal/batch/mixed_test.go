@@ -185,7 +185,7 @@ func (x *mixed) forgetSome() {
 }
 
 // CI plays a few; -histories=1000 takes minutes. The name of a test that fails ends with its seed.
-var histories = flag.Uint64("histories", 30, "how many histories TestKindsMixed plays") //nolint:gochecknoglobals // a flag
+var histories = flag.Uint64("histories", 30, "how many histories TestKindsMixed plays")
 
 const portions = 10 // that run beside each other
 

@@ -182,7 +182,7 @@ func (o *model) row(w store.WantRows, scan func(...any) error) (_ *store.Row, er
 		*r.Entity.Elem().FieldByIndex(o.guarded).Addr().Interface().(*guards.Guarded) = g
 	}
 	for i, f := range o.loads {
-		cell, err := cells[len(lead)+i], error(nil)
+		cell := cells[len(lead)+i]
 		if f.scans {
 			err = scanInto(f.Field, r.Entity, *cell.(*any))
 		} else {

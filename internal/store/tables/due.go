@@ -136,7 +136,8 @@ func (p *Plain) claim(ctx context.Context, q Querier, d *store.DueQuery, c *clai
 
 // readMarks reads what MarksArg has written.
 func readMarks(text string) (marks []store.Mark, err error) {
-	return marks, json.Unmarshal([]byte(text), &marks)
+	err = json.Unmarshal([]byte(text), &marks)
+	return marks, err
 }
 
 // Renew is store.Store's.
