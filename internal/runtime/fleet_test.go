@@ -95,6 +95,38 @@ func TestAMemberSaysWhatOnlyOthersHandle(t *testing.T) {
 	require.Empty(t, look())
 }
 
+// Members tell and compare with their beats.
+func TestMembersCompareAsTheyBeat(t *testing.T) {
+	t.Parallel()
+	clock := &watch{now: instant{}.Now()}
+	m := New(Options{
+		Group: "g", Store: memory.New(clock.Now), Clock: clock, Judge: &batch.Judge{Wiring: newSlowWorld(t, false).wiring, DeadLetterUnhandled: true},
+		Consumer: &fakeConsumer{}, Log: func(Level, string, ...any) {},
+	})
+	ctx, end := context.WithTimeout(t.Context(), time.Minute)
+	var others []store.Member
+	m.Observe = &atAlarm{then: func() {
+		var err error
+		others, err = m.Store.Peers(t.Context(), "g", "new")
+		require.NoError(t, err)
+		end()
+	}}
+	_, err := m.Store.Beat(ctx, &store.Member{ID: "new", Group: "g", State: store.MemberState{Handles: store.Handles{"refunded": {"refunds"}}}})
+	require.NoError(t, err)
+	m.beats(ctx)
+	require.Len(t, others, 1, "no alarm, or it does not tell what it handles")
+	require.Equal(t, m.handles(), others[0].State.Handles)
+	require.True(t, others[0].State.UnhandledLetters)
+}
+
+// atAlarm does something at an alarm.
+type atAlarm struct {
+	quiet
+	then func()
+}
+
+func (a *atAlarm) Alarm(broker.Partition, ledger.Alarm) { a.then() }
+
 // Each member reads what all others say, which is much in a large group.
 func TestAMemberComparesSeldom(t *testing.T) {
 	t.Parallel()
