@@ -12,7 +12,7 @@ import (
 	"github.com/evenkeel-go/evenkeel/internal/store"
 )
 
-// AlarmMembersDiffer: other members of the group have handlers that this one has not.
+// AlarmMembersDiffer says that other members of the group have handlers that this one has not.
 const AlarmMembersDiffer ledger.AlarmKind = "members-differ"
 
 // compareEvery is how often a member looks at what the others say: each of them reads all.
@@ -47,9 +47,9 @@ func (m *Member) compare(ctx context.Context, f *fleet, self *store.Member) {
 	}
 	f.next = now.Add(compareEvery)
 	what, who := lacking(self, peers)
-	switch {
-	case what == f.told:
-	case what == "":
+	switch what {
+	case f.told:
+	case "":
 		m.log(Info, "no other member of the group has handlers that this one lacks any more")
 	default:
 		a := ledger.Alarm{Kind: AlarmMembersDiffer, Detail: what + " (they are in " + who + ")"}
