@@ -36,7 +36,8 @@ func (a *app) consumerListCommand() *cobra.Command {
 		Short: "List consumer groups",
 		Long: `List the consumer groups that the database knows. LAG is what their living
 members knew of the ends of the logs when they last spoke, SEEN when the last of
-them did. When there is no group the exit code is 4.`,
+them did. STATE also tells when members handle different event types: show has
+them. When there is no group the exit code is 4.`,
 		Example: `  evenkeel consumer list
   evenkeel consumer list -o json`,
 		Args: noArguments,
@@ -116,6 +117,17 @@ func standing(g *framework.ConsumerGroup) string {
 			}
 		}
 	}
+	var types []string
+	for _, d := range g.Differences {
+		types = append(types, d.EventType)
+	}
+	if types = slices.Compact(types); len(types) > 0 {
+		word := "members differ: " + types[0]
+		if len(types) > 1 {
+			word += fmt.Sprintf(" and %d more", len(types)-1)
+		}
+		words = append(words, safe(word))
+	}
 	switch {
 	case len(words) > 0:
 		return strings.Join(words, ", ")
@@ -146,10 +158,11 @@ func (a *app) consumerShowCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "show GROUP",
 		Short: "Show one consumer group",
-		Long: `Show a group's members, breakers that are not closed, pauses, and where it
-stands in each partition: NEXT is the offset after the last record whose effect
-is in the database. HELD says that its member fetches nothing, since it is
-paused or waits for a breaker. When there is no such group the exit code is 4.`,
+		Long: `Show a group's members, breakers that are not closed, pauses, event types and
+handlers that only some of the members have, and where it stands in each
+partition: NEXT is the offset after the last record whose effect is in the
+database. HELD says that its member fetches nothing, since it is paused or waits
+for a breaker. When there is no such group the exit code is 4.`,
 		Example: `  evenkeel consumer show orders
   evenkeel consumer show orders -o json`,
 		RunE: func(c *cobra.Command, args []string) error {
@@ -192,7 +205,7 @@ func noGroup(name string) error {
 func (a *app) writeConsumer(w io.Writer, g *framework.ConsumerGroup) error {
 	now := a.now()
 	fmt.Fprintf(w, "group %s: %s\n", safe(g.Group), standing(g))
-	var members, breakers, pauses, partitions [][]string
+	var members, breakers, pauses, differences, partitions [][]string
 	for _, m := range g.Members {
 		state := "runs"
 		if m.Silent {
@@ -210,6 +223,9 @@ func (a *app) writeConsumer(w io.Writer, g *framework.ConsumerGroup) error {
 	for _, p := range g.Pauses {
 		pauses = append(pauses, []string{safe(p.String()), since(now, p.Since), orNone(p.By), orNone(p.Reason)})
 	}
+	for _, d := range g.Differences {
+		differences = append(differences, []string{orNone(d.EventType), orNone(d.Handler), orNone(strings.Join(d.With, ", ")), orNone(strings.Join(d.Without, ", ")), missedBy(&d)})
+	}
 	for _, p := range g.Partitions {
 		held := "-"
 		if p.Held {
@@ -223,6 +239,7 @@ func (a *app) writeConsumer(w io.Writer, g *framework.ConsumerGroup) error {
 	}{
 		{[]string{"PAUSED", "SINCE", "BY", "WHY"}, pauses},
 		{[]string{"BREAKER", "STATE", "SINCE", "FAILED", "PROBES", "NEXT", "MEMBER", "ERROR"}, breakers},
+		{[]string{"ONLY SOME HANDLE", "HANDLER", "WITH", "WITHOUT", "WHERE IT IS MISSING"}, differences},
 		{[]string{"MEMBER", "VERSION", "STARTED", "SEEN", "PARTITIONS", "STATE"}, members},
 		{[]string{"TOPIC", "PARTITION", "NEXT", "LAG", "WATERMARK", "HELD", "OWNER", "SINCE"}, partitions},
 	} {
@@ -234,7 +251,21 @@ func (a *app) writeConsumer(w io.Writer, g *framework.ConsumerGroup) error {
 			return err
 		}
 	}
+	if len(g.Differences) > 0 {
+		fmt.Fprintf(w, "\nmembers differ in what they handle\n  next: %s\n", safe(g.Differences[0].Next))
+	}
 	return nil
+}
+
+// missedBy is what becomes of events where a member lacks what others have.
+func missedBy(d *framework.ConsumerDifference) string {
+	switch {
+	case d.Letters:
+		return "dead letters"
+	case d.Handler == "":
+		return "discarded as unhandled"
+	}
+	return "handled without it"
 }
 
 // control is a command that tells members something.

@@ -47,6 +47,9 @@ func TestConsumers(t *testing.T) {
 	beat(t, db, "a", "billing", "host-1 pid 7", now.Add(100*365*24*time.Hour), broken)
 	beat(t, db, "b", "billing", "host-2 pid 8", now.Add(-time.Hour), `{"partitions": [], "breakers": []}`)
 	beat(t, db, "c", "mail", "host-3 pid 9", now.Add(-2*time.Hour), `{}`)
+	// These two live, and differ.
+	beat(t, db, "d", "ship", "host-4 pid 1", now.Add(100*365*24*time.Hour), `{"handles": {"order.paid": ["points"]}}`)
+	beat(t, db, "e", "ship", "host-5 pid 1", now.Add(100*365*24*time.Hour), `{"handles": {"order.paid": ["mailer", "points"], "order.re\u001b[31mfunded": ["refunds"]}}`)
 	stands(t, db, "billing", "orders", "t1", 0, 90, "host-0 pid 1", now.Add(-50*time.Hour)) // before it was made again
 	stands(t, db, "billing", "orders", "t2", 0, 100, "host-1 pid 7", now.Add(-2*time.Hour))
 	stands(t, db, "billing", "orders", "t2", 1, -1, "host-1 pid 7", now.Add(-2*time.Hour))
@@ -57,6 +60,7 @@ func TestConsumers(t *testing.T) {
 		"consumer-list-json": {"list", "-o", "json"},
 		"consumer-show":      {"show", "billing"},
 		"consumer-show-80":   {"show", "billing"},
+		"consumer-differs":   {"show", "ship"},
 	} {
 		w := w
 		if strings.HasSuffix(name, "80") {

@@ -5,20 +5,33 @@ import "github.com/evenkeel-go/evenkeel/framework"
 // consumerJSON is a consumer group for programs. Names and meanings are stable; new ones may
 // come. All are always there; what isn't known is null, or "" for texts.
 type consumerJSON struct {
-	Group      string                  `json:"group"`
-	Members    []consumerMemberJSON    `json:"members"`
-	Pauses     []consumerPauseJSON     `json:"pauses"`
-	Partitions []consumerPartitionJSON `json:"partitions"`
+	Group       string                   `json:"group"`
+	Members     []consumerMemberJSON     `json:"members"`
+	Differences []consumerDifferenceJSON `json:"differences"`
+	Pauses      []consumerPauseJSON      `json:"pauses"`
+	Partitions  []consumerPartitionJSON  `json:"partitions"`
 }
 
 type consumerMemberJSON struct {
-	Owner      string        `json:"owner"`
-	Version    string        `json:"version"`
-	Started    *string       `json:"started"`
-	Seen       *string       `json:"seen"`
-	Silent     bool          `json:"silent"`
-	Partitions int           `json:"partitions"`
-	Breakers   []breakerJSON `json:"breakers"` // those that are not closed
+	Owner      string              `json:"owner"`
+	Version    string              `json:"version"`
+	Started    *string             `json:"started"`
+	Seen       *string             `json:"seen"`
+	Silent     bool                `json:"silent"`
+	Partitions int                 `json:"partitions"`
+	Breakers   []breakerJSON       `json:"breakers"` // those that are not closed
+	Handles    map[string][]string `json:"handles"`  // handlers by event type; null where its release does not tell
+}
+
+// consumerDifferenceJSON is something that only some members handle.
+type consumerDifferenceJSON struct {
+	EventType string   `json:"event_type"`
+	Handler   string   `json:"handler"` // "" for the type itself
+	With      []string `json:"with"`    // owners
+	Without   []string `json:"without"`
+	Letters   bool     `json:"letters"` // they become dead letters there, and are not discarded
+	Text      string   `json:"text"`
+	Next      string   `json:"next"`
 }
 
 type breakerJSON struct {
@@ -53,13 +66,16 @@ type consumerPartitionJSON struct {
 }
 
 func newConsumerJSON(g framework.ConsumerGroup) consumerJSON {
-	j := consumerJSON{Group: g.Group, Members: []consumerMemberJSON{}, Pauses: []consumerPauseJSON{}, Partitions: []consumerPartitionJSON{}}
+	j := consumerJSON{Group: g.Group, Members: []consumerMemberJSON{}, Differences: []consumerDifferenceJSON{}, Pauses: []consumerPauseJSON{}, Partitions: []consumerPartitionJSON{}}
 	for _, m := range g.Members {
-		of := consumerMemberJSON{Owner: m.Owner, Version: m.Version, Started: timeJSON(m.Started), Seen: timeJSON(m.Seen), Silent: m.Silent, Partitions: m.Partitions, Breakers: []breakerJSON{}}
+		of := consumerMemberJSON{Owner: m.Owner, Version: m.Version, Started: timeJSON(m.Started), Seen: timeJSON(m.Seen), Silent: m.Silent, Partitions: m.Partitions, Breakers: []breakerJSON{}, Handles: m.Handles}
 		for _, b := range m.Breakers {
 			of.Breakers = append(of.Breakers, breakerJSON{Handler: b.Handler, State: string(b.State), Since: timeJSON(b.Since), Failed: b.Failed, Of: b.Of, Probes: b.Probes, NextProbe: timeJSON(b.NextProbe), Error: b.Error})
 		}
 		j.Members = append(j.Members, of)
+	}
+	for _, d := range g.Differences {
+		j.Differences = append(j.Differences, consumerDifferenceJSON(d))
 	}
 	for _, p := range g.Pauses {
 		of := consumerPauseJSON{Topic: p.Topic, Since: timeJSON(p.Since), By: p.By, Reason: p.Reason}

@@ -134,18 +134,23 @@ func dryRunFieldsJSON(fields []framework.DryRunField) []dryRunFieldJSON {
 	return all
 }
 
-// dryRunReplay shows what a replay of the letters would come to. Without handlers it says how
-// to learn that.
+// dryRunReplay shows what a replay of the letters would come to. Without handlers it counts them, and
+// says how to learn the rest.
 func (a *app) dryRunReplay(c *cobra.Command, form format, db *gorm.DB, refs []dlq.Ref, accept bool) error {
 	w := c.OutOrStdout()
 	sum := dryRunJSON{Chosen: len(refs), DryRun: true, Refused: []refusalJSON{}}
 	if a.config == nil {
-		fmt.Fprintln(c.ErrOrStderr(), "This binary has no handlers, so it can't tell what would become of them. Mount the\ncommands in your service, cli.Command(cli.WithConfig(config)), and run it there.")
+		var err error
 		if form != formatTable {
-			return writeJSON(w, form, sum)
+			err = writeJSON(w, form, sum)
+		} else {
+			_, err = fmt.Fprintln(w, "dry run: nothing was changed")
 		}
-		fmt.Fprintln(w, "dry run: nothing was changed")
-		return nil
+		if err != nil {
+			return err
+		}
+		// What was asked for is what would become of them; that they are so many is a part.
+		return &problem{code: codePartly, what: "this binary has no handlers, so it has only counted the letters and can't tell what would become of them", next: errNoHandlers.next}
 	}
 	sum.Became = map[string]int{}
 	shows := a.dryRunTable(w)

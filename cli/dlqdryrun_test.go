@@ -101,9 +101,9 @@ func TestReplayDryRun(t *testing.T) {
 	require.NoError(t, db.Table("bills").Count(&rows).Error)
 	require.EqualValues(t, 2, rows)
 
-	// Without handlers it says how to have them.
+	// Without handlers it says how to have them, and that a part is missing.
 	r = world{env: w.env}.run(t, "dlq", "replay", "--all", "--dry-run", "-o", "json")
-	require.Zero(t, r.code)
-	require.Contains(t, r.errOut, "cli.Command(cli.WithConfig(config))")
+	require.Equal(t, codePartly, r.code)
+	require.Contains(t, r.errOut, "this binary has no handlers, so it has only counted the letters and can't tell what would become of them\n  next: mount the commands in your service")
 	require.Contains(t, r.out, `"letters": null`)
 }

@@ -31,7 +31,7 @@ type moving struct {
 
 func discarding() moving {
 	return moving{
-		verb: "discard", past: "discarded", from: dlq.Open, why: true, act: framework.Discard,
+		verb: "discard", past: "discarded", from: dlq.Open, why: true, act: framework.Discard, warns: tellJobs,
 		short: "Decide that letters are not to be applied",
 		long: `Decide that the events of open letters are not to be applied. What waits behind
 a letter goes on at once; behind a gap, without the numbers that are missing.
@@ -67,8 +67,8 @@ With --dry-run, a binary that has your handlers shows what would become of
 each letter, and its row field by field, and changes nothing. Handlers that
 call other systems are not called if they are declared as handlers.External.
 The rows are locked meanwhile, those of one entity for 10 seconds at most. The
-stand-alone binary has no handlers and only counts: mount the commands in your
-service with cli.WithConfig.`,
+stand-alone binary has no handlers and only counts, which is the exit code 3:
+mount the commands in your service with cli.WithConfig.`,
 		example: `  evenkeel dlq replay 5598dac7 --wait 30s
   evenkeel dlq replay --handler invoice --since 1d --why "fixed in 1.4.2"
   evenkeel dlq replay --group orders --all --ramp 1,5,20,100 --rate 50`,
@@ -83,6 +83,36 @@ func cancelling() moving {
 ` + "`evenkeel jobs cancel`" + ` ends a whole job.`,
 		example: `  evenkeel dlq cancel --handler invoice`,
 	}
+}
+
+// tellJobs says which letters are those of jobs that have not ended: such a job then leaves them
+// alone.
+func tellJobs(c *cobra.Command, db *gorm.DB, refs []dlq.Ref) error {
+	chosen := make(map[string]bool, len(refs))
+	for _, r := range refs {
+		chosen[r.ID] = true
+	}
+	for _, state := range []dlq.JobState{dlq.JobSelecting, dlq.JobRunning, dlq.JobPaused} {
+		jobs, err := framework.Jobs(c.Context(), db, framework.JobFilter{State: state})
+		if err != nil {
+			return err
+		}
+		for _, j := range jobs {
+			n := 0
+			for l, err := range framework.JobLetters(c.Context(), db, j.ID, dlq.ResultWaiting) {
+				if err != nil {
+					return err
+				}
+				if chosen[l.ID] {
+					n++
+				}
+			}
+			if n > 0 {
+				fmt.Fprintf(c.ErrOrStderr(), "%s of these would be replayed by job %s (%s, started by %s), which would leave them alone then\n", letters(n), j.ID, j.State, orNone(j.By.Name))
+			}
+		}
+	}
+	return nil
 }
 
 // moveFlags are those of a changing command.
@@ -172,7 +202,7 @@ func (a *app) moveLetters(c *cobra.Command, m moving, f *moveFlags, ids []string
 		return err
 	}
 	defer closeDB()
-	refs, example, err := f.choose(c, db, m.from, ids)
+	refs, example, not, err := f.choose(c, db, m.from, ids)
 	if err != nil {
 		return err
 	}
@@ -199,7 +229,7 @@ func (a *app) moveLetters(c *cobra.Command, m moving, f *moveFlags, ids []string
 	}
 	act := framework.LetterAct{By: by, Reason: f.why, Selection: words}
 	if m.act == nil {
-		return a.startJob(c, format, db, &f.job, refs, act)
+		return a.startJob(c, format, db, &f.job, refs, act, m.mend(not))
 	}
 	report, err := m.act(c.Context(), db, refs, act)
 	result.Done = report.Done
@@ -217,18 +247,34 @@ func (a *app) moveLetters(c *cobra.Command, m moving, f *moveFlags, ids []string
 	case err != nil:
 		return &problem{code: code, what: fmt.Sprintf("after %s of %d: %v", letters(result.Done), len(refs), err), next: "run it again; what is done is done", err: err}
 	case len(result.Refused) > 0:
-		return &problem{code: code, what: fmt.Sprintf("%s of %d left alone", letters(len(result.Refused)), len(refs)), next: "look at them again with `evenkeel dlq show`"}
+		return &problem{code: code, what: fmt.Sprintf("%s of %d left alone", letters(len(result.Refused)), len(refs)), next: m.mend(not)}
 	}
 	return nil
 }
 
-// choose freezes what is to be changed, with one of them as it is.
-func (f *moveFlags) choose(c *cobra.Command, db *gorm.DB, from dlq.State, ids []string) (refs []dlq.Ref, example *dlq.Letter, err error) {
+// mend is what to do about letters that were left alone; not is a state that one which was named
+// is in, or empty.
+func (m *moving) mend(not dlq.State) string {
+	switch {
+	case m.from == dlq.Open && not == dlq.Discarded:
+		return "`evenkeel dlq restore` opens discarded letters again"
+	case m.from == dlq.Open && not == dlq.Replaying:
+		return "`evenkeel dlq cancel` opens letters again whose replay nobody has carried out, and `evenkeel jobs cancel` ends a whole job"
+	}
+	return "look at them again with `evenkeel dlq show`"
+}
+
+// choose freezes what is to be changed, with one of them as it is. Not is a state that one which
+// is named has instead of the one that the change is made from.
+func (f *moveFlags) choose(c *cobra.Command, db *gorm.DB, from dlq.State, ids []string) (refs []dlq.Ref, example *dlq.Letter, not dlq.State, err error) {
 	seen := map[string]bool{}
 	for _, id := range ids {
 		l, err := dlq.Get(c.Context(), db, strings.ToLower(id))
 		if err != nil {
-			return nil, nil, explain(c, err)
+			return nil, nil, "", explain(c, err)
+		}
+		if l.State != from {
+			not = l.State
 		}
 		if !seen[l.ID] {
 			seen[l.ID] = true
@@ -237,14 +283,14 @@ func (f *moveFlags) choose(c *cobra.Command, db *gorm.DB, from dlq.State, ids []
 		}
 	}
 	if len(ids) > 0 {
-		return refs, example, nil
+		return refs, example, not, nil
 	}
 	f.chosen.filter.State = from
 	if refs, err = dlq.Refs(c.Context(), db, f.chosen.filter); err != nil || len(refs) == 0 {
-		return nil, nil, err
+		return nil, nil, "", err
 	}
 	example, err = dlq.Get(c.Context(), db, refs[0].ID)
-	return refs, example, err
+	return refs, example, "", err
 }
 
 // line tells one letter in a line.

@@ -217,8 +217,11 @@ func TestFilterFlag(t *testing.T) {
 	const missed = "--filter could not be asked about 1 letter, which count as not chosen, e.g. letter 00000000000000000000000000000bad: no such attribute"
 	for _, path := range [][]string{{"dlq", "list"}, {"dlq", "search", "declined"}, {"dlq", "groups"}, {"dlq", "stats"}, {"dlq", "export"}, {"dlq", "replay", "--dry-run"}, {"dlq", "discard", "--why", "x", "--yes"}} {
 		r := w.run(t, append(path, "-o", "jsonl", "--filter", "payload.total > 100")...)
-		told := path[1] == "search" || strings.Contains(r.errOut, missed)
-		if r.code != 0 || !told || strings.Count(r.out, "\n") != 1 || strings.Contains(r.out, `"aa"`) {
+		told, code := path[1] == "search" || strings.Contains(r.errOut, missed), 0
+		if path[1] == "replay" {
+			code = codePartly // without handlers
+		}
+		if r.code != code || !told || strings.Count(r.out, "\n") != 1 || strings.Contains(r.out, `"aa"`) {
 			t.Errorf("%q: %+v", path, r)
 		}
 	}

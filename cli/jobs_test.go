@@ -105,7 +105,7 @@ func TestReplayIsAJob(t *testing.T) {
 				{[]string{"dlq", "replay", first, "--rate", "-1"}, 2, "", "--rate is letters a second"},
 				{[]string{"dlq", "replay", first, "--limit", "-1"}, 2, "", "--limit is a number of letters"},
 				{[]string{"dlq", "replay", "--fingerprint", "none"}, 4, "", "no letter that is open matches"},
-				{[]string{"dlq", "replay", "--fingerprint", "f1", "--dry-run"}, 0, "dry run: nothing was changed\n", "3 letters to replay, e.g."},
+				{[]string{"dlq", "replay", "--fingerprint", "f1", "--dry-run"}, 3, "dry run: nothing was changed\n", "3 letters to replay, e.g."},
 				{[]string{"dlq", "replay", "--all", "-y"}, 1, "", `letters of the groups "`},
 				{[]string{"jobs", "list", "--state", "running"}, 4, "", "no job matches"},
 				{[]string{"dlq", "replay", foreign.ID, "-y"}, 1, "another system has written it", "1 letter of 1 left alone"},
@@ -114,7 +114,10 @@ func TestReplayIsAJob(t *testing.T) {
 			job := lastJob(t, w)
 			w.all(t, []commandCase{
 				{[]string{"dlq", "replay", first, "-y"}, 1, "it is in job " + job + ", started by ann at ", "1 letter of 1 left alone"},
-				{[]string{"dlq", "discard", strings.Repeat("0", 26) + "abc001", "--why", "x", "-y"}, 0, "1 letter discarded", ""},
+				{[]string{"dlq", "discard", "--all", "--why", "x"}, 1, "", "\n3 letters of these would be replayed by job " + job + " (running, started by ann), which would leave them alone then\ndiscard? [y/N] \n"},
+				{[]string{"dlq", "discard", strings.Repeat("0", 26) + "abc001", "--why", "x", "-y"}, 0, "1 letter discarded", "\n1 letter of these would be replayed by job " + job},
+				{[]string{"dlq", "replay", strings.Repeat("0", 26) + "abc001", "-y"}, 1, "", "1 letter of 1 left alone\n  next: `evenkeel dlq restore` opens discarded letters again\n"},
+				{[]string{"dlq", "discard", strings.Repeat("0", 26) + "abc001", "--why", "x", "-y"}, 1, "", "1 letter of 1 left alone\n  next: `evenkeel dlq restore` opens discarded letters again\n"},
 				{[]string{"jobs", "pause", job, "--dry-run"}, 0, "dry run: nothing was changed\n", "started by ann, is running: 0 of 3 letters"},
 				{[]string{"jobs", "pause", job}, 1, "", "pause? [y/N] \nevenkeel: nothing was changed"},
 				{[]string{"jobs", "pause", job[:6], "--why", "lunch", "-y"}, 0, "job " + job + " is paused: 0 of 3 letters (0%), 0 failed\n", ""},

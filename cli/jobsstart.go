@@ -59,8 +59,9 @@ func (f *jobFlags) read(c *cobra.Command) error {
 	return nil
 }
 
-// startJob starts a job and looks on as long as is asked for.
-func (a *app) startJob(c *cobra.Command, format format, db *gorm.DB, f *jobFlags, refs []dlq.Ref, act framework.LetterAct) error {
+// startJob starts a job and looks on as long as is asked for. Mend is what to do about letters that
+// it leaves alone.
+func (a *app) startJob(c *cobra.Command, format format, db *gorm.DB, f *jobFlags, refs []dlq.Ref, act framework.LetterAct, mend string) error {
 	job, err := framework.StartJob(c.Context(), db, framework.Refs(refs...), f.plan, act)
 	var mixed *dlq.JobGroupError
 	if errors.As(err, &mixed) {
@@ -109,7 +110,7 @@ func (a *app) startJob(c *cobra.Command, format format, db *gorm.DB, f *jobFlags
 	case failed > 0:
 		return &problem{code: code, what: fmt.Sprintf("%s failed again", letters(int(failed))), next: shows + " has the causes"}
 	case refused > 0:
-		return &problem{code: code, what: fmt.Sprintf("%s of %d left alone", letters(int(refused)), job.Total), next: "look at them again with `evenkeel dlq show`"}
+		return &problem{code: code, what: fmt.Sprintf("%s of %d left alone", letters(int(refused)), job.Total), next: mend}
 	case job.Ended.IsZero():
 		a.tellWaits(errOut, told.waits)
 		fmt.Fprintln(errOut, shows+" tells how far it is, jobs cancel ends it")

@@ -58,7 +58,7 @@ func waitWords(waits []framework.JobWait) string {
 
 // jobWaitJSON is something that a job waits for, for programs.
 type jobWaitJSON struct {
-	Cause string  `json:"cause"` // members, pause, pace, breaker, letter, parked, retry
+	Cause string  `json:"cause"` // members, pause, pace, breaker, letter, parked, rebuild, retry
 	Text  string  `json:"text"`
 	Next  string  `json:"next"`
 	Since *string `json:"since"`

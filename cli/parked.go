@@ -12,8 +12,36 @@ import (
 	"github.com/evenkeel-go/evenkeel/framework"
 )
 
-// causes are what --cause takes.
-func causes() []string { return []string{"gap", "retry", "behind", "missing", "replay"} }
+// parkedCause is a word that --cause takes, and what it says.
+type parkedCause struct{ word, meaning string }
+
+// causes are why events wait; a test compares them with what is stored.
+func causes() []parkedCause {
+	return []parkedCause{
+		{"gap", "for a number before its own (guards.Sequence), or for what its writer\nhad seen (guards.Causal)"},
+		{"retry", "for its next try, after its handler has failed"},
+		{"behind", "for what stands before it: a parked event, or an open dead letter"},
+		{"missing", "for its entity's row (handlers.MissingPark)"},
+		{"replay", "to be judged once more: its dead letter is replaying"},
+		{"seen", "to count as seen (guards.Causal): its dead letter was given up before\nanybody knew whose event it was"},
+	}
+}
+
+func causeWords() (words []string) {
+	for _, c := range causes() {
+		words = append(words, c.word)
+	}
+	return words
+}
+
+// causeHelp tells them, one below the other.
+func causeHelp() string {
+	var b strings.Builder
+	for _, c := range causes() {
+		fmt.Fprintf(&b, "  %-8s %s\n", c.word, strings.ReplaceAll(c.meaning, "\n", "\n"+strings.Repeat(" ", 11)))
+	}
+	return b.String()
+}
 
 func (a *app) parkedCommand() *cobra.Command {
 	var f framework.ParkedFilter
@@ -23,13 +51,7 @@ func (a *app) parkedCommand() *cobra.Command {
 		Long: `List events that wait in the database, each entity's in their order. Flags that
 choose events must all hold. An event waits with one of these causes:
 
-  gap      for a number before its own (guards.Sequence), or for what its writer
-           had seen (guards.Causal)
-  retry    for its next try, after its handler has failed
-  behind   for what stands before it: a parked event, or an open dead letter
-  missing  for its entity's row (handlers.MissingPark)
-  replay   to be judged once more: its dead letter is replaying
-
+` + causeHelp() + `
 PLACE is the number under guards.Sequence, else the order of arrival. When no
 event is chosen the exit code is 4.`,
 		Example: `  evenkeel parked --group orders --cause retry
@@ -38,7 +60,7 @@ event is chosen the exit code is 4.`,
 	}
 	flags := c.Flags()
 	flags.StringVar(&f.Group, "group", "", "only of this consumer `group`")
-	flags.StringVar(&f.Cause, "cause", "", "only with this `cause`: "+strings.Join(causes(), ", "))
+	flags.StringVar(&f.Cause, "cause", "", "only with this `cause`: "+strings.Join(causeWords(), ", "))
 	flags.StringVar(&f.Handler, "handler", "", "only of this handler `name`")
 	flags.StringVar(&f.Table, "table", "", "only for entities of this `table`")
 	flags.StringVar(&f.Entity, "entity", "", "only for the entity with this `key`")
@@ -47,8 +69,8 @@ event is chosen the exit code is 4.`,
 		if f.Limit < 1 {
 			return usage(c, "--limit is 1 or more, found %d", f.Limit)
 		}
-		if f.Cause != "" && !slices.Contains(causes(), f.Cause) {
-			return usage(c, "--cause is one of %s, found %q", strings.Join(causes(), ", "), f.Cause)
+		if f.Cause != "" && !slices.Contains(causeWords(), f.Cause) {
+			return usage(c, "--cause is one of %s, found %q", strings.Join(causeWords(), ", "), f.Cause)
 		}
 		return a.parked(c, f)
 	}

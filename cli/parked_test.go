@@ -1,6 +1,11 @@
 package cli
 
 import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -8,6 +13,7 @@ import (
 	"gorm.io/gorm"
 
 	"github.com/evenkeel-go/evenkeel/internal/lettertest"
+	"github.com/evenkeel-go/evenkeel/internal/store"
 )
 
 // park writes a parked event as the migration's comments say; the others of its columns are
@@ -40,6 +46,7 @@ func TestParked(t *testing.T) {
 	park(t, db, "b", "order-17", "behind", "", 2, now.Add(-time.Second), 0, "")
 	park(t, db, "c", "order-18", "gap", "orders", 12, now.Add(30*time.Second), 0, "")
 	park(t, db, "d", "a\r\x1b[2Kb\u202e", "missing", "", 1, now.Add(5*time.Minute), 0, "")
+	park(t, db, "e", "order-19", "seen", "", 1, now.Add(-time.Second), 0, "")
 	run := func(args ...string) result {
 		return world{env: map[string]string{dsnVariable: dsn, "NO_COLOR": "1"}}.run(t, append([]string{"parked"}, args...)...)
 	}
@@ -57,12 +64,13 @@ func TestParked(t *testing.T) {
 		args []string
 		want int
 	}{
-		{nil, 4},
+		{nil, 5},
 		{[]string{"--group", "billing", "--cause", "gap", "--table", "orders"}, 1},
 		{[]string{"--entity", "order-17", "--handler", "order.paid→Order"}, 2},
 		{[]string{"--limit", "1"}, 1},
 		{[]string{"--group", "other"}, 0},
 		{[]string{"--cause", "replay"}, 0},
+		{[]string{"--cause", "seen"}, 1},
 	} {
 		r, code := run(append(c.args, "-o", "jsonl")...), 0
 		if c.want == 0 {
@@ -72,7 +80,7 @@ func TestParked(t *testing.T) {
 			t.Errorf("%v: %d events, code %d, %s", c.args, got, r.code, r.errOut)
 		}
 	}
-	if r := run("-n", "1"); r.errOut != "the first 1 of 4 events; --limit shows more\n" {
+	if r := run("-n", "1"); r.errOut != "the first 1 of 5 events; --limit shows more\n" {
 		t.Errorf("%q", r.errOut)
 	}
 	if r := run("--entity", "none", "-o", "json"); r.out != "[]\n" || r.errOut != "no events wait\n" {
@@ -82,5 +90,39 @@ func TestParked(t *testing.T) {
 		if r := run(args...); r.code != 2 {
 			t.Errorf("%v: %+v", args, r)
 		}
+	}
+}
+
+// The words and what they mean stand in one list here, and it is that of the store.
+func TestCausesAreThoseOfTheStore(t *testing.T) {
+	t.Parallel()
+	var stored []string
+	files, err := filepath.Glob("../internal/store/*.go")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("%v, %v", files, err)
+	}
+	for _, name := range files {
+		file, err := parser.ParseFile(token.NewFileSet(), name, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ast.Inspect(file, func(n ast.Node) bool {
+			spec, ok := n.(*ast.ValueSpec)
+			if !ok {
+				return true
+			}
+			if kind, ok := spec.Type.(*ast.Ident); ok && kind.Name == "Cause" && len(spec.Values) == 1 {
+				if v, ok := spec.Values[0].(*ast.BasicLit); ok {
+					stored = append(stored, strings.Trim(v.Value, `"`))
+				}
+			}
+			return true
+		})
+	}
+	if !slices.Contains(stored, string(store.CauseSeen)) {
+		t.Fatalf("the constants of type store.Cause were not found: %q", stored)
+	}
+	if words := causeWords(); !slices.Equal(words, stored) {
+		t.Errorf("--cause takes %q, and the store has %q", words, stored)
 	}
 }

@@ -56,7 +56,7 @@ func complete(c *cobra.Command) {
 		"output": words(formats()),
 		"state":  words(dlq.States()),
 		"reason": words(reasons()),
-		"cause":  words(causes()),
+		"cause":  words(causeWords()),
 		"since":  words([]string{"1h", "1d", "7d"}),
 		"until":  words([]string{"1h", "1d", "7d"}),
 		"verb":   words([]dlq.Move{dlq.MoveDiscard, dlq.MoveRestore, dlq.MoveReplay, dlq.MoveCancel, dlq.MoveFail, dlq.MoveResolve, dlq.MovePurge, dlq.VerbNote}),

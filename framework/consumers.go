@@ -28,6 +28,8 @@ type ConsumerGroup struct {
 	Partitions []ConsumerPartition
 	// Pauses are what members are told to let be.
 	Pauses []ConsumerPause
+	// Differences are what only some of the members handle that run, by event type.
+	Differences []ConsumerDifference
 }
 
 // ConsumerMember is a member as it last said that it is.
@@ -42,6 +44,11 @@ type ConsumerMember struct {
 	Partitions int
 	// Breakers are those that are not closed.
 	Breakers []BreakerStats
+	// Handles are the names of its handlers, by event type; nil for one whose release does not
+	// tell.
+	Handles map[string][]string
+
+	unhandledLetters bool
 }
 
 // ConsumerPartition is where a group stands in a partition.
@@ -79,9 +86,6 @@ func (p ConsumerPause) String() string {
 	return store.Scope{Topic: p.Topic, Partition: p.Partition}.String()
 }
 
-// silentAfter is when a member that has said nothing is taken for dead.
-const silentAfter = 30 * time.Second
-
 // Consumers returns the consumer groups that the database knows, by name; all, if group is
 // empty. It asks no broker. Errors are the driver's.
 func Consumers(ctx context.Context, db *gorm.DB, group string) ([]ConsumerGroup, error) {
@@ -93,6 +97,7 @@ func Consumers(ctx context.Context, db *gorm.DB, group string) ([]ConsumerGroup,
 	}
 	var all []ConsumerGroup
 	for _, g := range r.groups {
+		g.compare()
 		all = append(all, *g)
 	}
 	slices.SortFunc(all, func(a, b ConsumerGroup) int { return strings.Compare(a.Group, b.Group) })
@@ -163,7 +168,8 @@ func (r *groupReader) members() error {
 			return fmt.Errorf("the state of member %s of group %s: %w", m.Owner, group, err)
 		}
 		m.Started, m.Seen = time.UnixMicro(started).UTC(), time.UnixMicro(seen).UTC()
-		m.Silent, m.Partitions = now.Sub(m.Seen) > silentAfter, len(s.Partitions)
+		m.Silent, m.Partitions = now.Sub(m.Seen) > store.MemberSilent, len(s.Partitions)
+		m.Handles, m.unhandledLetters = s.Handles, s.UnhandledLetters
 		for _, b := range s.Breakers {
 			of := BreakerStats{Handler: b.Handler, State: BreakerState(b.State), Since: time.UnixMicro(b.Since).UTC(), Failed: b.Failed, Of: b.Of, Probes: b.Probes, Error: b.Error}
 			if b.NextProbe != 0 {

@@ -59,6 +59,34 @@ func TestDiagnoseDatabases(t *testing.T) {
 			require.NoError(t, db.Exec(`INSERT INTO evenkeel_ledger (cluster, topic_id, grp, partition, topic, epoch, rev, next_offset, high_offset, gaps, done, owner, owned_at)
 				VALUES ('c', 't', 'orders', 0, 'orders', 1, 1, 1, 1, '', '', 'host pid 7', 0)`).Error)
 			require.Equal(t, framework.HealthOK, find(t, framework.Diagnose(ctx, db, nil), "members", "1 partitions of orders were last read by host pid 7").Health)
+
+			// Members that differ leave out events, and nothing else tells of it.
+			lives := func(id, state string, ago time.Duration) {
+				t.Helper()
+				require.NoError(t, db.Exec("DELETE FROM evenkeel_members WHERE id = ?", id).Error)
+				require.NoError(t, db.Exec("INSERT INTO evenkeel_members (id, grp, owner, version, started, seen, state) VALUES (?, 'orders', ?, '', 0, ?, ?)", id, "host "+id, time.Now().Add(-ago).UnixMicro(), state).Error)
+			}
+			lives("a", `{"handles":{"paid":["points"]}}`, 0)
+			lives("b", `{"handles":{"paid":["points"]}}`, 0)
+			lives("c", `{}`, 0) // of a release that does not tell
+			lives("d", `{"handles":{"placed":["orders"]}}`, time.Hour)
+			found = framework.Diagnose(ctx, db, nil)
+			require.Equal(t, framework.HealthOK, find(t, found, "members", "2 members have the same handlers").Health)
+			require.NotContains(t, told(found), "placed")
+			lives("d", `{"handles":{"paid":["mailer","points"],"placed":["orders"]}}`, 0)
+			found = framework.Diagnose(ctx, db, nil)
+			require.NotContains(t, told(found), "same handlers")
+			f = find(t, found, "members", "events of type placed are discarded as unhandled where host a, host b reads them, which has no handler for them; host d has")
+			require.Equal(t, []any{framework.HealthFail, "orders"}, []any{f.Health, f.Subject})
+			require.Contains(t, f.Mend, "a group of its own")
+			f = find(t, found, "members", "handler mailer does not run for events of type paid that host a, host b reads")
+			require.Equal(t, framework.HealthFail, f.Health)
+			lives("a", `{"unhandled_letters":true,"handles":{"paid":["points"]}}`, 0)
+			require.Equal(t, framework.HealthFail, find(t, framework.Diagnose(ctx, db, nil), "members", "events of type placed are discarded").Health, "b discards them")
+			lives("b", `{"unhandled_letters":true,"handles":{"paid":["points"]}}`, 0)
+			found = framework.Diagnose(ctx, db, nil)
+			require.Equal(t, framework.HealthWarn, find(t, found, "members", "events of type placed become dead letters where host a, host b reads them").Health)
+			require.Equal(t, framework.HealthFail, find(t, found, "members", "handler mailer does not run").Health, "nothing tells of those")
 		})
 	}
 }

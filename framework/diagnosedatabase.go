@@ -40,6 +40,9 @@ func (d *diagnosis) database(ctx context.Context, db *gorm.DB) {
 	if err := d.history(ctx, db); err != nil {
 		d.add("members", "", HealthFail, "the ledger can't be read: "+err.Error(), "")
 	}
+	if err := d.alike(ctx, db); err != nil {
+		d.add("members", "", HealthFail, "what members say of themselves can't be read: "+err.Error(), "")
+	}
 }
 
 // permissions asks what this user may do to Evenkeel's tables and to those that groups have
@@ -175,6 +178,33 @@ func (d *diagnosis) history(ctx context.Context, db *gorm.DB) error {
 	}
 	slices.Sort(d.cfg.Topics)
 	d.cfg.Topics = slices.Compact(d.cfg.Topics)
+	return nil
+}
+
+// alike asks whether all members of a group that run have the same handlers.
+func (d *diagnosis) alike(ctx context.Context, db *gorm.DB) error {
+	groups, err := Consumers(ctx, db, d.cfg.Group)
+	if err != nil {
+		return err
+	}
+	for _, g := range groups {
+		telling := 0
+		for _, m := range g.Members {
+			if !m.Silent && m.Handles != nil {
+				telling++
+			}
+		}
+		if telling > 1 && len(g.Differences) == 0 {
+			d.add("members", g.Group, HealthOK, fmt.Sprintf("%d members have the same handlers", telling), "")
+		}
+		for _, one := range g.Differences {
+			h := HealthFail // events go without an effect, and nobody is told
+			if one.Letters {
+				h = HealthWarn
+			}
+			d.add("members", g.Group, h, one.Text, one.Next)
+		}
+	}
 	return nil
 }
 

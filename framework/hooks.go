@@ -25,7 +25,8 @@ type LetterHook interface{ OnLetter(*dlq.Letter) }
 type PartitionHook interface{ OnPartition(Partition) }
 
 // AlarmHook hears what people should look at: offsets that somebody else has set, a
-// restored database, a topic that was made again, records that are gone.
+// restored database, a topic that was made again, records that are gone, members of the group
+// whose handlers differ.
 type AlarmHook interface{ OnAlarm(Alarm) }
 
 // PlaceholderHook hears what each look at a table's placeholders has found, after they were
@@ -94,6 +95,7 @@ type Gap struct {
 
 // Alarm is something that people should look at.
 type Alarm struct {
+	// Topic is empty and Partition -1 where it is about the whole member.
 	Topic     string
 	Partition int32
 	// Kind is a stable word, e.g. "database-restored", Detail a sentence.

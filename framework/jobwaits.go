@@ -35,6 +35,8 @@ const (
 	WaitsForLetter JobWaitCause = "letter"
 	// WaitsForParked: a parked event stands before one of its letters.
 	WaitsForParked JobWaitCause = "parked"
+	// WaitsForRebuild: the row of one of its letters is being made anew ([Rebuild]).
+	WaitsForRebuild JobWaitCause = "rebuild"
 	// WaitsForRetry: the handler has failed for now, and is tried again.
 	WaitsForRetry JobWaitCause = "retry"
 )
@@ -92,8 +94,12 @@ func JobWaits(ctx context.Context, db *gorm.DB, job *dlq.Job) ([]JobWait, error)
 	if err != nil {
 		return nil, fmt.Errorf("read what letters of job %s wait for: %w", job.ID, err)
 	}
+	rebuild, err := openRebuild(ctx, st, job.Group)
+	if err != nil {
+		return nil, err
+	}
 	waits = append(waits, group.shut(letters)...)
-	return append(waits, waitsOf(letters)...), nil
+	return append(waits, waitsOf(letters, rebuild)...), nil
 }
 
 // stops is what keeps a group's members from carrying out any job.
@@ -173,10 +179,10 @@ func (g *ConsumerGroup) shut(letters []underWayLetter) (waits []JobWait) {
 
 // underWayLetter is a letter that is being replayed.
 type underWayLetter struct {
-	id, handler string
-	due         time.Time
-	attempts    int
-	err         string
+	id, handler, table string
+	due                time.Time
+	attempts           int
+	err                string
 	// letter, which is open, and parked stand before it; empty for none.
 	letter, parked string
 	later          bool // it is not due
@@ -191,7 +197,7 @@ func underWay(ctx context.Context, db *gorm.DB, job string, now time.Time) (lett
 		}
 		return "COALESCE(CASE WHEN p.stream <> '' THEN " + first("b.stream = p.stream AND b.stream <> ''") + " ELSE " + first("b.tbl = p.tbl") + " END, '')"
 	}
-	query := "SELECT p.id, p.handler, p.due, p.attempts, p.error, " +
+	query := "SELECT p.id, p.handler, p.tbl, p.due, p.attempts, p.error, " +
 		before("evenkeel_dead_letters", tables.Blocks("b.")+" AND b.state = '"+string(dlq.Open)+"'") + ", " +
 		before("evenkeel_parked", "b.cause <> '"+string(store.CauseReplay)+"'") +
 		" FROM evenkeel_job_letters x JOIN evenkeel_parked p ON p.id = x.letter WHERE x.job = ? AND x.result = ? AND p.cause = ? ORDER BY x.place"
@@ -203,7 +209,7 @@ func underWay(ctx context.Context, db *gorm.DB, job string, now time.Time) (lett
 	for rows.Next() {
 		var l underWayLetter
 		var due sql.NullInt64
-		if err := rows.Scan(&l.id, &l.handler, &due, &l.attempts, &l.err, &l.letter, &l.parked); err != nil {
+		if err := rows.Scan(&l.id, &l.handler, &l.table, &due, &l.attempts, &l.err, &l.letter, &l.parked); err != nil {
 			return nil, err
 		}
 		l.due = time.UnixMicro(due.Int64).UTC()
@@ -214,9 +220,9 @@ func underWay(ctx context.Context, db *gorm.DB, job string, now time.Time) (lett
 }
 
 // waitsOf is what single letters wait for: a sentence for each cause, with one of them as an
-// example. What is due is about to be judged.
-func waitsOf(letters []underWayLetter) (waits []JobWait) {
-	var retried, parked, behind []underWayLetter
+// example. What is due is about to be judged. The rebuild is the group's, or nil.
+func waitsOf(letters []underWayLetter, rebuild *RebuildStatus) (waits []JobWait) {
+	var retried, parked, behind, remade []underWayLetter
 	for _, l := range letters {
 		switch {
 		case !l.later:
@@ -226,6 +232,8 @@ func waitsOf(letters []underWayLetter) (waits []JobWait) {
 			behind = append(behind, l)
 		case l.parked != "":
 			parked = append(parked, l)
+		case rebuild != nil && slices.Contains(rebuild.Tables, l.table):
+			remade = append(remade, l)
 		}
 	}
 	of := func(some []underWayLetter) string {
@@ -251,6 +259,12 @@ func waitsOf(letters []underWayLetter) (waits []JobWait) {
 		waits = append(waits, JobWait{
 			Cause: WaitsForParked, Text: fmt.Sprintf("%s %s behind an event that is parked", of(parked), verb(parked, "stands", "stand")),
 			Next: fmt.Sprintf("`evenkeel dlq show %s` names its entity, and `evenkeel parked --entity` shows what waits there", short(parked[0].id)),
+		})
+	}
+	if len(remade) > 0 {
+		waits = append(waits, JobWait{
+			Cause: WaitsForRebuild, Text: fmt.Sprintf("%s %s while rebuild %s makes rows of %s table anew", of(remade), verb(remade, "waits", "wait"), rebuild.ID, verb(remade, "its", "their")),
+			Next: "it goes on by itself after that; `evenkeel rebuild --status --group " + quoted(rebuild.Group) + "` tells how far it is", Since: rebuild.Began,
 		})
 	}
 	if len(retried) > 0 {

@@ -138,6 +138,23 @@ func testJobWaits(t *testing.T, db *gorm.DB) {
 
 	exec("UPDATE evenkeel_parked SET due = ? WHERE id <> ?", later, letters[0].ID)
 	require.Empty(t, waits(), "claimed just now")
+	memo := func(body string) {
+		t.Helper()
+		loaded, err := st.Load(ctx, &store.Want{Group: "billing", Memos: []store.MemoKey{store.RebuildKey()}})
+		require.NoError(t, err)
+		next := &store.Memo{MemoKey: store.RebuildKey()}
+		if was := loaded.Memos[store.RebuildKey()]; was != nil {
+			next.Rev = was.Rev
+		}
+		next.Body = body
+		require.NoError(t, st.Commit(ctx, &store.Batch{Group: "billing", Memos: []*store.Memo{next}}))
+	}
+	memo(fmt.Sprintf(`{"id":"r1","began":%d,"phase":"replaying","tables":[{"table":"orders"}]}`, now.UnixMicro()))
+	w = only(framework.WaitsForRebuild, "2 letters, e.g. 000000000000, wait while rebuild r1 makes rows of their table anew", "`evenkeel rebuild --status --group billing`")
+	require.WithinDuration(t, now, w.Since, time.Second)
+	memo(`{"id":"r2","phase":"replaying","tables":[{"table":"other"}]}`)
+	require.Empty(t, waits(), "it is of another table")
+	memo("")
 	before := letter(1, "")
 	exec("UPDATE evenkeel_dead_letters SET entity = 'order-11' WHERE id = ?", before.ID)
 	only(framework.WaitsForLetter, "letter 000000000000 stands behind letter 000000000000, which is open", "`evenkeel dlq explain 000000000000`")

@@ -14,7 +14,7 @@ import (
 // ParkedFilter chooses parked events. Zero fields choose all; the others must all hold.
 type ParkedFilter struct {
 	Group string
-	// Cause is why the event waits: gap, retry, behind, missing or replay.
+	// Cause is why the event waits: gap, retry, behind, missing, replay or seen.
 	Cause   string
 	Table   string
 	Entity  string
@@ -29,7 +29,8 @@ type ParkedEvent struct {
 	Group string
 	// Cause is why it waits: for a number before its own or what its writer had seen (gap),
 	// for its next try (retry), for what stands before it (behind), for its entity's row
-	// (missing), or to be judged once more since its dead letter is replaying (replay).
+	// (missing), to be judged once more since its dead letter is replaying (replay), or to
+	// count as seen by those that wait for it under guards.Causal (seen).
 	Cause string
 	// Place is its place among the events of its entity, in Stream its number there.
 	Place  int64

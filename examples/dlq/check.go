@@ -126,20 +126,20 @@ func parse(r *event.Record) (oracle.Event, error) {
 // whom, and who is there.
 var aside = []string{"evenkeel_audit", "evenkeel_jobs", "evenkeel_job_letters", "evenkeel_members", "evenkeel_claims"} //nolint:gochecknoglobals // a list
 
-// fingerprint is a hash over all tables but those.
-func fingerprint(ctx context.Context, db *gorm.DB, out io.Writer) error {
+// fingerprint is a hash over the tables that are named, or over all but those.
+func fingerprint(ctx context.Context, db *gorm.DB, tables []string, out io.Writer) error {
 	db = db.WithContext(ctx)
-	tables, err := db.Migrator().GetTables()
-	if err != nil {
-		return err
+	if len(tables) == 0 {
+		all, err := db.Migrator().GetTables()
+		if err != nil {
+			return err
+		}
+		tables = slices.DeleteFunc(all, func(t string) bool { return slices.Contains(aside, t) || strings.HasPrefix(t, "sqlite_") })
 	}
 	slices.Sort(tables)
 	sum := sha256.New()
 	rows := 0
 	for _, table := range tables {
-		if slices.Contains(aside, table) || strings.HasPrefix(table, "sqlite_") {
-			continue
-		}
 		var all []map[string]any
 		if err := db.Table(table).Find(&all).Error; err != nil {
 			return err
@@ -158,4 +158,17 @@ func fingerprint(ctx context.Context, db *gorm.DB, out io.Writer) error {
 	}
 	fmt.Fprintf(out, "%x, %d rows\n", sum.Sum(nil)[:8], rows)
 	return nil
+}
+
+// verdicts counts what had no effect, by why.
+func verdicts(ctx context.Context, db *gorm.DB, out io.Writer) error {
+	var counts []struct {
+		Reason string
+		N      int64
+	}
+	err := db.WithContext(ctx).Raw("SELECT reason, count(*) AS n FROM evenkeel_verdicts GROUP BY reason ORDER BY reason").Scan(&counts).Error
+	for _, c := range counts {
+		fmt.Fprintln(out, c.N, c.Reason)
+	}
+	return err
 }

@@ -109,10 +109,19 @@ func command(s service, at stage) *cobra.Command {
 		onDB("check", "Compare the rows with what the events say", func(c *cobra.Command, db *gorm.DB) error {
 			return check(c.Context(), db, at, c.OutOrStdout())
 		}),
-		onDB("hash", "Print a hash of all tables but jobs and audit", func(c *cobra.Command, db *gorm.DB) error {
-			return fingerprint(c.Context(), db, c.OutOrStdout())
+		onDB("verdicts", "Count what had no effect, by why", func(c *cobra.Command, db *gorm.DB) error {
+			return verdicts(c.Context(), db, c.OutOrStdout())
 		}),
+		&cobra.Command{Use: "rewind", Short: "Set the group back to the beginning of the topic; nobody may run", Args: cobra.NoArgs, RunE: func(c *cobra.Command, _ []string) error {
+			return rewind(c.Context(), at)
+		}},
 	)
+	var tables []string
+	hash := onDB("hash", "Print a hash of tables", func(c *cobra.Command, db *gorm.DB) error {
+		return fingerprint(c.Context(), db, tables, c.OutOrStdout())
+	})
+	hash.Flags().StringSliceVar(&tables, "of", nil, "these `tables` (default all but jobs and audit)")
+	root.AddCommand(hash)
 	return root
 }
 
@@ -181,22 +190,50 @@ func produce(ctx context.Context, at stage, n int) error {
 	return nil
 }
 
-// judged waits until the group has come to the ends of the topic, and nothing is parked.
+// rewind does as kafka-consumer-groups.sh --reset-offsets --to-earliest.
+func rewind(ctx context.Context, at stage) error {
+	admin, err := kafka.NewAdminClient(&kafka.ConfigMap{"bootstrap.servers": at.brokers, "log_level": 0})
+	if err != nil {
+		return err
+	}
+	defer admin.Close()
+	to := kafka.ConsumerGroupTopicPartitions{Group: at.group}
+	for p := range int32(partitions) {
+		to.Partitions = append(to.Partitions, kafka.TopicPartition{Topic: &at.topic, Partition: p, Offset: 0})
+	}
+	set, err := admin.AlterConsumerGroupOffsets(ctx, []kafka.ConsumerGroupTopicPartitions{to})
+	if err != nil {
+		return err
+	}
+	for _, g := range set.ConsumerGroupsTopicPartitions {
+		for _, p := range g.Partitions {
+			if p.Error != nil {
+				return p.Error
+			}
+		}
+	}
+	return nil
+}
+
+// judged waits until the group has come to the ends of the topic and has told Kafka so, and nothing
+// is parked. Kafka's word is what a rewind changes at once.
 func judged(ctx context.Context, db *gorm.DB, at stage) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, patience, errSlow)
 	defer cancel()
-	c, err := kafka.NewConsumer(&kafka.ConfigMap{"bootstrap.servers": at.brokers, "group.id": at.group + "-ends", "log_level": 0})
+	c, err := kafka.NewConsumer(&kafka.ConfigMap{"bootstrap.servers": at.brokers, "group.id": at.group, "log_level": 0}) // it asks, and never joins
 	if err != nil {
 		return err
 	}
 	defer func() { _ = c.Close() }()
 	end := map[oracle.Partition]int64{}
+	var asked []kafka.TopicPartition
 	for p := range int32(partitions) {
 		_, high, err := c.QueryWatermarkOffsets(at.topic, p, int(patience.Milliseconds()))
 		if err != nil {
 			return err
 		}
 		end[oracle.Partition{Topic: at.topic, Partition: p}] = high
+		asked = append(asked, kafka.TopicPartition{Topic: &at.topic, Partition: p})
 	}
 	tick := time.NewTicker(50 * time.Millisecond) //nolint:forbidigo // it waits in real time
 	defer tick.Stop()
@@ -208,6 +245,15 @@ func judged(ctx context.Context, db *gorm.DB, at stage) error {
 		there := len(parked) == 0 && len(positions) == len(end)
 		for _, p := range positions {
 			there = there && p.Next >= end[p.Partition]
+		}
+		if there {
+			told, err := c.Committed(asked, int(patience.Milliseconds()))
+			if err != nil {
+				return err
+			}
+			for _, p := range told {
+				there = there && int64(p.Offset) >= end[oracle.Partition{Topic: *p.Topic, Partition: p.Partition}]
+			}
 		}
 		if there {
 			return nil

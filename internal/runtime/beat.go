@@ -23,6 +23,7 @@ func (m *Member) beats(ctx context.Context) {
 	self := &store.Member{
 		ID: m.id, Group: m.Group, Owner: m.Owner, Version: m.Judge.ServiceVersion, Started: m.Clock.Now(),
 	}
+	var others fleet
 	for {
 		self.State = m.state()
 		controls, err := m.Store.Beat(ctx, self)
@@ -30,6 +31,7 @@ func (m *Member) beats(ctx context.Context) {
 			m.log(Debug, "the database has not heard that this member lives", "error", err)
 		} else {
 			m.obey(controls)
+			m.compare(ctx, &others, self)
 		}
 		if m.Clock.Sleep(ctx, beatEvery/2+rand.N(beatEvery)) != nil { //nolint:gosec // jitter
 			break
@@ -44,7 +46,10 @@ func (m *Member) beats(ctx context.Context) {
 
 // state is what people are to know of the member.
 func (m *Member) state() store.MemberState {
-	s := store.MemberState{Partitions: []store.MemberPartition{}, Breakers: []store.MemberBreaker{}}
+	s := store.MemberState{
+		Partitions: []store.MemberPartition{}, Breakers: []store.MemberBreaker{},
+		Handles: m.handles(), UnhandledLetters: m.Judge.DeadLetterUnhandled,
+	}
 	lags, _ := m.Lags()
 	for _, g := range lags {
 		s.Partitions = append(s.Partitions, store.MemberPartition{Topic: g.Partition.Topic, Partition: g.Partition.Number, Next: g.Next, LogEnd: g.LogEnd, Held: g.Shut})

@@ -13,6 +13,9 @@ type Consumers interface {
 	// Beat says that the member lives, and returns what the group's members are told to
 	// do. Members that have said nothing for a day are forgotten.
 	Beat(ctx context.Context, m *Member) ([]Control, error)
+	// Peers returns the members of the group that have spoken within MemberSilent, but for the
+	// one with the id, by owner and id; when they started is left out.
+	Peers(ctx context.Context, group, id string) ([]Member, error)
 	// Leave forgets a member.
 	Leave(ctx context.Context, id string) error
 	// Pause tells the group's members to let the scope be, with a line in the audit. ok is
@@ -35,6 +38,9 @@ type Member struct {
 type MemberState struct {
 	Partitions []MemberPartition `json:"partitions"`
 	Breakers   []MemberBreaker   `json:"breakers"`
+	Handles    Handles           `json:"handles,omitempty"`
+	// UnhandledLetters: events of types that it does not handle become letters.
+	UnhandledLetters bool `json:"unhandled_letters,omitempty"`
 }
 
 // MemberPartition is a partition that a member has.
@@ -106,6 +112,9 @@ type ControlAct struct {
 func (a *ControlAct) Entry(verb string) *dlq.AuditEntry {
 	return &dlq.AuditEntry{By: a.By, Verb: verb, Reason: a.Reason, Group: a.Group, Selection: a.String()}
 }
+
+// MemberSilent is when a member that has said nothing is taken for dead.
+const MemberSilent = 30 * time.Second
 
 // MemberSilence is how long a member may be silent before it is forgotten.
 const MemberSilence = 24 * time.Hour

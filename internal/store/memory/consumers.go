@@ -1,15 +1,28 @@
 package memory
 
 import (
+	"cmp"
 	"context"
+	"maps"
+	"slices"
+	"strings"
+	"time"
 
 	"github.com/evenkeel-go/evenkeel/dlq"
 	"github.com/evenkeel-go/evenkeel/internal/store"
 )
 
-// Beat is store.Consumers'. Nobody asks this store for its members.
+// beat is what a member last said, and when.
+type beat struct {
+	store.Member
+	seen time.Time
+}
+
+// Beat is store.Consumers'.
 func (s *Store) Beat(ctx context.Context, m *store.Member) (controls []store.Control, err error) {
 	err = s.transaction(ctx, func(*tx) error {
+		s.beats[m.ID] = beat{*m, s.now()}
+		maps.DeleteFunc(s.beats, func(_ string, b beat) bool { return b.Group == m.Group && s.now().Sub(b.seen) > store.MemberSilence })
 		for scope, c := range s.controls {
 			if scope.Group == m.Group {
 				controls = append(controls, c)
@@ -20,8 +33,29 @@ func (s *Store) Beat(ctx context.Context, m *store.Member) (controls []store.Con
 	return controls, err
 }
 
+// Peers is store.Consumers'.
+func (s *Store) Peers(ctx context.Context, group, id string) (peers []store.Member, err error) {
+	err = s.transaction(ctx, func(*tx) error {
+		for _, b := range s.beats {
+			if b.Group == group && b.ID != id && s.now().Sub(b.seen) <= store.MemberSilent {
+				peers = append(peers, b.Member)
+			}
+		}
+		return nil
+	})
+	slices.SortFunc(peers, func(a, b store.Member) int {
+		return cmp.Or(strings.Compare(a.Owner, b.Owner), strings.Compare(a.ID, b.ID))
+	})
+	return peers, err
+}
+
 // Leave is store.Consumers'.
-func (*Store) Leave(ctx context.Context, _ string) error { return ctx.Err() }
+func (s *Store) Leave(ctx context.Context, id string) error {
+	return s.transaction(ctx, func(*tx) error {
+		delete(s.beats, id)
+		return nil
+	})
+}
 
 // Pause is store.Consumers'.
 func (s *Store) Pause(ctx context.Context, a *store.ControlAct) (ok bool, err error) {

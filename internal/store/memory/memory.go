@@ -47,6 +47,7 @@ type Store struct {
 	verdicts  []verdict
 	audit     []*dlq.AuditEntry
 	controls  map[store.Scope]store.Control
+	beats     map[string]beat
 	notes     []dlq.Note
 	ids       map[idKey]*store.ID
 	memos     map[memoKey]*store.Memo
@@ -98,7 +99,7 @@ func New(now func() time.Time) *Store {
 		ids: map[idKey]*store.ID{}, memos: map[memoKey]*store.Memo{},
 		origins: map[originKey]*store.Origin{}, outFields: tables.Outbounds(),
 		jobs: map[string]*dlq.Job{}, jobOf: map[jobPlace]dlq.JobLetter{},
-		controls: map[store.Scope]store.Control{},
+		controls: map[store.Scope]store.Control{}, beats: map[string]beat{},
 	}
 }
 

@@ -15,6 +15,7 @@ func consumerCases() []testCase {
 	return []testCase{
 		{"what a group's members are told", told},
 		{"members come, beat, and go", members},
+		{"members hear of each other", peers},
 	}
 }
 
@@ -133,4 +134,49 @@ func members(b *bench) {
 	require.NoError(t, b.s.Leave(t.Context(), "a"))
 	require.NoError(t, b.s.Leave(t.Context(), "a"))
 	require.Equal(t, []string{"c"}, ids())
+}
+
+// A member hears what the others of its group that live say of themselves.
+func peers(b *bench) {
+	t := b.t
+	beat := func(id, g, owner string, state store.MemberState) {
+		t.Helper()
+		_, err := b.s.Beat(t.Context(), &store.Member{ID: id, Group: g, Owner: owner, Version: "v " + owner, Started: b.now, State: state})
+		require.NoError(t, err)
+	}
+	of := func(id string) (all []string) {
+		t.Helper()
+		found, err := b.s.Peers(t.Context(), group, id)
+		require.NoError(t, err)
+		for _, m := range found {
+			require.Equal(t, group, m.Group)
+			require.Equal(t, "v "+m.Owner, m.Version)
+			all = append(all, m.ID+" "+m.Owner)
+		}
+		return all
+	}
+	state := store.MemberState{
+		Partitions: []store.MemberPartition{{Topic: "o", Next: 7}}, Breakers: []store.MemberBreaker{},
+		Handles: store.Handles{"paid": {"a", "b→c"}}, UnhandledLetters: true,
+	}
+	beat("c", group, "one", state)
+	beat("b", group, "two", store.MemberState{})
+	beat("a", group, "two", store.MemberState{})
+	beat("d", "other", "one", store.MemberState{})
+	require.Equal(t, []string{"c one", "b two"}, of("a"))
+	require.Equal(t, []string{"a two", "b two"}, of("c"))
+	found, err := b.s.Peers(t.Context(), group, "a")
+	require.NoError(t, err)
+	require.Equal(t, state, found[0].State, "what it says comes back as it was")
+	require.NoError(t, b.s.Leave(t.Context(), "b"))
+	require.Equal(t, []string{"c one"}, of("a"))
+	if b.db == nil {
+		return
+	}
+	silent := b.db.Exec("UPDATE evenkeel_members SET seen = seen - ? WHERE id = 'c'", (store.MemberSilent + time.Second).Microseconds())
+	require.NoError(t, silent.Error)
+	require.Empty(t, of("a"), "silent for too long")
+	beat("c", group, "one", state)
+	require.NoError(t, b.db.Exec("UPDATE evenkeel_members SET state = 'a release to come' WHERE id = 'c'").Error)
+	require.Equal(t, []string{"c one"}, of("a"), "what can't be read tells nothing")
 }

@@ -41,6 +41,26 @@ func (p *Plain) Beat(ctx context.Context, m *store.Member) (controls []store.Con
 	return controls, err
 }
 
+// Peers is store.Consumers'. A state that can't be read tells nothing.
+func (p *Plain) Peers(ctx context.Context, group, id string) (peers []store.Member, err error) {
+	err = p.Tx(ctx, func(q Querier) error {
+		peers = nil
+		return p.query(ctx, q, "SELECT id, owner, version, state FROM evenkeel_members WHERE grp = $1 AND id <> $2 AND seen >= "+p.Dialect.Now+" - $3 ORDER BY owner, id", []any{group, id, store.MemberSilent.Microseconds()}, func(rows *sql.Rows) error {
+			m := store.Member{Group: group}
+			var state string
+			if err := rows.Scan(&m.ID, &m.Owner, &m.Version, &state); err != nil {
+				return err
+			}
+			if json.Unmarshal([]byte(state), &m.State) != nil {
+				m.State = store.MemberState{}
+			}
+			peers = append(peers, m)
+			return nil
+		})
+	})
+	return peers, err
+}
+
 // Leave is store.Consumers'.
 func (p *Plain) Leave(ctx context.Context, id string) error {
 	return p.Tx(ctx, func(q Querier) error {
