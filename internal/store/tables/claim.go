@@ -138,8 +138,10 @@ func (p *Plain) generations(ctx context.Context, q Querier, group string, m *han
 	if err = json.Unmarshal([]byte(text), &gens); err != nil {
 		return nil, fmt.Sprintf("evenkeel_models.columns of table %s is not what Evenkeel wrote there (%v); restore the row", m.Table, err), nil
 	}
-	fresh, other, changes := false, "", false
-	if is.Kind, changes = KindOf(m, was.Kind); changes {
+	fresh, other := false, ""
+	kind, changes := KindOf(m, was.Kind)
+	is.Kind = kind
+	if changes {
 		switch found, err := stamped(ctx, q, m.Table); {
 		case err != nil:
 			return nil, "", err
