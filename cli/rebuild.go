@@ -46,6 +46,9 @@ must have the mended handlers already. MODEL is the name of a Go type or table.
 
 First the plan is shown: which rows and columns become zero, what is read, and
 what stands against it. Nothing is touched before you agree, with y or --yes.
+A model whose handlers order by another kind of stamps than before (as by
+version after time) is rebuilt whole while no member of the group runs; the new
+release can start once the rows have been cleared.
 Ctrl-C interrupts; the same command goes on from there. With --dry-run only the
 plan is shown. --status shows the rebuild that is under way, and --cancel ends
 it: the rows stay half built then. When --status finds none the exit code is 4.`,

@@ -19,6 +19,7 @@ import (
 	"github.com/evenkeel-go/evenkeel/internal/broker"
 	"github.com/evenkeel-go/evenkeel/internal/broker/confluent"
 	"github.com/evenkeel-go/evenkeel/internal/classify"
+	"github.com/evenkeel-go/evenkeel/internal/clocks"
 	"github.com/evenkeel-go/evenkeel/internal/lamport"
 	"github.com/evenkeel-go/evenkeel/internal/runtime"
 	"github.com/evenkeel-go/evenkeel/internal/seam"
@@ -48,13 +49,19 @@ const checkTimeout = 30 * time.Second
 // and that the topics exist. It does not join the group; Run does. A Consumer that is
 // never run must be closed with Close.
 func New(db *gorm.DB, config *Config) (*Consumer, error) {
+	return newConsumer(db, config, false)
+}
+
+// newConsumer is New. One that rebuilds takes no tables over, and may have such whose stamps
+// are of another kind (R4).
+func newConsumer(db *gorm.DB, config *Config, rebuilds bool) (*Consumer, error) {
 	cfg, wiring, err := config.wire(db)
 	if err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), checkTimeout)
 	defer cancel()
-	return assemble(ctx, db, cfg, wiring)
+	return assemble(ctx, db, cfg, wiring, rebuilds)
 }
 
 // wire completes the configuration and wires its handlers, or finds all mistakes in them.
@@ -89,7 +96,7 @@ func (c *Config) judge(w *handlers.Wiring, p *batch.Preparer, outbox batch.Outbo
 	}
 }
 
-func assemble(ctx context.Context, db *gorm.DB, cfg Config, wiring *handlers.Wiring) (_ *Consumer, err error) {
+func assemble(ctx context.Context, db *gorm.DB, cfg Config, wiring *handlers.Wiring, rebuilds bool) (_ *Consumer, err error) {
 	c := &Consumer{cfg: cfg, clock: seam.System(), spawn: &seam.Group{}, observer: newObserver(cfg.Metrics, cfg.Hooks, cfg.Logger)}
 	st, err := open.Open(db)
 	if err != nil {
@@ -99,7 +106,11 @@ func assemble(ctx context.Context, db *gorm.DB, cfg Config, wiring *handlers.Wir
 		c.pool = pool
 	}
 	c.lamport = &LamportClock{lamport.New(st, cfg.Group, c.clock)}
-	layouts, err := st.Claim(ctx, cfg.Group, wiring.Models, cfg.TakeTables)
+	claim := func() ([]*clocks.Layout, error) { return st.Claim(ctx, cfg.Group, wiring.Models, cfg.TakeTables) }
+	if rebuilds {
+		claim = func() ([]*clocks.Layout, error) { return st.ClaimToRebuild(ctx, cfg.Group, wiring.Models) }
+	}
+	layouts, err := claim()
 	if err != nil {
 		return nil, err
 	}

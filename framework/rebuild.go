@@ -103,7 +103,9 @@ var ErrNoRebuild = runtime.ErrNoRebuild
 // Rebuild makes rows anew from the log, with the handlers as they are now: for after a
 // handler's bug was mended, when a rewind changes nothing, since the rows have seen the
 // events. It works beside the running service, which must have the mended handlers already.
-// config is the service's.
+// config is the service's. It is also how a model comes to another kind of stamps, as from
+// guards.Timestamp to guards.Version: then the group's members must be stopped, until no row
+// of the whole model has a stamp of the old kind any more, which is when clearing has ended.
 //
 // It first lets the rows forget: the columns that handlers own become zero, clocks, ids and
 // streams of numbers begin anew. Rows are neither removed nor made, and other columns stay.
@@ -193,12 +195,7 @@ func openRebuild(ctx context.Context, st store.Store, group string) (*RebuildSta
 // withRebuilder lends out a consumer that never joins its group, and what rebuilds with its
 // parts.
 func withRebuilder(db *gorm.DB, config *Config, use func(*Consumer, *runtime.Rebuild) error) (err error) {
-	if config == nil {
-		config = &Config{}
-	}
-	own := *config
-	own.TakeTables = false
-	c, err := New(db, &own)
+	c, err := newConsumer(db, config, true)
 	if err != nil {
 		return err
 	}

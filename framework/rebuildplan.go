@@ -83,6 +83,9 @@ const (
 	RebuildOwnSQL RebuildObjectionKind = "own-sql"
 	// RebuildCausal: an event of a blank row would wait for causes that are read later.
 	RebuildCausal RebuildObjectionKind = "causal"
+	// RebuildStamps: the rows' stamps are of another kind than the model's now, which takes a
+	// rebuild of the whole model while no member runs.
+	RebuildStamps RebuildObjectionKind = "stamps"
 )
 
 func (k RebuildObjectionKind) allowable() bool {
@@ -139,7 +142,11 @@ func (c *Consumer) planRebuild(ctx context.Context, db *gorm.DB, r *runtime.Rebu
 	if err != nil {
 		return nil, err
 	}
-	p.Objections = append(p.Objections, slices.Concat(objectionsOf(r.Judge.Wiring, scope), foreign, objections)...)
+	others, err := c.otherKinds(ctx, db, r)
+	if err != nil {
+		return nil, err
+	}
+	p.Objections = append(p.Objections, slices.Concat(objectionsOf(r.Judge.Wiring, scope), others, foreign, objections)...)
 	for i := range p.Objections {
 		x := &p.Objections[i]
 		x.Allowed = x.Kind.allowable() && slices.Contains(o.Allow, x.Kind)
@@ -192,6 +199,49 @@ func objectionsOf(w *handlers.Wiring, scope batch.Scope) (found []RebuildObjecti
 		return cmp.Or(strings.Compare(string(a.Kind), string(b.Kind)), strings.Compare(a.Detail, b.Detail))
 	})
 	return found
+}
+
+// otherKinds finds models whose stamps can't change their kind in this rebuild (R4).
+func (c *Consumer) otherKinds(ctx context.Context, db *gorm.DB, r *runtime.Rebuild) (found []RebuildObjection, err error) {
+	var running []string
+	for m, keys := range r.Scope {
+		was := r.Layouts[m].Other
+		if was == "" {
+			continue
+		}
+		add := func(mend, detail string, args ...any) {
+			detail = fmt.Sprintf("the rows of %s have stamps of the kind %s and the handlers order by %s, ", m.Table, was, m.Kind) + fmt.Sprintf(detail, args...)
+			found = append(found, RebuildObjection{Kind: RebuildStamps, Detail: detail, Mend: mend})
+		}
+		if keys != nil {
+			add("rebuild the whole model, without keys", "which a rebuild of some entities can't change")
+		}
+		if running == nil {
+			if running, err = runningOwners(ctx, db, c.cfg.Group); err != nil {
+				return nil, err
+			}
+		}
+		if len(running) > 0 {
+			add("stop them; start the new release when it is no longer refused, which is once all rows have forgotten what they have seen", "and members run that write the old kind: %s", strings.Join(running, ", "))
+		}
+	}
+	return found, nil
+}
+
+// runningOwners are the members of a group that live.
+func runningOwners(ctx context.Context, db *gorm.DB, group string) (owners []string, err error) {
+	groups, err := Consumers(ctx, db, group)
+	if err != nil {
+		return nil, err
+	}
+	for _, g := range groups {
+		for _, m := range g.Members {
+			if !m.Silent {
+				owners = append(owners, m.Owner)
+			}
+		}
+	}
+	return owners, nil
 }
 
 // logOf finds what must be read, and what is missing there.

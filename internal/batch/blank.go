@@ -8,6 +8,7 @@ import (
 	"github.com/evenkeel-go/evenkeel/event"
 	"github.com/evenkeel-go/evenkeel/guards"
 	"github.com/evenkeel-go/evenkeel/handlers"
+	"github.com/evenkeel-go/evenkeel/internal/clocks"
 	"github.com/evenkeel-go/evenkeel/internal/sequence"
 	"github.com/evenkeel-go/evenkeel/internal/store"
 )
@@ -68,7 +69,7 @@ func (j *Judge) Blank(m *handlers.Model, keys []string, layouts Layouts, loaded 
 		if row == nil || row.Rev == 0 {
 			continue
 		}
-		blank(row, layouts[m].Exists)
+		blank(row, layouts[m])
 		if err := project(&rowWork{model: m, key: key, row: row}); err != nil {
 			return nil, 0, err
 		}
@@ -92,7 +93,7 @@ func (j *Judge) Blank(m *handlers.Model, keys []string, layouts Layouts, loaded 
 	return b, len(b.Update), nil
 }
 
-func blank(row *store.Row, exists int) {
+func blank(row *store.Row, layout *clocks.Layout) {
 	m := row.Model
 	for _, c := range m.Columns {
 		if c.Owner != nil {
@@ -100,7 +101,10 @@ func blank(row *store.Row, exists int) {
 		}
 		row.Clocks.Stamps[c.Index] = event.Stamp{}
 	}
-	row.Clocks.Stamps[exists] = event.Stamp{}
+	row.Clocks.Stamps[layout.Exists] = event.Stamp{}
+	if layout.Other != "" {
+		clear(row.Clocks.Stamps) // also of columns that this release does not know: none of it is comparable
+	}
 	switch {
 	case row.State == guards.Foreign: // nobody has to create it
 	case m.Existence == nil:

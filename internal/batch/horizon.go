@@ -78,8 +78,8 @@ func purged(u *Unit, s *guards.State, at, horizon int64) guards.Verdict {
 // tombstone of the same key may have gone, which would have masked older events (R13).
 func (w *work) markPurged(row *store.Row) {
 	h, ok := w.horizonOf(row.Model)
-	if !ok || h.At == nil {
-		return
+	if !ok || h.At == nil || row.Model.Kind != guards.KindTimestamp {
+		return // under another kind, to which the model was rebuilt, a time masks everything
 	}
 	for i := range row.Clocks.Stamps {
 		if row.Layout.Clocked[i] {

@@ -106,6 +106,22 @@ func TestARowThatIsMadeAgainRemembersTheHorizon(t *testing.T) {
 	require.Equal(t, "bob", row().Owner)
 }
 
+// TestATimeMasksNoVersion: a model that was rebuilt to another kind of stamps (R4) keeps the
+// horizon of the time before. Its number would be newer than every version.
+func TestATimeMasksNoVersion(t *testing.T) {
+	t.Parallel()
+	reg := handlers.NewRegistry(guards.Version())
+	handlers.Set(reg, "opened", func(_ context.Context, d *ticketDelivery) error {
+		d.Entity.Title = d.Payload.Title
+		return nil
+	}, handlers.Creates(), handlers.Writes("Title"))
+	m := newMemory(t, reg)
+	m.horizon("tickets", 10)
+	m.run(m.log(opened(9, "old"), opened(12, "a"), opened(13, "b")))
+	require.Equal(t, []string{"dead-letter/late", "apply/applied", "apply/applied"}, m.reasons(), "what may have been deleted is refused, by its time")
+	require.Equal(t, "b", m.rows["tickets"]["t1"].Entity.Interface().(*ticket).Title)
+}
+
 // TestAnEventThatWaitedBehindTheHorizonIsKept: it was admitted, so it must not vanish.
 func TestAnEventThatWaitedBehindTheHorizonIsKept(t *testing.T) {
 	t.Parallel()

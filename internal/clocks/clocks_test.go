@@ -173,6 +173,13 @@ func TestGenerations(t *testing.T) {
 	require.Equal(t, "- = c", again.Fields)
 	require.Equal(t, int32(2), again.Gen)
 
+	// Nor when the row lists it: then it is there once more, after a change of the kind.
+	stored.Fields = "3 0src|3|%00 = a c"
+	r, err = l.Decode(stored, guards.Alive)
+	require.NoError(t, err)
+	require.Equal(t, at(3), r.Stamps[place(t, l, "a")])
+	require.True(t, r.Stamps[place(t, l, "c")].IsZero())
+
 	// The older process must not merge what it can't know.
 	_, err = old.Decode(again, guards.Alive)
 	require.ErrorIs(t, err, clocks.ErrNewerGeneration)

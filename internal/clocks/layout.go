@@ -24,6 +24,10 @@ type Layout struct {
 	// Purged: tombstones of the table have been purged, or are about to be, so that a
 	// missing row may be one that was deleted (R13).
 	Purged bool
+	// Other is the kind of the stamps that rows have, where it is not the model's. Only what
+	// rebuilds the table gets such a layout, and it compares nothing until no row has a stamp
+	// any more (R20).
+	Other string
 }
 
 // NewLayout lays out a model: gens holds the generation of each name that is known for

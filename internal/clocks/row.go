@@ -118,7 +118,7 @@ func (l *Layout) Decode(s Stored, state guards.Existence) (Row, error) {
 	for rest != "" {
 		var line string
 		line, rest, _ = strings.Cut(rest, "\n")
-		if err := l.decodeLine(line, r); err != nil {
+		if err := l.decodeLine(line, r, s.Gen); err != nil {
 			return r, fmt.Errorf("ek_fields: %w in line %q; the column belongs to the framework: restore it, or rebuild the entity", err, line)
 		}
 	}
@@ -130,7 +130,7 @@ var (
 	errEscape   = errors.New("a % without two hexadecimal digits")
 )
 
-func (l *Layout) decodeLine(line string, r Row) error {
+func (l *Layout) decodeLine(line string, r Row, gen int32) error {
 	head, names, ok := strings.Cut(line, " =")
 	if !ok {
 		return errNoEquals
@@ -165,7 +165,9 @@ func (l *Layout) decodeLine(line string, r Row) error {
 			// A name may stand twice: this process's model has the column without a
 			// clock, another release's with one, which must be handed on.
 			if have == name && l.Clocked[i] {
-				r.Stamps[i] = stamp
+				if l.Gens[i] <= gen {
+					r.Stamps[i] = stamp
+				}
 				break
 			}
 		}

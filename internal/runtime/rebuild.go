@@ -179,6 +179,9 @@ func (r *Rebuild) Run(ctx context.Context) (RebuildState, error) {
 		case RebuildClearing:
 			err = r.clear(ctx)
 		case RebuildReplaying:
+			if table, kind := r.otherKind(); table != "" {
+				return r.state, fmt.Errorf("evenkeel: rebuild %s has begun under handlers that order %s by stamps of the kind %s, and those here do not; cancel it (framework.CancelRebuild, `evenkeel rebuild --cancel`) and rebuild anew", r.state.ID, table, kind)
+			}
 			err = r.replay(ctx)
 		case RebuildEnding:
 			err = r.end(ctx)
@@ -269,12 +272,23 @@ func (r *Rebuild) step(ctx context.Context, gather func() *store.Want, fn func(l
 }
 
 func (r *Rebuild) reloadLayouts(ctx context.Context) error {
-	ls, err := r.Store.Claim(ctx, r.Group, r.Models, false)
+	ls, err := r.Store.ClaimToRebuild(ctx, r.Group, r.Models)
 	if err != nil {
 		return err
 	}
 	r.Layouts = batch.LayoutsOf(r.Models, ls)
 	return nil
+}
+
+// otherKind is the table of the scope whose rows have stamps of another kind, and that kind.
+func (r *Rebuild) otherKind() (table, kind string) {
+	models, _ := r.tables()
+	for _, m := range models {
+		if l := r.Layouts[m]; l.Other != "" {
+			return m.Table, l.Other
+		}
+	}
+	return "", ""
 }
 
 // portion returns the next keys of the table that the phase is at, none at its end.
@@ -359,13 +373,28 @@ func (e *RefusedError) Error() string {
 func (e *RefusedError) Unwrap() error { return e.Err }
 
 // clear is the first phase. When all rows have forgotten, what they had seen is below the
-// positions that the ledger has now: a later event is remembered by the rows themselves.
+// positions that the ledger has now: a later event is remembered by the rows themselves. And
+// with no stamp left, their kind may become another one. Where there is one all the same,
+// somebody goes on writing under the old kind.
 func (r *Rebuild) clear(ctx context.Context) error {
+	again := false
 	err := r.walk(ctx, false, func(m *handlers.Model, keys []string, loaded *store.Loaded, streams []batch.Numbers, next *RebuildState, now time.Time) (*store.Batch, error) {
 		b, n, err := r.Judge.Blank(m, keys, r.Layouts, loaded, streams, now)
 		next.Cleared += int64(n)
 		return b, err
 	}, func() (func(*RebuildState), error) {
+		if table, _ := r.otherKind(); table != "" {
+			if err := r.reloadLayouts(ctx); err != nil {
+				return nil, err
+			}
+		}
+		if table, kind := r.otherKind(); table != "" {
+			if again {
+				return nil, fmt.Errorf("evenkeel: rows of %s go on getting stamps of the kind %s while they are cleared; stop the members of group %q whose handlers order by it, and call again", table, kind, r.Group)
+			}
+			again = true
+			return func(next *RebuildState) { next.Cleared = 0 }, nil
+		}
 		parts, err := r.partitions(ctx)
 		return func(next *RebuildState) { next.Phase, next.Partitions = RebuildReplaying, parts }, err
 	})

@@ -38,7 +38,7 @@ type payload struct {
 	N int64 `json:"n"`
 }
 
-func mixedRegistry(bug int64) *handlers.Registry {
+func mixedRegistry(bug int64, stamper guards.Stamper) *handlers.Registry {
 	type d = handlers.Delivery[payload, mixed]
 	told := func(d *d) {
 		d.Emit(event.Draft{Topic: "out", Type: "told", Key: d.Event.ID, Payload: payload{}})
@@ -49,7 +49,7 @@ func mixedRegistry(bug int64) *handlers.Registry {
 		}
 		return nil
 	}
-	reg := handlers.NewRegistry(guards.Timestamp())
+	reg := handlers.NewRegistry(stamper)
 	handlers.Set(reg, "made", func(_ context.Context, d *d) error {
 		d.Entity.Set1 = d.Payload.N + bug
 		told(d)
@@ -63,7 +63,7 @@ func mixedRegistry(bug int64) *handlers.Registry {
 		told(d)
 		d.Entity.Trail += fmt.Sprint(d.Payload.N+bug, " ")
 		return nil
-	}, guards.Timestamp(), handlers.Writes("Name", "Trail"), handlers.Emits("out"))
+	}, stamper, handlers.Writes("Name", "Trail"), handlers.Emits("out"))
 	handlers.Modify(reg, "added", func(_ context.Context, d *d) error {
 		told(d)
 		d.Entity.N++
@@ -96,13 +96,16 @@ type bench struct {
 	reading [2]int64
 	ended   [2]bool
 	mended  bool
+	// stamper orders the events; stopped: no member runs.
+	stamper guards.Stamper
+	stopped bool
 }
 
 const mixedGroup = "g"
 
 func newBench(t *testing.T, seed uint64) *bench {
 	t.Helper()
-	b := &bench{t: t, rng: rand.New(rand.NewPCG(seed, 1)), now: time.Unix(1_700_000_000, 0).UTC(), numbers: map[string]int64{}}
+	b := &bench{t: t, rng: rand.New(rand.NewPCG(seed, 1)), now: time.Unix(1_700_000_000, 0).UTC(), numbers: map[string]int64{}, stamper: guards.Timestamp()}
 	b.st = memory.New(func() time.Time { return b.now })
 	b.release(1000)
 	for p := range b.ledgers {
@@ -116,8 +119,16 @@ func newBench(t *testing.T, seed uint64) *bench {
 
 // release makes it a service with handlers that add bug to what they write.
 func (b *bench) release(bug int64) {
+	b.wire(bug)
+	ls, err := b.st.Claim(b.t.Context(), mixedGroup, b.wiring.Models, false)
+	require.NoError(b.t, err)
+	b.layouts = batch.Layouts{b.wiring.Models[0]: ls[0]}
+}
+
+// wire makes the handlers of a release.
+func (b *bench) wire(bug int64) {
 	b.mended = bug == 0
-	w, err := mixedRegistry(bug).Wire(schema.NamingStrategy{})
+	w, err := mixedRegistry(bug, b.stamper).Wire(schema.NamingStrategy{})
 	require.NoError(b.t, err)
 	b.wiring = w
 	b.prepare = &batch.Preparer{Wiring: w, Codec: func(string) event.Codec { return event.Envelope(event.EnvelopeConfig{}) }}
@@ -130,9 +141,6 @@ func (b *bench) release(bug int64) {
 			MaxBytes: func(string) int { return 0 },
 		},
 	}
-	ls, err := b.st.Claim(b.t.Context(), mixedGroup, w.Models, false)
-	require.NoError(b.t, err)
-	b.layouts = batch.Layouts{w.Models[0]: ls[0]}
 }
 
 // send writes one more event, some of them twice; numbers come in pairs, the higher first.
@@ -147,7 +155,7 @@ func (b *bench) send() {
 		b.numbers[key]++
 	}
 	at := b.now.Add(time.Duration(b.sent-b.rng.IntN(4)) * time.Millisecond)
-	value := fmt.Sprintf(`{"id":"e%d","source":"s","type":%q,"key":"%d",%s"time":%q,"data":{"n":%d}}`, b.sent, typ, k, version, at.Format(time.RFC3339Nano), b.sent)
+	value := fmt.Sprintf(`{"id":"e%d","source":"s","type":%q,"key":"%d",%s"lamport":%d,"time":%q,"data":{"n":%d}}`, b.sent, typ, k, version, b.sent^6, at.Format(time.RFC3339Nano), b.sent)
 	for range 1 + b.rng.IntN(2) {
 		p := k % 2
 		r := &event.Record{Key: []byte(fmt.Sprint(k)), Value: []byte(value), Timestamp: at}
@@ -217,6 +225,9 @@ func (b *bench) sweep(after time.Duration) {
 
 // something happens in the service.
 func (b *bench) something() {
+	if b.stopped {
+		return
+	}
 	switch b.rng.IntN(5) {
 	case 4:
 		b.replay(false)

@@ -7,11 +7,16 @@ import (
 	"github.com/evenkeel-go/evenkeel/event"
 	"github.com/evenkeel-go/evenkeel/guards"
 	"github.com/evenkeel-go/evenkeel/handlers"
+	"github.com/evenkeel-go/evenkeel/internal/clocks"
 	"github.com/evenkeel-go/evenkeel/internal/ledger"
 )
 
 // Rebuilds is what making rows anew from the log asks for beside batches (R20).
 type Rebuilds interface {
+	// ClaimToRebuild is Claim for what makes rows anew. A table whose rows have stamps of
+	// another kind than the model's, which Claim refuses, keeps that kind, and its layout
+	// names it: it changes with the first claim that finds no stamp left.
+	ClaimToRebuild(ctx context.Context, group string, models []*handlers.Model) ([]*clocks.Layout, error)
 	// Ledgers returns the group's ledger rows, in the order of topics and partitions, each
 	// as it stood when the call began or later.
 	Ledgers(ctx context.Context, group string) ([]ledger.State, error)

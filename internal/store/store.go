@@ -37,7 +37,8 @@ type DueQuery struct {
 type Store interface {
 	// Claim checks that the schema's version is the code's and that the models' tables
 	// have their columns, claims the tables for the group (R4), gives each clocked
-	// column its generation and returns the layouts, in the order of the models.
+	// column its generation and returns the layouts, in the order of the models. Rows with
+	// stamps of another kind than the model's are a problem, too.
 	// Calling it again is harmless and finds columns that a newer process has added.
 	Claim(ctx context.Context, group string, models []*handlers.Model, steal bool) ([]*clocks.Layout, error)
 

@@ -56,7 +56,7 @@ func (s *Store) Tables(ctx context.Context, group string) (found []store.Table, 
 				continue
 			}
 			d := tables.Describe(of.model)
-			d.Name, d.Group, d.Purged = name, of.group, s.purged(of.group, name)
+			d.Name, d.Group, d.Kind, d.Purged = name, of.group, of.kind, s.purged(of.group, name)
 			found = append(found, d)
 		}
 		slices.SortFunc(found, func(a, b store.Table) int { return cmp.Compare(a.Name, b.Name) })

@@ -186,23 +186,45 @@ func drop[K comparable, V any](t *tx, m map[K]V, k K) {
 
 // Claim is store.Store's. Tables need no making here.
 func (s *Store) Claim(ctx context.Context, group string, models []*handlers.Model, steal bool) ([]*clocks.Layout, error) {
+	return s.claim(ctx, group, models, tables.Claiming{Steal: steal})
+}
+
+// ClaimToRebuild is store.Rebuilds'.
+func (s *Store) ClaimToRebuild(ctx context.Context, group string, models []*handlers.Model) ([]*clocks.Layout, error) {
+	return s.claim(ctx, group, models, tables.Claiming{ToRebuild: true})
+}
+
+func (s *Store) claim(ctx context.Context, group string, models []*handlers.Model, how tables.Claiming) ([]*clocks.Layout, error) {
 	layouts := make([]*clocks.Layout, len(models))
 	err := s.transaction(ctx, func(t *tx) error {
 		var problems []string
 		for i, m := range models {
 			old := s.tables[m.Table]
 			fresh := newTable(m, group)
+			other := ""
 			if old != nil {
-				if old.group != group && !steal {
+				if old.group != group && !how.Steal {
 					problems = append(problems, fmt.Sprintf("table %s belongs to the group %q and this consumer is %q; two groups on one table overwrite each other's clocks: use the same group, or take the table over if the other one is gone for good", m.Table, old.group, group))
 					continue
 				}
 				fresh.rows, fresh.generation, fresh.generations = old.rows, old.generation, maps.Clone(old.generations)
+				kind, changes := tables.KindOf(m, old.kind)
+				switch {
+				case !changes || !old.stamped():
+				case !how.ToRebuild:
+					problems = append(problems, tables.OtherKind(m, old.kind))
+					continue
+				default:
+					kind, other = old.kind, old.kind
+				}
+				fresh.kind = kind
+				fresh.nextGeneration(changes && other == "")
+			} else {
+				fresh.nextGeneration(false)
 			}
-			fresh.nextGeneration()
 			put(t, s.tables, m.Table, fresh)
 			layouts[i] = clocks.NewLayout(m, fresh.generations, fresh.generation)
-			layouts[i].Purged = s.purged(group, m.Table)
+			layouts[i].Purged, layouts[i].Other = s.purged(group, m.Table), other
 		}
 		if len(problems) > 0 {
 			return &store.SetupError{Problems: problems}

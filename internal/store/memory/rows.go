@@ -20,6 +20,7 @@ import (
 type table struct {
 	model       *handlers.Model
 	group       string
+	kind        string // of the stamps
 	generation  int32
 	generations map[string]int32
 	guarded     []int // the index of guards.Guarded in the struct
@@ -34,14 +35,30 @@ type row struct {
 
 func newTable(m *handlers.Model, group string) *table {
 	return &table{
-		model: m, group: group, generations: map[string]int32{}, rows: map[string]*row{},
+		model: m, group: group, kind: m.Kind.String(), generations: map[string]int32{}, rows: map[string]*row{},
 		guarded: tables.GuardedIndex(m.Type),
 	}
 }
 
-// nextGeneration gives each clocked column that is new to the table the next generation (R5).
-func (t *table) nextGeneration() {
-	fresh := false
+// stamped reports whether a row has a stamp.
+func (t *table) stamped() bool {
+	for _, r := range t.rows {
+		if len(r.guarded.EkTie) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// nextGeneration gives each clocked column that is new to the table the next generation (R5),
+// or all of them.
+func (t *table) nextGeneration(all bool) {
+	fresh := all
+	if all {
+		for name := range t.generations {
+			t.generations[name] = t.generation + 1
+		}
+	}
 	for _, name := range clocks.Names(t.model) {
 		if _, ok := t.generations[name]; !ok {
 			t.generations[name] = t.generation + 1

@@ -30,6 +30,8 @@ const lockKey = 0x6576656e6b65656c
 
 type dialect struct {
 	begin, lock, present, now string
+	// check, if any, finds what the database itself lacks.
+	check func(ctx context.Context, conn *sql.Conn) (problem string, err error)
 }
 
 func dialectOf(name string) (dialect, error) {
@@ -48,6 +50,7 @@ func dialectOf(name string) (dialect, error) {
 			begin:   "BEGIN IMMEDIATE",
 			present: "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = 'evenkeel_schema'",
 			now:     "CAST(unixepoch('now', 'subsec') * 1000000 AS integer)",
+			check:   oldSQLite,
 		}, nil
 	}
 	return dialect{}, &store.SetupError{Problems: []string{unknown(name)}}
@@ -67,6 +70,9 @@ func Up(ctx context.Context, db *gorm.DB) error {
 		return err
 	}
 	return onConn(ctx, db, func(conn *sql.Conn) (err error) {
+		if err := d.ready(ctx, conn); err != nil {
+			return err
+		}
 		if _, err := conn.ExecContext(ctx, d.begin); err != nil {
 			return err
 		}
@@ -129,6 +135,35 @@ func Print(name string) (string, error) {
 	return b.String(), nil
 }
 
+// ready returns a *store.SetupError when the database can't be used at all.
+func (d dialect) ready(ctx context.Context, conn *sql.Conn) error {
+	if d.check == nil {
+		return nil
+	}
+	problem, err := d.check(ctx, conn)
+	if err == nil && problem != "" {
+		err = &store.SetupError{Problems: []string{problem}}
+	}
+	return err
+}
+
+// oldSQLite finds a SQLite before 3.42, which came with unixepoch's 'subsec': older ones
+// answer NULL. A driver brings its SQLite along, and may have done so for years.
+func oldSQLite(ctx context.Context, conn *sql.Conn) (problem string, err error) {
+	var version string
+	if err := conn.QueryRowContext(ctx, "SELECT sqlite_version()").Scan(&version); err != nil {
+		return "", err
+	}
+	var major, minor int
+	if _, err := fmt.Sscanf(version, "%d.%d", &major, &minor); err != nil {
+		return "", fmt.Errorf("sqlite_version() is %q, expected numbers and dots: %w", version, err)
+	}
+	if major > 3 || major == 3 && minor >= 42 {
+		return "", nil
+	}
+	return fmt.Sprintf("the driver of the database handle brings SQLite %s, and Evenkeel needs 3.42 or later, for clocks in microseconds; open the handle with gorm.io/driver/sqlite, or take a newer release of the driver", version), nil
+}
+
 // Check returns a *store.SetupError with what to run when the schema's version is not
 // Version.
 func Check(ctx context.Context, db *gorm.DB) error {
@@ -138,6 +173,9 @@ func Check(ctx context.Context, db *gorm.DB) error {
 	}
 	have := 0
 	err = onConn(ctx, db, func(conn *sql.Conn) error {
+		if err := d.ready(ctx, conn); err != nil {
+			return err
+		}
 		have, err = current(ctx, conn, d)
 		return err
 	})
@@ -146,9 +184,9 @@ func Check(ctx context.Context, db *gorm.DB) error {
 	}
 	switch {
 	case have == 0:
-		return &store.SetupError{Problems: []string{"the database has none of Evenkeel's tables; run `evenkeel migrate`, or the SQL that `evenkeel migrate --print` shows"}}
+		return &store.SetupError{Problems: []string{"the database has none of Evenkeel's tables; run `evenkeel migrate`, call framework.Migrate(ctx, db) before framework.New, or run the SQL that `evenkeel migrate --print` shows"}}
 	case have < Version:
-		return &store.SetupError{Problems: []string{fmt.Sprintf("Evenkeel's tables have version %d and this service needs %d; run `evenkeel migrate` of the service's own release before it starts", have, Version)}}
+		return &store.SetupError{Problems: []string{fmt.Sprintf("Evenkeel's tables have version %d and this service needs %d; before it starts, run `evenkeel migrate` of the service's own release, or let it call framework.Migrate(ctx, db)", have, Version)}}
 	case have > Version:
 		return &store.SetupError{Problems: []string{newer(have)}}
 	}

@@ -71,11 +71,20 @@ func New(db *gorm.DB) (*Store, error) {
 // Claim is store.Store's. It fails before it claims anything when the handle's driver is
 // not the one that batches need.
 func (s *Store) Claim(ctx context.Context, group string, models []*handlers.Model, steal bool) ([]*clocks.Layout, error) {
+	return s.claim(ctx, group, models, tables.Claiming{Steal: steal})
+}
+
+// ClaimToRebuild is store.Rebuilds'.
+func (s *Store) ClaimToRebuild(ctx context.Context, group string, models []*handlers.Model) ([]*clocks.Layout, error) {
+	return s.claim(ctx, group, models, tables.Claiming{ToRebuild: true})
+}
+
+func (s *Store) claim(ctx context.Context, group string, models []*handlers.Model, how tables.Claiming) ([]*clocks.Layout, error) {
 	err := s.Conn(ctx, func(conn *sql.Conn) error { return raw(conn, func(*pgx.Conn) error { return nil }) })
 	if err != nil {
 		return nil, err
 	}
-	return s.Plain.Claim(ctx, group, models, steal)
+	return s.ClaimAs(ctx, group, models, how)
 }
 
 // modelOf returns what a claim has made of a model.

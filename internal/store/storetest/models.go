@@ -163,7 +163,11 @@ func migrate(db *gorm.DB) error {
 
 // wire makes the suite's models.
 func wire(namer schema.Namer) ([]*handlers.Model, error) {
-	reg := handlers.NewRegistry()
+	return wireBy(namer, guards.Timestamp())
+}
+
+func wireBy(namer schema.Namer, stamper guards.Stamper) ([]*handlers.Model, error) {
+	reg := handlers.NewRegistry(stamper)
 	handlers.Set(reg, "order", nothing[Order], handlers.Creates(), handlers.Writes("Status", "Note", "Total", "PaidAt"))
 	handlers.Set(reg, "line", nothing[Line], handlers.Creates())
 	handlers.Set(reg, "everything", nothing[Everything], handlers.Creates())

@@ -55,7 +55,7 @@ func cases() []testCase {
 	var all []testCase
 	for _, cs := range [][]testCase{
 		rowCases(), claimCases(), ledgerCases(), parkedCases(), letterCases(), typeCases(), lockCases(), txCases(), memoryCases(), agedCases(),
-		streamCases(), outboxCases(), rebuildCases(), moveCases(), replayCases(), rehearseCases(), jobCases(), editCases(), consumerCases(),
+		streamCases(), outboxCases(), rebuildCases(), moveCases(), replayCases(), rehearseCases(), jobCases(), editCases(), consumerCases(), kindCases(),
 	} {
 		all = append(all, cs...)
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -14,15 +15,29 @@ import (
 	"github.com/evenkeel-go/evenkeel/internal/store/migrations"
 )
 
-// Claim is store.Store's. All problems of all models are collected; with any, nothing is
-// claimed.
+// Claim is store.Store's.
 func (p *Plain) Claim(ctx context.Context, group string, models []*handlers.Model, steal bool) ([]*clocks.Layout, error) {
-	if err := migrations.Check(ctx, p.DB); err != nil {
+	return p.ClaimAs(ctx, group, models, Claiming{Steal: steal})
+}
+
+// ClaimToRebuild is store.Rebuilds'.
+func (p *Plain) ClaimToRebuild(ctx context.Context, group string, models []*handlers.Model) ([]*clocks.Layout, error) {
+	return p.ClaimAs(ctx, group, models, Claiming{ToRebuild: true})
+}
+
+// ClaimAs collects all problems of all models, and those of Evenkeel's own tables; with any,
+// nothing is claimed.
+func (p *Plain) ClaimAs(ctx context.Context, group string, models []*handlers.Model, how Claiming) ([]*clocks.Layout, error) {
+	var own *store.SetupError
+	if err := migrations.Check(ctx, p.DB); err != nil && !errors.As(err, &own) {
 		return nil, p.Dialect.Classify(err)
 	}
 	layouts := make([]*clocks.Layout, len(models))
 	err := p.Tx(ctx, func(q Querier) error {
 		var problems []string
+		if own != nil {
+			problems = slices.Clone(own.Problems)
+		}
 		// In the order of tables, so that two processes that claim at once wait for
 		// each other instead of dying of a deadlock.
 		order := make([]int, len(models))
@@ -44,7 +59,10 @@ func (p *Plain) Claim(ctx context.Context, group string, models []*handlers.Mode
 				problems = append(problems, found...)
 				continue
 			}
-			layout, problem, err := p.generations(ctx, q, group, m, steal)
+			if own != nil {
+				continue // there is nothing to claim it in
+			}
+			layout, problem, err := p.generations(ctx, q, group, m, how)
 			if err != nil {
 				return err
 			}
@@ -97,8 +115,10 @@ func (p *Plain) missing(m *handlers.Model, columns map[string]Info) (problems []
 // generations claims the table and gives each clocked column that is new to it the next
 // generation. A row carries the generation that it was written with, and what is newer
 // counts as never written there (R5). A row that the framework did not make is of
-// generation 0 and has no stamp at all, so the first generation is 1.
-func (p *Plain) generations(ctx context.Context, q Querier, group string, m *handlers.Model, steal bool) (_ *clocks.Layout, problem string, err error) {
+// generation 0 and has no stamp at all, so the first generation is 1. All columns are new
+// when the kind of the stamps changes: what a member of an older release may still write
+// under the old kind counts as never written, too.
+func (p *Plain) generations(ctx context.Context, q Querier, group string, m *handlers.Model, how Claiming) (_ *clocks.Layout, problem string, err error) {
 	// The row is made first so that there is one to lock: of two processes that see a
 	// table for the first time at once, the second one waits here and finds the
 	// generations of the first.
@@ -111,14 +131,31 @@ func (p *Plain) generations(ctx context.Context, q Querier, group string, m *han
 	if err := q.QueryRowContext(ctx, p.Dialect.Rebind("SELECT grp, generation, columns, model, key_column, kind FROM evenkeel_models WHERE tbl = $1"+p.Dialect.ForUpdate), m.Table).Scan(&owner, &current, &text, &was.Model, &was.Key, &was.Kind); err != nil {
 		return nil, "", err
 	}
-	if owner != group && !steal {
+	if owner != group && !how.Steal {
 		return nil, fmt.Sprintf("table %s belongs to the group %q and this consumer is %q; two groups on one table overwrite each other's clocks: use the same group, or take the table over (Config.TakeTables) if the other one is gone for good", m.Table, owner, group), nil
 	}
 	gens := map[string]int32{}
 	if err = json.Unmarshal([]byte(text), &gens); err != nil {
 		return nil, fmt.Sprintf("evenkeel_models.columns of table %s is not what Evenkeel wrote there (%v); restore the row", m.Table, err), nil
 	}
-	fresh := false
+	fresh, other := false, ""
+	kind, changes := KindOf(m, was.Kind)
+	is.Kind = kind
+	if changes {
+		switch found, err := stamped(ctx, q, m.Table); {
+		case err != nil:
+			return nil, "", err
+		case !found:
+			fresh = true
+			for name := range gens {
+				gens[name] = current + 1
+			}
+		case !how.ToRebuild:
+			return nil, OtherKind(m, was.Kind), nil
+		default:
+			is.Kind, other = was.Kind, was.Kind
+		}
+	}
 	for _, name := range clocks.Names(m) {
 		if _, ok := gens[name]; !ok {
 			gens[name] = current + 1
@@ -138,6 +175,7 @@ func (p *Plain) generations(ctx context.Context, q Querier, group string, m *han
 		}
 	}
 	layout := clocks.NewLayout(m, gens, current)
+	layout.Other = other
 	layout.Purged, err = p.purged(ctx, q, group, m.Table)
 	return layout, "", err
 }
