@@ -190,7 +190,7 @@ func TestCompletion(t *testing.T) {
 		"dlq list --state |":    "open\nreplaying\nresolved\ndiscarded\npurged\n:4\n",
 		"dlq replay --reason |": "behind\nconflict\nconstraint\nexhausted\nforeign\nfuture\ngap\nlate\nmissing\norphaned\npoison\nrejected\nunhandled\n:4\n",
 		"audit -o |":            "table\njson\njsonl\nyaml\n:4\n",
-		"parked --cause |":      "gap\nretry\nbehind\nmissing\n:4\n",
+		"parked --cause |":      "gap\nretry\nbehind\nmissing\nreplay\nseen\n:4\n",
 		"dlq li":                "list\tList dead letters, newest first\n:4\n",
 		"dlq list |":            ":4\n",
 	} {
