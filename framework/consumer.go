@@ -266,14 +266,7 @@ const gaugeEvery = 5 * time.Second
 
 func (c *Consumer) gauges(stop <-chan struct{}) {
 	slow := c.member.Judge.Wiring.Slow()
-	for {
-		tick, free := c.clock.After(gaugeEvery)
-		select {
-		case <-stop:
-			free()
-			return
-		case <-tick:
-		}
+	c.every(gaugeEvery, stop, func() bool {
 		for _, p := range c.Stats().Partitions {
 			at := labels(broker.Partition{Topic: p.Topic, Number: p.Partition})
 			if p.Lag >= 0 {
@@ -291,6 +284,23 @@ func (c *Consumer) gauges(stop <-chan struct{}) {
 		}
 		if slow {
 			c.cfg.Metrics.Gauge("evenkeel_slow_running", float64(c.member.Running()))
+		}
+		return true
+	})
+}
+
+// every does something again and again, until it is told to stop or there is no more to do.
+func (c *Consumer) every(d time.Duration, stop <-chan struct{}, do func() (more bool)) {
+	for {
+		tick, free := c.clock.After(d)
+		select {
+		case <-stop:
+			free()
+			return
+		case <-tick:
+		}
+		if !do() {
+			return
 		}
 	}
 }

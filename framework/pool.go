@@ -19,20 +19,14 @@ const (
 // PostgreSQL a login costs more than a batch. The pool is its owner's, so nothing is changed.
 func (c *Consumer) watchPool(pool *sql.DB, stop <-chan struct{}) {
 	before := pool.Stats().MaxIdleClosed
-	for {
-		tick, free := c.clock.After(poolEvery)
-		select {
-		case <-stop:
-			free()
-			return
-		case <-tick:
-		}
+	c.every(poolEvery, stop, func() bool {
 		closed := pool.Stats().MaxIdleClosed - before
-		if closed > poolClosed {
-			c.log(runtime.Warn, "the database's pool closes connections only to open others, as it keeps too few idle; call SetMaxIdleConns on the handle's *sql.DB with as many as are in use at busy times",
-				"closed", closed, "in", poolEvery, "open", pool.Stats().OpenConnections)
-			return
-		}
 		before += closed
-	}
+		if closed <= poolClosed {
+			return true
+		}
+		c.log(runtime.Warn, "the database's pool closes connections only to open others, as it keeps too few idle; call SetMaxIdleConns on the handle's *sql.DB with as many as are in use at busy times",
+			"closed", closed, "in", poolEvery, "open", pool.Stats().OpenConnections)
+		return false
+	})
 }

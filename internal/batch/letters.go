@@ -45,7 +45,7 @@ func (w *work) release(u *Unit, rw *rowWork) {
 	if u.Parked == nil {
 		return
 	}
-	w.out.Batch.Release = append(w.out.Batch.Release, store.Mark{ID: u.Parked.ID, Rev: u.Parked.Rev})
+	w.out.Batch.Release = append(w.out.Batch.Release, u.Parked.Mark())
 	if sw := w.streamOf(u); sw != nil {
 		sw.remove(u.Parked.ID)
 	}

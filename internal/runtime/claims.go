@@ -29,7 +29,7 @@ func (c *claims) add(keys [][]*store.Parked, due func(*store.Parked) bool) (rows
 	for _, key := range keys {
 		for _, p := range key {
 			if due(p) {
-				m := store.Mark{ID: p.ID, Rev: p.Rev}
+				m := p.Mark()
 				c.rows[m] = true
 				rows = append(rows, m)
 			}
@@ -43,7 +43,7 @@ func (c *claims) settled(b *store.Batch) {
 	c.drop(b.Release)
 	again := make([]store.Mark, len(b.Repark))
 	for i, p := range b.Repark {
-		again[i] = store.Mark{ID: p.ID, Rev: p.Rev}
+		again[i] = p.Mark()
 	}
 	c.drop(again)
 }

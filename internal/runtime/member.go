@@ -22,8 +22,9 @@ type Member struct {
 	relay  *relay // of letters
 	events *relay
 
+	// id names it in evenkeel_members and evenkeel_claims.
+	id string
 	// hard ends when everything must be abandoned.
-	id     string          // for as long as it runs, in evenkeel_members and evenkeel_claims
 	hard   context.Context //nolint:containedctx // the member's life
 	cancel context.CancelFunc
 	bytes  atomic.Int64

@@ -299,6 +299,9 @@ func (p *Parked) Entry() QueueEntry {
 	return QueueEntry{ID: p.ID, Handler: p.Handler, Cause: p.Cause, Place: p.Place, Due: p.Due, Stream: p.Stream}
 }
 
+// Mark names the row as it is.
+func (p *Parked) Mark() Mark { return Mark{ID: p.ID, Rev: p.Rev} }
+
 // Batch is what one transaction writes.
 type Batch struct {
 	Group string

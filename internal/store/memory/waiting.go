@@ -144,7 +144,7 @@ func (s *Store) Due(ctx context.Context, q *store.DueQuery) (parked []*store.Par
 		mine := claim{until: tables.Micros(q.Now.Add(q.Lease)), marks: slices.Clone(q.Holding)}
 		hold(mine)
 		free := func(p *store.Parked) bool {
-			_, held := until[store.Mark{ID: p.ID, Rev: p.Rev}]
+			_, held := until[p.Mark()]
 			return !held && !p.Due.After(q.Now)
 		}
 		var due []*store.Parked
@@ -168,7 +168,7 @@ func (s *Store) Due(ctx context.Context, q *store.DueQuery) (parked []*store.Par
 			for _, p := range queue {
 				shown := clone(p)
 				parked = append(parked, shown)
-				switch m := (store.Mark{ID: p.ID, Rev: p.Rev}); {
+				switch m := p.Mark(); {
 				case free(p):
 					mine.marks = append(mine.marks, m)
 				case !p.Due.After(q.Now):

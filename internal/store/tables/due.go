@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -40,7 +41,7 @@ func (p *Plain) Due(ctx context.Context, d *store.DueQuery) (parked []*store.Par
 		if err != nil {
 			return err
 		}
-		args := []any{MarksArg(c.held), d.Group, d.Now.UnixMicro(), d.Limit, d.PerKey, store.DueRows}
+		args := []any{MarksArg(slices.Collect(maps.Keys(c.until))), d.Group, d.Now.UnixMicro(), d.Limit, d.PerKey, store.DueRows}
 		mine := slices.Clone(d.Holding)
 		err = p.query(ctx, q, text, args, func(rows *sql.Rows) error {
 			r, err := Scan(rows, fields)
@@ -51,7 +52,7 @@ func (p *Plain) Due(ctx context.Context, d *store.DueQuery) (parked []*store.Par
 			if r.Due.After(d.Now) {
 				return nil
 			}
-			m := store.Mark{ID: r.ID, Rev: r.Rev}
+			m := r.Mark()
 			if until, held := c.until[m]; held {
 				r.Due = Time(until)
 				return nil
@@ -73,7 +74,7 @@ func (p *Plain) Due(ctx context.Context, d *store.DueQuery) (parked []*store.Par
 
 // claims is what sweepers of a group hold.
 type claims struct {
-	held  []store.Mark
+	// until is when each row of theirs is let go, in microseconds.
 	until map[store.Mark]int64
 	// own: the owner has a row; ended: somebody has one whose time is over.
 	own, ended bool
@@ -84,7 +85,6 @@ type claims struct {
 func (p *Plain) claims(ctx context.Context, q Querier, d *store.DueQuery) (*claims, error) {
 	c := &claims{until: map[store.Mark]int64{}}
 	hold := func(marks []store.Mark, until int64) {
-		c.held = append(c.held, marks...)
 		for _, m := range marks {
 			c.until[m] = until
 		}
@@ -108,8 +108,8 @@ func (p *Plain) claims(ctx context.Context, q Querier, d *store.DueQuery) (*clai
 			c.ended = true
 			return nil
 		}
-		marks, err := readMarks(text)
-		if err != nil {
+		var marks []store.Mark // as MarksArg has written them
+		if err := json.Unmarshal([]byte(text), &marks); err != nil {
 			return fmt.Errorf("evenkeel_claims: what %s holds is %.40q, expected a list of ids and revisions (%w); remove the row", owner, text, err)
 		}
 		hold(marks, until)
@@ -132,12 +132,6 @@ func (p *Plain) claim(ctx context.Context, q Querier, d *store.DueQuery, c *clai
 	_, err := p.exec(ctx, q, "INSERT INTO evenkeel_claims (grp, owner, until, marks) VALUES ($1, $2, $3, $4) ON CONFLICT (grp, owner) DO UPDATE SET until = excluded.until, marks = excluded.marks",
 		d.Group, d.Owner, d.Now.Add(d.Lease).UnixMicro(), MarksArg(mine))
 	return err
-}
-
-// readMarks reads what MarksArg has written.
-func readMarks(text string) (marks []store.Mark, err error) {
-	err = json.Unmarshal([]byte(text), &marks)
-	return marks, err
 }
 
 // Renew is store.Store's.
