@@ -54,7 +54,6 @@ func TestMemoryOfUsesTx(t *testing.T) {
 // panics.
 func TestTxWithoutARun(t *testing.T) {
 	t.Parallel()
-	d := &Delivery[Placed, Order]{Event: &event.Event{}, Entity: &Order{}}
 	for name, do := range map[string]func(*gorm.DB) error{
 		"create": func(tx *gorm.DB) error { return tx.Create(&Line{ID: 1}).Error },
 		"save":   func(tx *gorm.DB) error { return tx.Save(&Line{ID: 1}).Error },
@@ -77,6 +76,7 @@ func TestTxWithoutARun(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
+			d := &Delivery[Placed, Order]{Event: &event.Event{}, Entity: &Order{}}
 			// GORM adds errors up, and only the last is found by errors.Is.
 			if err := do(d.Tx()); err == nil || !strings.HasPrefix(err.Error(), errTxNoRun.Error()) {
 				t.Errorf("got %v", err)

@@ -265,7 +265,8 @@ func (w *slowWorld) job(id string) job {
 	return *r.Entity.Interface().(*job)
 }
 
-// open lets through whoever stands at the gate and is meant; nil means anybody.
+// open lets through whoever stands at the gate and is meant. nil means anybody, and from now
+// on: one that runs while the store is locked must not stand there when the store is looked at.
 func (w *slowWorld) open(meant func(key string) bool) (n int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -275,6 +276,9 @@ func (w *slowWorld) open(meant func(key string) bool) (n int) {
 			close(gate)
 			n++
 		}
+	}
+	if meant == nil {
+		w.waiting = nil
 	}
 	return n
 }

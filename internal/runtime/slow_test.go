@@ -163,6 +163,7 @@ func TestBlockedKeyHoldsNobodyElse(t *testing.T) {
 	w.add(said{ID: "behind", Type: "quick", Key: "a"}, said{ID: "beside", Type: "pair", Key: "z", Keys: []string{"a", "b"}},
 		said{ID: "behind beside", Type: "told", Key: "b"}, said{ID: "last", Type: "told", Key: "q0"})
 	l := w.lane(nil)
+	w.until("as many as may are under way", func() bool { return len(w.atGate()) == 4 })
 	w.until("all others are done", func() bool {
 		w.open(func(key string) bool { return key != "job a" })
 		held, _, _ := l.held.size()
@@ -400,8 +401,15 @@ func TestSweeperRunsAnEntityOnceAtATime(t *testing.T) {
 	require.Len(t, w.atGate(), 1)
 	w.until("both end", func() bool {
 		w.open(nil)
-		return l.m.Running() == 0 && len(s.claims.marks()) == 0
+		select {
+		case <-s.slow.Done():
+			return true
+		default:
+			return false
+		}
 	})
+	require.Zero(t, l.m.Running())
+	require.Empty(t, s.claims.marks())
 	require.Empty(t, s.claims.tails)
 	require.Equal(t, "a", w.job("a").State)
 }
