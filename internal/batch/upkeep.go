@@ -50,7 +50,11 @@ type Life struct {
 // them, as far as their clocks tell them (R12): their coordinates nobody knows any more. What
 // something waits for stays; the store sees to it.
 func (j *Judge) Remove(o *Orphans, rows []store.Aged, layout *clocks.Layout, now time.Time) (*store.OrphanRemoval, error) {
-	r := &store.OrphanRemoval{Group: j.Group, Model: o.Model, Orphans: make([]store.Orphan, len(rows)), Now: now}
+	r := &store.OrphanRemoval{
+		Group: j.Group, Model: o.Model, Orphans: make([]store.Orphan, len(rows)), Now: now,
+		Verdict: store.Verdict{Table: o.Model.Table, Verdict: orphaned(o, 0, guards.Discard, now)},
+	}
+	events := make([]store.OrphanEvent, 0, len(rows))
 	for i := range rows {
 		a := &rows[i]
 		stamps, err := layout.Decode(a.Clocks(), guards.Placeholder)
@@ -59,25 +63,27 @@ func (j *Judge) Remove(o *Orphans, rows []store.Aged, layout *clocks.Layout, now
 		} else if err != nil {
 			return nil, &store.DataError{Table: o.Model.Table, Err: fmt.Errorf("table %s, key %q: %w", o.Model.Table, a.Key, err)}
 		}
-		r.Orphans[i] = store.Orphan{Key: a.Key, Rev: a.Rev, Verdicts: lost(o, a, stamps.Stamps, now)}
+		from := len(events)
+		events = lost(events, stamps.Stamps)
+		r.Orphans[i] = store.Orphan{Key: a.Key, Rev: a.Rev, Born: a.Born.UnixMicro(), Events: events[from:len(events):len(events)]}
 	}
 	return r, nil
 }
 
-// lost are the verdicts on the events that wrote the row.
-func lost(o *Orphans, a *store.Aged, stamps []event.Stamp, now time.Time) (lines []store.Verdict) {
-	line := store.Verdict{Table: o.Model.Table, Entity: a.Key, Verdict: orphaned(o, a.Born, guards.Discard, now)}
+// lost adds the events that wrote a row.
+func lost(events []store.OrphanEvent, stamps []event.Stamp) []store.OrphanEvent {
+	from := len(events)
 	for i, s := range stamps {
 		if s.IsZero() || isPurged(s) || slices.Contains(stamps[:i], s) {
 			continue
 		}
-		line.Source, line.EventID = s.Identity()
-		lines = append(lines, line)
+		source, id := s.Identity()
+		events = append(events, store.OrphanEvent{Source: source, ID: id})
 	}
-	if len(lines) == 0 {
-		lines = append(lines, line)
+	if len(events) == from {
+		events = append(events, store.OrphanEvent{})
 	}
-	return lines
+	return events
 }
 
 // Sweep removes placeholders and makes letters of what wrote them. Their rows go by the
@@ -126,10 +132,10 @@ func (w *work) awaited(m *handlers.Model, key string) bool {
 	return q != nil && (len(q.Parked) > 0 || len(q.Letters) > 0)
 }
 
-func orphaned(o *Orphans, born time.Time, action guards.Action, now time.Time) guards.Verdict {
+func orphaned(o *Orphans, born int64, action guards.Action, now time.Time) guards.Verdict {
 	return guards.Verdict{
 		Action: action, Reason: guards.Orphaned,
-		Numbers: guards.Comparison{What: "born", Event: born.UnixMicro(), Against: now.UnixMicro(), Bound: o.Age.Microseconds()},
+		Numbers: guards.Comparison{What: "born", Event: born, Against: now.UnixMicro(), Bound: o.Age.Microseconds()},
 		Detail:  fmt.Sprintf("it wrote a placeholder of %s that nothing has completed within %s, and which was removed", o.Model.Name, o.Age),
 	}
 }
@@ -142,7 +148,7 @@ func (w *work) orphanLetter(o *Orphans, origin *Origin, row *store.Row) {
 		rw = w.row(u)
 	}
 	w.ownID(u) // which the letter holds from now on (R8)
-	w.unitLetter(u, rw, orphaned(o, row.Born, guards.DeadLetter, w.now), nil)
+	w.unitLetter(u, rw, orphaned(o, row.Born.UnixMicro(), guards.DeadLetter, w.now), nil)
 	l := w.out.Batch.Letters[len(w.out.Batch.Letters)-1]
 	if u.Handler == nil {
 		// Its handler is registered no more, or the codec is another: what the letter is

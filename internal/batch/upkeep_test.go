@@ -192,7 +192,7 @@ func TestPlaceholdersAreDeletedByPolicy(t *testing.T) {
 	require.NoError(t, err)
 	var lines []string
 	for _, orphan := range r.Orphans {
-		for _, v := range orphan.Verdicts {
+		for _, v := range r.Verdicts(&orphan) {
 			lines = append(lines, fmt.Sprintf("%s %d %s %s %s/%s %s", orphan.Key, orphan.Rev, v.Verdict.Action, v.Verdict.Reason, v.Source, v.EventID, v.Entity))
 			require.Equal(t, guards.Comparison{What: "born", Event: row.Born.UnixMicro(), Against: m.now.UnixMicro(), Bound: time.Hour.Microseconds()}, v.Verdict.Numbers)
 		}

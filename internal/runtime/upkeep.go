@@ -5,11 +5,13 @@ import (
 	"errors"
 	"math/rand/v2"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/evenkeel-go/evenkeel/guards"
 	"github.com/evenkeel-go/evenkeel/handlers"
 	"github.com/evenkeel-go/evenkeel/internal/batch"
+	"github.com/evenkeel-go/evenkeel/internal/seam"
 	"github.com/evenkeel-go/evenkeel/internal/store"
 )
 
@@ -55,21 +57,23 @@ type walk struct {
 	before, behind time.Time
 	// row, life and tomb are the last ones of the pages so far.
 	row, tomb *store.Aged
-	// page are placeholders that were read and not yet seen to.
-	page []store.Aged
-	life store.OriginKey
+	life      store.OriginKey
 }
 
 const (
-	// upkeepPages is how many pages come between two rounds of the sweeper.
-	upkeepPages = 3
+	// upkeepSteps is how many steps come between two rounds of the sweeper, less where one
+	// of them finds a full portion.
+	upkeepSteps = 3
 	// upkeepRows bounds a portion, and with it a transaction; upkeepOrigins that of
 	// records, which are larger.
-	upkeepRows    = 500
+	upkeepRows    = 1000
 	upkeepOrigins = 200
 	// upkeepAtOnce is how many portions of old placeholders are removed at once, on as many
 	// connections: as many may grow old at a time as came at a time, by several lanes.
 	upkeepAtOnce = 4
+	// upkeepPortions is how many portions of old placeholders come between two rounds of the
+	// sweeper.
+	upkeepPortions = 12
 	// lookEvery is the longest time between two looks. A table without an index for the
 	// rows in question is read whole each time, so only every tenth look is at it.
 	lookEvery = time.Minute
@@ -78,7 +82,7 @@ const (
 	countOld = 100_000
 )
 
-// round does the next portions, and reports whether more are left that should not wait.
+// round does the next steps, and reports whether more are left that should not wait.
 func (u *upkeep) round(ctx context.Context) (more bool) {
 	if len(u.walks) == 0 {
 		now := u.m.Clock.Now()
@@ -92,19 +96,22 @@ func (u *upkeep) round(ctx context.Context) (more bool) {
 			return false
 		}
 	}
-	for range upkeepPages {
+	for range upkeepSteps {
 		if len(u.walks) == 0 || ctx.Err() != nil {
 			return false
 		}
 		w := u.walks[0]
-		done, err := u.step(ctx, w)
+		more, err := u.step(ctx, w)
 		if err != nil {
 			u.m.log(Debug, "old placeholders and tombstones are left to the next look", "table", w.table.Name, "error", err)
 			u.walks = nil
 			return false
 		}
-		if done {
+		if !w.sweep && !w.report && !w.purge {
 			u.walks = u.walks[1:]
+		}
+		if more {
+			return true
 		}
 	}
 	return len(u.walks) > 0
@@ -169,51 +176,47 @@ func (u *upkeep) plan(ctx context.Context, w *walk) error {
 	return err
 }
 
-// step does one portion of a walk.
-func (u *upkeep) step(ctx context.Context, w *walk) (done bool, err error) {
+// step does one portion of a walk, and reports whether there are more of the kind.
+func (u *upkeep) step(ctx context.Context, w *walk) (more bool, err error) {
 	switch {
 	case w.sweep && u.m.PlaceholderPolicy == PlaceholderDelete:
 		w.sweep, err = u.sweepRows(ctx, w)
+		return w.sweep, err
 	case w.sweep:
 		w.sweep, err = u.sweepOrigins(ctx, w)
+		return w.sweep, err
 	case w.report:
 		w.report = false
-		err = u.tell(ctx, w)
-	case w.purge:
+		return false, u.tell(ctx, w)
+	default:
 		w.purge, err = u.purgeRows(ctx, w)
+		return w.purge, err
 	}
-	return !w.sweep && !w.report && !w.purge, err
 }
 
-// sweepRows removes a page of placeholders, while the next one is read.
+// sweepRows removes portions of placeholders, while the next ones are read.
 func (u *upkeep) sweepRows(ctx context.Context, w *walk) (more bool, err error) {
-	if w.row == nil {
-		if err := u.read(ctx, w); err != nil {
-			return false, err
+	removing := seam.Group{Limit: upkeepAtOnce}
+	var failed atomic.Pointer[error]
+	more = true
+	for n := 0; n < upkeepPortions && more && err == nil && failed.Load() == nil; n++ {
+		var page []store.Aged
+		page, err = u.m.Store.Aged(ctx, store.AgedQuery{Table: w.table, State: guards.Placeholder, Before: w.before, After: w.row, Limit: upkeepRows})
+		if more = len(page) == upkeepRows; len(page) > 0 {
+			w.row = &page[len(page)-1]
 		}
-	}
-	page := w.page
-	if len(page) == 0 {
-		return false, nil
-	}
-	w.row, w.page = &page[len(page)-1], nil
-	var all []func() error
-	if len(page) == upkeepAtOnce*upkeepRows {
-		all = append(all, func() error { return u.read(ctx, w) })
-	}
-	for portion := range slices.Chunk(u.canonical(w, page), upkeepRows) {
-		all = append(all, func() error {
-			return halving(u, w, portion, func(rows []store.Aged) error { return u.remove(ctx, w, rows) })
+		removing.Go("remove placeholders", func() {
+			err := halving(u, w, u.canonical(w, page), func(rows []store.Aged) error { return u.remove(ctx, w, rows) })
+			if err != nil {
+				failed.CompareAndSwap(nil, &err)
+			}
 		})
 	}
-	err = atOnce(all, func(do func() error) error { return do() })
-	return len(w.page) > 0, err
-}
-
-// read reads the page after the walk's last row.
-func (u *upkeep) read(ctx context.Context, w *walk) (err error) {
-	w.page, err = u.m.Store.Aged(ctx, store.AgedQuery{Table: w.table, State: guards.Placeholder, Before: w.before, After: w.row, Limit: upkeepAtOnce * upkeepRows})
-	return err
+	removing.Wait()
+	if f := failed.Load(); f != nil {
+		err = errors.Join(err, *f)
+	}
+	return more, err
 }
 
 // canonical is a page under canonical keys.

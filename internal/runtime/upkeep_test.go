@@ -175,7 +175,7 @@ func (o *oldRows) removed() (n int) {
 // a large table.
 func TestTheSweepTakesPortions(t *testing.T) {
 	t.Parallel()
-	const each = upkeepPages * upkeepAtOnce * upkeepRows
+	const each = upkeepPortions * upkeepRows
 	const rows = 2*each + 3
 	o := &oldRows{indexed: true}
 	u, _, _ := tended(t, o, guards.Placeholder, rows)

@@ -54,13 +54,31 @@ func (system) WithTimeout(ctx context.Context, d time.Duration) (context.Context
 // Group starts goroutines and waits for their end. Each goroutine of the runtime belongs
 // to one Group, whose owner is who calls Wait.
 type Group struct {
+	// Limit is how many may run at a time; 0 is no bound. It must be set before the first Go.
+	Limit int
+
 	wg   sync.WaitGroup
+	room chan struct{}
 	once sync.Once
 	done chan struct{}
 }
 
-// Go starts f. The name says what the goroutine is for, in a simulation's trace.
-func (g *Group) Go(_ string, f func()) { g.wg.Go(f) }
+// Go starts f, once there is room for it. The name says what the goroutine is for, in a
+// simulation's trace.
+func (g *Group) Go(_ string, f func()) {
+	if g.Limit == 0 {
+		g.wg.Go(f)
+		return
+	}
+	if g.room == nil {
+		g.room = make(chan struct{}, g.Limit)
+	}
+	g.room <- struct{}{}
+	g.wg.Go(func() {
+		defer func() { <-g.room }()
+		f()
+	})
+}
 
 // Wait waits until every goroutine of the group has returned.
 func (g *Group) Wait() { g.wg.Wait() }

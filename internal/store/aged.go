@@ -76,18 +76,36 @@ func (a *Aged) Clocks() clocks.Stored {
 
 // OrphanRemoval removes placeholders of one model.
 type OrphanRemoval struct {
-	Group   string
-	Model   *handlers.Model
+	Group string
+	Model *handlers.Model
+	// Verdict is what the verdicts on all events have in common.
+	Verdict Verdict
 	Orphans []Orphan
 	Now     time.Time
 }
 
 // Orphan is a placeholder that nobody has completed.
 type Orphan struct {
-	Key string // canonical
-	Rev int64
-	// Verdicts are on the events whose effect goes with the row.
-	Verdicts []Verdict
+	Key  string // canonical
+	Rev  int64
+	Born int64 // microseconds since 1970
+	// Events are those whose effect goes with the row, as far as it tells them; one at least,
+	// which may be unknown.
+	Events []OrphanEvent
+}
+
+// OrphanEvent names an event.
+type OrphanEvent struct{ Source, ID string }
+
+// Verdicts are those on the events of an orphan that was removed.
+func (r *OrphanRemoval) Verdicts(o *Orphan) []Verdict {
+	all := make([]Verdict, len(o.Events))
+	for i, e := range o.Events {
+		v := r.Verdict
+		v.Entity, v.Source, v.EventID, v.Verdict.Numbers.Event = o.Key, e.Source, e.ID, o.Born
+		all[i] = v
+	}
+	return all
 }
 
 // Origin is an event that wrote a placeholder.

@@ -108,7 +108,8 @@ func (s *Store) RemoveOrphans(ctx context.Context, r *store.OrphanRemoval) ([]bo
 		if err != nil {
 			return err
 		}
-		for i, o := range r.Orphans {
+		for i := range r.Orphans {
+			o := &r.Orphans[i]
 			k := queueKey{group: r.Group, table: r.Model.Table, entity: o.Key}
 			blocks := func(x *letter) bool { return x.Blocking && x.State.Unresolved() }
 			have := of.rows[o.Key]
@@ -116,7 +117,7 @@ func (s *Store) RemoveOrphans(ctx context.Context, r *store.OrphanRemoval) ([]bo
 				continue
 			}
 			drop(t, of.rows, o.Key)
-			s.journal(t, r.Group, r.Now, o.Verdicts)
+			s.journal(t, r.Group, r.Now, r.Verdicts(o))
 			gone[i] = true
 		}
 		return nil

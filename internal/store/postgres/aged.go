@@ -50,9 +50,18 @@ func (w *writer) aged() error {
 func (o *model) orphansStatement(table, key string) {
 	const i8, i8s, txt, txts = pgtype.Int8OID, pgtype.Int8ArrayOID, pgtype.TextOID, pgtype.TextArrayOID
 	keys, verdicts := wires[o.keyWire()], tables.Verdicts()
-	params := append([]uint32{txt, txt, i8, keys.array, i8s, txts, i8s}, arrays(verdicts)...)
-	names := tables.Names(verdicts)
-	source := strings.NewReplacer("unnest(", "unnest("+few(7, "int8[]")+", ", "v(", "v(orphan, ").Replace(from("v", verdicts, 8))
+	params := []uint32{txt, txt, i8, keys.array, i8s, txts, i8s, txts, txts, txts, i8s}
+	own := []column{{"orphan", "int8[]", 7}, {"entity", "text[]", 8}, {"source", "text[]", 9}, {"event_id", "text[]", 10}, {"cmp_event", "int8[]", 11}}
+	values := make([]string, len(verdicts))
+	for i := range verdicts {
+		f := &verdicts[i]
+		if ownsVerdict(f) {
+			values[i] = "v." + f.Name
+			continue
+		}
+		params = append(params, wires[fieldWire(f.Kind)].elem)
+		values[i] = fmt.Sprintf("$%d", len(params))
+	}
 	o.orphans = newStatement(fmt.Sprintf(`WITH gone AS (DELETE FROM %s AS t USING unnest(%s, %s, %s) WITH ORDINALITY AS u(k, rev, entity, n)
 WHERE t.%s = u.k::%s AND t.ek_rev = u.rev
 AND NOT EXISTS (SELECT 1 FROM evenkeel_parked p WHERE p.grp = $1 AND p.tbl = $2 AND p.entity = u.entity OFFSET 0)
@@ -60,7 +69,16 @@ AND NOT EXISTS (SELECT 1 FROM evenkeel_dead_letters l WHERE l.grp = $1 AND l.tbl
 RETURNING u.n),
 judged AS (INSERT INTO evenkeel_verdicts (at, grp, %s) SELECT $3, $1, %s FROM %s WHERE (v.orphan IN (SELECT n FROM gone)) IS TRUE)
 SELECT n FROM gone`, table, few(4, keys.name), few(5, "int8[]"), few(6, "text[]"), key, o.key.cast, tables.Blocks("l."),
-		names, "v."+strings.ReplaceAll(names, ", ", ", v."), source), params, nil)
+		tables.Names(verdicts), strings.Join(values, ", "), rowsOf("v", own)), params, nil)
+}
+
+// ownsVerdict reports whether the verdict on each orphan has a value of its own.
+func ownsVerdict(f *tables.Field[store.Verdict]) bool {
+	switch f.Name {
+	case "entity", "source", "event_id", "cmp_event":
+		return true
+	}
+	return false
 }
 
 // RemoveOrphans is store.Upkeep's: one round trip.
@@ -75,31 +93,43 @@ func (s *Store) RemoveOrphans(ctx context.Context, r *store.OrphanRemoval) (gone
 		order[i] = i
 	}
 	order = sorted(order, func(x, y int) int { return strings.Compare(r.Orphans[x].Key, r.Orphans[y].Key) })
-	keys, verdicts := make([]string, len(order)), []*store.Verdict{}
-	var ka, ra, ea, oa array
-	ra.reset(wireInt)
-	ea.reset(wireText)
-	oa.reset(wireInt)
+	keys, events := make([]string, len(order)), 0
+	var key, rev, entity, orphan, of, source, id, born array
+	for _, a := range []*array{&entity, &of, &source, &id} {
+		a.reset(wireText)
+	}
+	for _, a := range []*array{&rev, &orphan, &born} {
+		a.reset(wireInt)
+	}
 	for n, i := range order {
-		orphan := &r.Orphans[i]
-		keys[n] = orphan.Key
-		ra.addInt(orphan.Rev)
-		ea.addString(orphan.Key)
-		for v := range orphan.Verdicts {
-			verdicts = append(verdicts, &orphan.Verdicts[v])
-			oa.addInt(int64(n + 1))
+		x := &r.Orphans[i]
+		keys[n] = x.Key
+		rev.addInt(x.Rev)
+		entity.addString(x.Key)
+		for _, e := range x.Events {
+			orphan.addInt(int64(n + 1))
+			of.addString(x.Key)
+			source.addString(e.Source)
+			id.addString(e.ID)
+			born.addInt(x.Born)
+			events++
 		}
 	}
-	if err := o.keys(&ka, keys); err != nil {
+	if err := o.keys(&key, keys); err != nil {
 		return nil, err
 	}
-	params := [][]byte{[]byte(r.Group), []byte(r.Model.Table), int8Param(r.Now.UnixMicro()), ka.bytes(), ra.bytes(), ea.bytes(), oa.bytes()}
-	params = fieldArrays(params, tables.Verdicts(), verdicts)
+	params := [][]byte{[]byte(r.Group), []byte(r.Model.Table), int8Param(r.Now.UnixMicro()), key.bytes(), rev.bytes(), entity.bytes(), orphan.bytes(), of.column(), source.column(), id.column(), born.column()}
+	fields := tables.Verdicts()
+	for i := range fields {
+		if !ownsVerdict(&fields[i]) {
+			params = append(params, fieldParam(&fields[i], &r.Verdict))
+		}
+	}
 	err = s.withConn(ctx, func(c *pgx.Conn) error {
 		gone = make([]bool, len(order))
 		p := newPipe(c)
 		p.add(ctx, s.fixed.begin, nil)
-		p.add(ctx, s.fixed.settings, nil, []byte(lockTimeout), []byte(idleTimeout), []byte(longest(len(order)+len(verdicts))))
+		p.add(ctx, s.fixed.settings, nil, []byte(lockTimeout), []byte(idleTimeout), []byte(longest(len(order)+events)))
 		p.add(ctx, o.orphans, func(cells [][]byte) error {
 			gone[order[readInt(cells[0])-1]] = true
 			return nil

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"bytes"
 	"encoding/binary"
 	"math"
 	"time"
@@ -68,6 +69,23 @@ func (a *array) bytes() []byte {
 	binary.BigEndian.PutUint32(h[12:], a.n)
 	binary.BigEndian.PutUint32(h[16:], 1)
 	return h
+}
+
+// column is bytes for rowsOf: one element stands for all where they are the same.
+func (a *array) column() []byte {
+	if body := a.buf[headerSize:]; a.n > 1 && len(body)%int(a.n) == 0 {
+		size := len(body) / int(a.n)
+		// Each element is the same as the next one.
+		if bytes.Equal(body[size:], body[:len(body)-size]) && elementSize(body) == size {
+			a.buf, a.n = a.buf[:headerSize+size], 1
+		}
+	}
+	return a.bytes()
+}
+
+// elementSize is the first element's, with its length.
+func elementSize(body []byte) int {
+	return 4 + int(max(0, int32(binary.BigEndian.Uint32(body)))) //nolint:gosec // its bits: -1 is NULL
 }
 
 func (a *array) addNull() {

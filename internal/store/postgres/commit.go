@@ -275,7 +275,11 @@ func (w *writer) modelRows(o *model, rows []*store.Row, insert bool) error {
 				return o.bad(r.Key, err)
 			}
 		}
-		params = append(params, a.bytes())
+		if len(params) == len(lead) {
+			params = append(params, a.bytes())
+		} else {
+			params = append(params, a.column())
+		}
 		return nil
 	}
 	if !insert {
@@ -334,7 +338,7 @@ func clockArrays(params [][]byte, next func(wire) *array, rows []*store.Row) [][
 		as[4].addInt(int64(c.Gen))
 	}
 	for _, a := range as {
-		params = append(params, a.bytes())
+		params = append(params, a.column())
 	}
 	return params
 }
@@ -349,6 +353,28 @@ func (w *writer) marks(ms []store.Mark) (n, ids, revs []byte) {
 		ra.addInt(m.Rev)
 	}
 	return int8Param(int64(len(ms))), ia.bytes(), ra.bytes()
+}
+
+// fieldParam is one field's value as a parameter.
+func fieldParam[T any](f *tables.Field[T], row *T) []byte {
+	switch f.Kind {
+	case tables.Text:
+		return []byte(f.Text(row))
+	case tables.Int:
+		if n, null := f.Int(row); !null {
+			return int8Param(n)
+		}
+	case tables.Bytes:
+		if b, null := f.Bytes(row); !null {
+			return append([]byte{}, b...)
+		}
+	case tables.Bool:
+		if f.Bool(row) {
+			return []byte{1}
+		}
+		return []byte{0}
+	}
+	return nil
 }
 
 // fieldArrays adds an array per field to params.
@@ -377,7 +403,11 @@ func fieldArrays[T any](params [][]byte, fields []tables.Field[T], rows []*T) []
 				a.addBool(f.Bool(r))
 			}
 		}
-		params = append(params, a.bytes())
+		if i == 0 {
+			params = append(params, a.bytes())
+		} else {
+			params = append(params, a.column())
+		}
 	}
 	return params
 }

@@ -118,15 +118,13 @@ func eachFirst(table, where string) string {
 }
 
 func (o *model) insertStatement(table, key string) {
-	var names, values, arrays, args []string
+	var names, values []string
+	var cs []column
 	params := []uint32{pgtype.Int8OID, pgtype.Int8OID} // $1 how many rows, $2 now
 	add := func(name, cast string, w wire) {
 		params = append(params, wires[w].array)
-		arg := fmt.Sprintf("c%d", len(params))
-		names = append(names, tables.QuoteOne(name))
-		values = append(values, "u."+arg+"::"+cast)
-		args = append(args, arg)
-		arrays = append(arrays, fmt.Sprintf("$%d::%s", len(params), wires[w].name))
+		c := column{fmt.Sprintf("c%d", len(params)), wires[w].name, len(params)}
+		names, values, cs = append(names, tables.QuoteOne(name)), append(values, "u."+c.name+"::"+cast), append(cs, c)
 	}
 	for _, c := range o.inserted {
 		add(c.field.DBName, c.cast, c.wire)
@@ -136,20 +134,19 @@ func (o *model) insertStatement(table, key string) {
 	}
 	// The target must be the key: without one a row that breaks another unique index
 	// would be left out in silence, and taken for another lane's.
-	o.insert = newStatement(fmt.Sprintf("WITH w AS (INSERT INTO %s (%s, ek_rev, ek_born) SELECT %s, $2, $2 FROM unnest(%s) AS u(%s) ON CONFLICT (%s) DO NOTHING RETURNING 1) "+
+	o.insert = newStatement(fmt.Sprintf("WITH w AS (INSERT INTO %s (%s, ek_rev, ek_born) SELECT %s, $2, $2 FROM %s ON CONFLICT (%s) DO NOTHING RETURNING 1) "+
 		"SELECT evenkeel_require((SELECT count(*) FROM w) = $1, '%s')",
-		table, strings.Join(names, ", "), strings.Join(values, ", "), strings.Join(arrays, ", "), strings.Join(args, ", "), key, stateConflict), params, nil)
+		table, strings.Join(names, ", "), strings.Join(values, ", "), rowsOf("u", cs), key, stateConflict), params, nil)
 }
 
 func (o *model) updateStatement(table, key string) {
-	var sets, arrays, args []string
+	var sets []string
+	cs := []column{{"k", wires[o.key.wire].name, 2}, {"rev", "int8[]", 3}}
 	params := []uint32{pgtype.Int8OID, wires[o.key.wire].array, pgtype.Int8ArrayOID} // $1 how many rows, $2 keys, $3 revisions
 	add := func(name, cast string, w wire) {
 		params = append(params, wires[w].array)
-		arg := fmt.Sprintf("c%d", len(params))
-		sets = append(sets, tables.QuoteOne(name)+" = u."+arg+"::"+cast)
-		args = append(args, arg)
-		arrays = append(arrays, few(len(params), wires[w].name))
+		c := column{fmt.Sprintf("c%d", len(params)), wires[w].name, len(params)}
+		sets, cs = append(sets, tables.QuoteOne(name)+" = u."+c.name+"::"+cast), append(cs, c)
 	}
 	for _, c := range o.written {
 		add(c.field.DBName, c.cast, c.wire)
@@ -157,9 +154,9 @@ func (o *model) updateStatement(table, key string) {
 	for i, n := range ekNames {
 		add(n, ekCasts[i], ekWires[i])
 	}
-	o.update = newStatement(fmt.Sprintf("WITH w AS (UPDATE %s AS t SET %s, ek_rev = t.ek_rev + 1 FROM unnest(%s, %s, %s) AS u(k, rev, %s) WHERE t.%s = u.k::%s AND t.ek_rev = u.rev RETURNING 1) "+
+	o.update = newStatement(fmt.Sprintf("WITH w AS (UPDATE %s AS t SET %s, ek_rev = t.ek_rev + 1 FROM %s WHERE t.%s = u.k::%s AND t.ek_rev = u.rev RETURNING 1) "+
 		"SELECT evenkeel_require((SELECT count(*) FROM w) = $1, '%s')",
-		table, strings.Join(sets, ", "), few(2, wires[o.key.wire].name), few(3, "int8[]"), strings.Join(arrays, ", "), strings.Join(args, ", "), key, o.key.cast, stateConflict), params, nil)
+		table, strings.Join(sets, ", "), rowsOf("u", cs), key, o.key.cast, stateConflict), params, nil)
 }
 
 // keyWire is how keys that come as canonical text are asked for.

@@ -124,6 +124,38 @@ func TestOddTypes(t *testing.T) {
 	require.Equal(t, guards.Foreign, r.State)
 }
 
+// TestColumnsOfManyRows: a value that all rows of a statement have travels once, and no row
+// takes one that is another's.
+func TestColumnsOfManyRows(t *testing.T) {
+	t.Parallel()
+	l, row := newOdd(t)
+	a, b := ptr(uint64(7)), ptr(uint64(8))
+	for first, c := range []struct{ values []*uint64 }{
+		{[]*uint64{a, a, a}}, {[]*uint64{a, nil, nil}}, {[]*uint64{nil, a, a}}, {[]*uint64{nil, nil, nil}}, {[]*uint64{a, b, a}}, {[]*uint64{a}}, {[]*uint64{nil}},
+	} {
+		made := func(i int) *odd {
+			return &odd{ID: int32(10*first + i), UUID: "0197f3c2-0000-7000-8000-0000000000ab", Mood: "sad", Amount: "1.000", Fixed: "a   ", Email: "a@b", JSON: json.RawMessage("1"), Bits: "101", Span: "1 day"}
+		}
+		var insert, update []*store.Row
+		for i := range c.values {
+			insert = append(insert, row(made(i)))
+		}
+		l.commit(t, &store.Batch{Insert: insert})
+		for i, v := range c.values {
+			o, r := l.odd(t, insert[i].Key)
+			require.Equal(t, made(i).UUID, o.UUID)
+			require.Nil(t, o.PHuge)
+			r.Entity.Interface().(*odd).PHuge = v
+			update = append(update, r)
+		}
+		l.commit(t, &store.Batch{Update: update})
+		for i, v := range c.values {
+			o, _ := l.odd(t, insert[i].Key)
+			require.Equal(t, v, o.PHuge, "%v, place %d", c.values, i)
+		}
+	}
+}
+
 func TestOddTypesRefuse(t *testing.T) {
 	t.Parallel()
 	l, row := newOdd(t)

@@ -69,7 +69,7 @@ func (s *Store) RemoveOrphans(ctx context.Context, r *store.OrphanRemoval) (gone
 				return err
 			}
 			if gone[i] = n == 1; gone[i] {
-				if err := w.verdicts(r.Group, orphan.Verdicts); err != nil {
+				if err := w.verdicts(r.Group, r.Verdicts(orphan)); err != nil {
 					return err
 				}
 			}

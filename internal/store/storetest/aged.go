@@ -65,23 +65,31 @@ func rowsGo(b *bench) {
 
 // orphan is a row as a sweep removes it, with a verdict.
 func orphan(key string, rev int64) store.Orphan {
-	return store.Orphan{Key: key, Rev: rev, Verdicts: []store.Verdict{{Entity: key, EventID: key, Verdict: guards.Verdict{Action: guards.Discard, Reason: guards.Orphaned}}}}
+	return store.Orphan{Key: key, Rev: rev, Born: rev, Events: []store.OrphanEvent{{Source: "s", ID: key}}}
 }
 
 func (b *bench) removeOrphans(table string, orphans ...store.Orphan) []bool {
 	b.t.Helper()
-	gone, err := b.s.RemoveOrphans(b.t.Context(), &store.OrphanRemoval{Group: group, Model: b.model(table), Orphans: orphans, Now: b.now})
+	gone, err := b.s.RemoveOrphans(b.t.Context(), &store.OrphanRemoval{Group: group, Model: b.model(table), Verdict: orphaned(table), Orphans: orphans, Now: b.now})
 	require.NoError(b.t, err)
 	return gone
 }
 
-// judged are the entities of the verdicts, where there is a table to ask.
+// orphaned is what all verdicts of a sweep say.
+func orphaned(table string) store.Verdict {
+	return store.Verdict{Table: table, Verdict: guards.Verdict{
+		Action: guards.Discard, Reason: guards.Orphaned, Detail: "removed",
+		Numbers: guards.Comparison{What: "born", Against: 9, AgainstTie: "t", Bound: 3},
+	}}
+}
+
+// judged are the verdicts' entities and events, where there is a table to ask.
 func (b *bench) judged(fallback ...string) (entities []string) {
 	b.t.Helper()
 	if b.db == nil {
 		return fallback
 	}
-	require.NoError(b.t, b.db.Table("evenkeel_verdicts").Order("entity").Pluck("entity", &entities).Error)
+	require.NoError(b.t, b.db.Table("evenkeel_verdicts").Order("entity, event_id").Pluck("entity || ' ' || source || '/' || event_id", &entities).Error)
 	return entities
 }
 
@@ -104,14 +112,20 @@ func orphansGo(b *bench) {
 		orphan("z goes", rev), orphan("changed", rev), orphan("parked", rev), orphan("streamed", rev),
 		orphan("blocked", rev), orphan("settled", rev), orphan("nobody", rev), orphan("theirs", rev),
 	}
-	all[0].Verdicts = append(all[0].Verdicts, orphan("z goes too", 0).Verdicts...)
+	all[0].Events = append(all[0].Events, store.OrphanEvent{Source: "another", ID: "z goes too"})
 	want := []bool{true, false, false, false, false, true, false, true}
 	require.Equal(t, want, b.removeOrphans("orders", all...))
 	require.Len(t, b.load(t, "orders", "z goes", "changed", "parked", "streamed", "blocked", "settled", "theirs"), 4)
-	written := []string{"settled", "theirs", "z goes", "z goes too"}
+	written := []string{"settled s/settled", "theirs s/theirs", "z goes s/z goes", "z goes another/z goes too"}
 	require.Equal(t, written, b.judged(written...), "of those that went")
 	require.Equal(t, make([]bool, len(all)), b.removeOrphans("orders", all...), "a second sweep finds nothing")
 	require.Equal(t, written, b.judged(written...))
+	if b.db != nil {
+		var n int64
+		require.NoError(t, b.db.Table("evenkeel_verdicts").Where("at = ? AND grp = ? AND tbl = 'orders' AND handler = '' AND action = ? AND reason = ? AND compared = 'born' AND cmp_event = ? AND cmp_against = 9 AND cmp_bound = 3 AND cmp_event_tie = ? AND cmp_against_tie = ? AND detail = 'removed' AND leader_epoch = 0",
+			b.now.UnixMicro(), group, guards.Discard, guards.Orphaned, rev, []byte{}, []byte("t")).Count(&n).Error)
+		require.EqualValues(t, len(written), n)
+	}
 
 	require.Equal(t, []bool{true}, b.removeOrphans("a_lines", orphan("7", rev)))
 	require.Empty(t, b.load(t, "a_lines", "7"))
@@ -147,7 +161,7 @@ func orphansRace(b *bench) {
 			for portion := range slices.Chunk(orphans, 4) {
 				var of []bool
 				err := retry(func() (err error) {
-					of, err = b.s.RemoveOrphans(t.Context(), &store.OrphanRemoval{Group: group, Model: b.model("orders"), Orphans: portion, Now: b.now})
+					of, err = b.s.RemoveOrphans(t.Context(), &store.OrphanRemoval{Group: group, Model: b.model("orders"), Verdict: orphaned("orders"), Orphans: portion, Now: b.now})
 					return err
 				})
 				if err != nil {
@@ -165,7 +179,7 @@ func orphansRace(b *bench) {
 		for _, of := range gone {
 			if of[i] {
 				n++
-				removed = append(removed, r.Key)
+				removed = append(removed, r.Key+" s/"+r.Key)
 			}
 		}
 		require.LessOrEqual(t, n, 1, r.Key)
