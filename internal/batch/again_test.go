@@ -31,5 +31,14 @@ func TestARepeatedSweepCountsOneAttempt(t *testing.T) {
 			require.Equal(t, 2, out.Batch.Repark[0].Attempts)
 		}
 		require.Equal(t, 1, claimed.Attempts)
+
+		// So it is where the judgement itself is repeated, since it had too little loaded.
+		unit := m.prepare.PrepareParked(claimed)
+		for range 3 {
+			out, err := m.judge.Waiting(t.Context(), []*batch.Unit{unit}, m.layouts, m.load(), m.now, func(*store.Parked) bool { return true }, nil)
+			require.NoError(t, err)
+			require.Len(t, out.Batch.Repark, 1)
+			require.Equal(t, 2, out.Batch.Repark[0].Attempts)
+		}
 	}
 }

@@ -63,6 +63,7 @@ type Unit struct {
 
 	// Parked is the row that the unit waits in, nil for a live one.
 	Parked *store.Parked
+	found  *store.Parked // as it was prepared
 	// Refused is the database's refusal of this unit's effect, once a batch of this
 	// unit alone has failed on its data (R18).
 	Refused error

@@ -99,11 +99,13 @@ type work struct {
 	loaded  *store.Loaded
 	fromLog bool // what is judged comes from the log
 	enough  func() bool
-	now     time.Time
-	rows    map[*handlers.Model]map[string]*rowWork
-	vectors map[store.MemoKey]*versions
-	ids     map[store.IDKey]*idWork
-	out     *Outcome
+	// prepared are the units of parked rows that a sweeper has claimed or read, by id.
+	prepared map[string]*Unit
+	now      time.Time
+	rows     map[*handlers.Model]map[string]*rowWork
+	vectors  map[store.MemoKey]*versions
+	ids      map[store.IDKey]*idWork
+	out      *Outcome
 	// causal is what the entities have seen whose events wait for their causes, inCause the
 	// same in the order in which they came.
 	causal  map[store.StreamKey]*causes
@@ -187,6 +189,14 @@ func (w *work) spent() bool { return w.enough != nil && w.enough() }
 func (j *Judge) Waiting(ctx context.Context, units []*Unit, layouts Layouts, loaded *store.Loaded, now time.Time, due func(*store.Parked) bool, enough func() bool) (*Outcome, error) {
 	w := j.start(ctx, layouts, loaded, now, len(units))
 	w.enough = enough
+	w.prepared = make(map[string]*Unit, len(units))
+	for _, u := range units {
+		if u.found == nil {
+			u.found = u.Parked
+		}
+		u.Parked = u.found // not what an earlier call on the same units has made of it
+		w.prepared[u.Parked.ID] = u
+	}
 	for _, u := range units {
 		var err error
 		switch {

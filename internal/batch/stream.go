@@ -334,8 +334,12 @@ func (w *work) waitsOf(l *store.Stream, counts func(*store.QueueEntry) bool, wai
 		}
 		x := &wait{QueueEntry: e}
 		if p := whole[e.ID]; p != nil {
-			row := *p
-			if u := w.Prepare.PrepareParked(&row); u.Handler != nil && waits(u.Handler) {
+			u := w.prepared[e.ID]
+			if u == nil || u.Parked.Rev != p.Rev {
+				row := *p
+				u = w.Prepare.PrepareParked(&row)
+			}
+			if u.Handler != nil && waits(u.Handler) {
 				x.unit = u
 			}
 		}

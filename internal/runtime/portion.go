@@ -10,7 +10,7 @@ const (
 	// sweepRows is how many due rows a sweeper claims at least, sweepMost at most;
 	// sweepPerKey bounds what it reads of one key, and store.DueRows of all.
 	sweepRows   = 50
-	sweepMost   = 800
+	sweepMost   = 2400
 	sweepPerKey = 50
 	// sweepAtOnce is how many batches a large portion is judged in at once, on as many
 	// connections; each has sweepRows keys at least.

@@ -3,6 +3,8 @@ package runtime
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -52,28 +54,19 @@ func TestPortion(t *testing.T) {
 	}
 }
 
-// TestASweeperClaimsMoreWhileThereIsMore: 50, 100, and the rest.
+// TestASweeperClaimsMoreWhileThereIsMore: 50, as many that were claimed meanwhile, 100, and the rest.
 func TestASweeperClaimsMoreWhileThereIsMore(t *testing.T) {
 	t.Parallel()
-	const events = 200
+	const events = 330
 	w := newSlowWorld(t, true)
 	for i := range events {
 		w.add(said{ID: fmt.Sprint("q", i), Type: "told", Key: fmt.Sprint("q", i)})
 	}
-	w.broken = true
-	l := w.lane(func(o *Options) {
-		o.Judge.Delay = func(int) (time.Duration, bool) { return 0, true }
-		o.Clock = &hurried{standing: standing{seam.System()}}
-	})
-	w.until("all are parked", func() bool { return len(w.memory.Content().Parked) == events })
-	w.mu.Lock()
-	w.broken, w.finished = false, map[int64]bool{}
-	w.mu.Unlock()
-	s := &sweeper{m: l.m}
+	s, _ := w.parked(events)
 	for _, want := range []struct {
 		claimed int
 		more    bool
-	}{{sweepRows, true}, {2 * sweepRows, true}, {events - 3*sweepRows, false}} {
+	}{{sweepRows, true}, {sweepRows, true}, {2 * sweepRows, true}, {events - 4*sweepRows, false}} {
 		claimed, more, err := s.sweep(t.Context(), t.Context())
 		require.NoError(t, err)
 		require.Equal(t, want.claimed, claimed)
@@ -81,6 +74,101 @@ func TestASweeperClaimsMoreWhileThereIsMore(t *testing.T) {
 	}
 	require.Empty(t, w.memory.Content().Parked)
 	require.Equal(t, sweepRows, s.portion.rows())
+}
+
+// TestWhatIsClaimedAheadIsNotOfTheSameEntity: what was read of an entity while its events were
+// judged is out of date, and would be refused.
+func TestWhatIsClaimedAheadIsNotOfTheSameEntity(t *testing.T) {
+	t.Parallel()
+	row := func(entity string, place int64) *store.Parked {
+		return &store.Parked{ID: fmt.Sprint(entity, place), Table: "t", Entity: entity, Place: place}
+	}
+	judged := &claimed{rows: []*store.Parked{row("a", 1), row("b", 1)}}
+	ahead := &claimed{rows: []*store.Parked{row("a", 2), {ID: "c1", Table: "another", Entity: "b"}, row("c", 1)}, more: true}
+	left := ahead.behind(judged)
+	require.Equal(t, []*store.Parked{row("c", 1)}, left.rows)
+	require.True(t, left.more)
+	require.Nil(t, left.behind(left))
+
+	for others, most := range map[int]int64{0: 4, 20: 6} {
+		const events = 3*sweepPerKey + 7
+		w := newSlowWorld(t, true)
+		for i := range events {
+			w.add(said{ID: fmt.Sprint("e", i), Type: "told", Key: "k"})
+		}
+		for i := range others {
+			w.add(said{ID: fmt.Sprint("q", i), Type: "told", Key: fmt.Sprint("q", i)})
+		}
+		s, commits := w.parked(events + others)
+		for more := true; more; {
+			waited := w.memory.Content().Parked
+			var err error
+			_, more, err = s.sweep(t.Context(), t.Context())
+			require.NoError(t, err)
+			for _, p := range w.memory.Content().Parked {
+				waited = slices.DeleteFunc(waited, func(q *store.Parked) bool { return q.ID == p.ID })
+			}
+			judged := map[string]bool{}
+			for _, p := range waited {
+				judged[p.Entity] = true
+			}
+			if s.ahead != nil {
+				require.False(t, slices.ContainsFunc(s.ahead.rows, func(p *store.Parked) bool { return judged[p.Entity] }))
+			}
+		}
+		require.Empty(t, w.memory.Content().Parked, "none waits for the next round")
+		require.LessOrEqual(t, commits.Load(), most, "none is refused")
+	}
+}
+
+// parked is a sweeper of a world whose events were all parked by a member that is gone, and the
+// count of its commits.
+func (w *slowWorld) parked(events int) (*sweeper, *atomic.Int64) {
+	w.t.Helper()
+	w.broken = true
+	l := w.lane(func(o *Options) {
+		o.Judge.Delay = func(int) (time.Duration, bool) { return 0, true }
+		o.Clock = &hurried{standing: standing{seam.System()}}
+	})
+	w.until("all are parked", func() bool { return len(w.memory.Content().Parked) == events })
+	commits := new(atomic.Int64)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.broken, w.finished = false, map[int64]bool{}
+	w.before = func() error {
+		commits.Add(1)
+		return nil
+	}
+	return &sweeper{m: l.m}, commits
+}
+
+// TestWhatIsMovedWhileItWasClaimedAheadIsClaimedAnew: a lane has more time for that than between
+// a claim and its commit, and one row must not cost the portion all its tries.
+func TestWhatIsMovedWhileItWasClaimedAheadIsClaimedAnew(t *testing.T) {
+	t.Parallel()
+	const events = 1000
+	w := newSlowWorld(t, true)
+	for i := range events {
+		w.add(said{ID: fmt.Sprint("e", i), Type: "told", Key: fmt.Sprint("k", i)})
+	}
+	s, commits := w.parked(events)
+	s.portion = 200
+	_, more, err := s.sweep(t.Context(), t.Context())
+	require.NoError(t, err)
+	require.True(t, more)
+	require.NotNil(t, s.ahead)
+	moved := *s.ahead.rows[0]
+	require.NoError(t, w.memory.Commit(t.Context(), &store.Batch{Group: "g", Now: s.m.Clock.Now(), Repark: []*store.Parked{&moved}}))
+	commits.Store(0)
+	_, more, err = s.sweep(t.Context(), t.Context())
+	require.NoError(t, err)
+	require.True(t, more)
+	require.LessOrEqual(t, commits.Load(), int64(sweepAtOnce))
+	for more {
+		_, more, err = s.sweep(t.Context(), t.Context())
+		require.NoError(t, err)
+	}
+	require.Empty(t, w.memory.Content().Parked)
 }
 
 // TestWhatSomebodyHasMovedHoldsNobodyUp: a portion in which one row was moved meanwhile can't

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/evenkeel-go/evenkeel/internal/batch"
@@ -18,14 +19,15 @@ type sweeper struct {
 	retention time.Time
 	failed    bool
 	portion   portion
+	ahead     *claimed // what was claimed while the portion before it was judged
 	upkeep    upkeep
 	claims    claims
 	slow      seam.Group
 }
 
 const (
-	// lease is how long a claim keeps other sweepers away. It is renewed while its rows
-	// are being judged. If that fails, two may judge a row; the removal of the second finds
+	// lease is how long a claim keeps other sweepers away. It is renewed while rows of the
+	// sweeper are being judged. If that fails, two may judge a row; the removal of the second finds
 	// another revision, or none, and is refused.
 	lease = time.Minute
 	// sweepTries bounds how often a portion is run that meets others, slowTries that of
@@ -35,6 +37,8 @@ const (
 	// sweepTogether is how often a portion that meets others is run as a whole, and then
 	// each part of it.
 	sweepTogether = 6
+	// sweepsInARow is how many portions come at most before other work of a sweeper.
+	sweepsInARow  = 50
 	retainEvery   = 10 * time.Minute
 	retainPortion = 1000
 )
@@ -53,8 +57,13 @@ func (s *sweeper) run(soft, hard context.Context) {
 		if !more && s.m.Clock.Sleep(soft, d/2+rand.N(d)) != nil || soft.Err() != nil { //nolint:gosec // jitter
 			return
 		}
-		for soft.Err() == nil {
+		more = true
+		for range sweepsInARow {
+			if !more || soft.Err() != nil {
+				break
+			}
 			_, left, err := s.sweep(soft, hard)
+			more = left && err == nil
 			var away *store.TransientError
 			switch {
 			case err == nil || hard.Err() != nil:
@@ -70,48 +79,117 @@ func (s *sweeper) run(soft, hard context.Context) {
 				s.failed = false
 				s.m.health.up(partDatabase)
 			}
-			if err != nil || !left {
-				break
-			}
 		}
 		s.retain(soft)
-		more = s.upkeep.round(soft)
+		more = s.upkeep.round(soft) || more
 	}
 }
 
-// sweep claims and judges one portion. It returns how many rows were due, and whether more may be.
-func (s *sweeper) sweep(soft, ctx context.Context) (claimed int, more bool, err error) {
+// claimed is what a look for due rows has claimed.
+type claimed struct {
+	rows []*store.Parked
+	now  time.Time
+	n    int  // how many of the rows were due, and so are claimed
+	full bool // as many as were asked for
+	more bool // there may be
+	// early: it was claimed while the portion before it was judged, so that somebody had time
+	// to move some of it.
+	early bool
+}
+
+// due reports whether the row was claimed; others of its key are read with it.
+func (c *claimed) due(p *store.Parked) bool { return !p.Due.After(c.now) }
+
+// behind is c, which was claimed early, without the entities of the portion that was judged
+// meanwhile: what was read of these may have changed, and they are found again.
+func (c *claimed) behind(judged *claimed) *claimed {
+	changed := make(map[string]bool, len(judged.rows))
+	for _, p := range judged.rows {
+		changed[p.Entity] = true
+	}
+	all := len(c.rows)
+	c.rows = slices.DeleteFunc(c.rows, func(p *store.Parked) bool { return changed[p.Entity] })
+	if len(c.rows) == 0 {
+		return nil
+	}
+	c.early, c.more = true, c.more || len(c.rows) < all
+	return c
+}
+
+// claim claims a portion.
+func (s *sweeper) claim(ctx context.Context) (*claimed, error) {
+	c, limit := &claimed{now: s.m.Clock.Now()}, s.portion.rows()
+	var err error
+	c.rows, err = s.m.Store.Due(ctx, &store.DueQuery{Group: s.m.Group, Owner: s.m.id, Holding: s.claims.marks(), Now: c.now, Lease: lease, Limit: limit, PerKey: sweepPerKey})
+	for _, key := range group(c.rows) {
+		due := 0
+		for _, p := range key {
+			if c.due(p) {
+				due++
+			}
+		}
+		c.n += due
+		c.more = c.more || due >= sweepPerKey // the key may have more
+	}
+	c.full = c.n >= limit || len(c.rows) >= store.DueRows
+	c.more = c.more || c.full
+	return c, err
+}
+
+// sweep judges one portion, while the next one is claimed. It returns how many rows were due,
+// and whether more may be.
+func (s *sweeper) sweep(soft, ctx context.Context) (n int, more bool, err error) {
+	c := s.ahead
+	s.ahead = nil
 	if s.claims.many() {
 		return 0, false, nil // slow ones are under way, and hold their claims
 	}
 	if s.m.controls.all() {
 		return 0, false, nil
 	}
-	now := s.m.Clock.Now()
-	n := s.portion.rows()
-	rows, err := s.m.Store.Due(ctx, &store.DueQuery{Group: s.m.Group, Owner: s.m.id, Holding: s.claims.marks(), Now: now, Lease: lease, Limit: n, PerKey: sweepPerKey})
-	if err != nil || len(rows) == 0 {
-		s.portion = 0
-		return 0, false, err
-	}
-	s.m.health.up(partDatabase)
-	due := func(p *store.Parked) bool { return !p.Due.After(now) }
-	for _, p := range rows {
-		if due(p) {
-			claimed++
+	if c == nil {
+		if c, err = s.claim(ctx); err != nil || len(c.rows) == 0 {
+			s.portion = 0
+			return 0, false, err
 		}
 	}
-	more = claimed >= n || len(rows) >= store.DueRows
-	slow, rest := s.split(group(rows))
+	s.m.health.up(partDatabase)
+	began := s.m.Clock.Now()
+	slow, rest := s.split(group(c.rows))
 	for _, keys := range slow {
-		s.slowly(soft, ctx, keys, due)
+		s.slowly(soft, ctx, keys, c.due)
 	}
-	claims := s.claims.add(rest, due)
-	err = s.judgeParts(ctx, rest, due)
+	claims := s.claims.add(rest, c.due)
+	tries := sweepTries
+	if c.early {
+		tries = 1
+	}
+	var work []func() error
+	for _, part := range parts(rest) {
+		work = append(work, func() error { return s.judge(ctx, part, c.due, false, tries) })
+	}
+	var next *claimed
+	ahead := c.full && len(slow) == 0 // slow ones stay in memory after the sweep
+	if ahead {
+		work = append(work, func() error {
+			if found, err := s.claim(ctx); err == nil { // else the next sweep will hear of it
+				next = found.behind(c)
+			}
+			return nil
+		})
+	}
+	err = atOnce(work)
+	if c.early && errors.Is(err, store.ErrConflict) && ctx.Err() == nil {
+		// Somebody has moved a row in the meantime: what is left is claimed anew, as it is now.
+		s.claims.drop(claims)
+		return c.n, true, nil
+	}
 	s.done(ctx, claims)
-	// Slow ones stay in memory after the sweep.
-	s.portion = s.portion.after(rows, s.m.Clock.Now().Sub(now), more && len(slow) == 0, err)
-	return claimed, more, err
+	if err == nil {
+		s.ahead = next
+	}
+	s.portion = s.portion.after(c.rows, s.m.Clock.Now().Sub(began), ahead, err)
+	return c.n, c.more, err
 }
 
 // group splits rows, which come in key order, by their keys.
@@ -126,19 +204,12 @@ func group(rows []*store.Parked) [][]*store.Parked {
 	return keys
 }
 
-// judgeParts runs the keys of a large portion as several batches at once.
-func (s *sweeper) judgeParts(ctx context.Context, keys [][]*store.Parked, due func(*store.Parked) bool) error {
-	return atOnce(parts(keys), func(part [][]*store.Parked) error {
-		return s.judge(ctx, part, due, false, sweepTries)
-	})
-}
-
-// atOnce does all parts side by side.
-func atOnce[T any](parts []T, do func(T) error) error {
+// atOnce does all side by side.
+func atOnce(all []func() error) error {
 	var doing seam.Group
-	errs := make([]error, len(parts))
-	for i, part := range parts {
-		doing.Go("sweep", func() { errs[i] = do(part) })
+	errs := make([]error, len(all))
+	for i, do := range all {
+		doing.Go("sweep", func() { errs[i] = do() })
 	}
 	doing.Wait()
 	return errors.Join(errs...)

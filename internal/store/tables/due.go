@@ -16,15 +16,15 @@ import (
 // due is the statement that finds due rows of the group $2 that nobody holds as $1 says, at
 // most $4 of them, and reads the rows of their keys, at most $5 of each and $6 altogether. Of
 // a key those come first: one that stood behind $5 others would be found by each call and
-// claimed by none.
+// claimed by none. A key's turn is one number to sort the rows by, which are wide, and not three.
 func (p *Plain) due(fields []Field[store.Parked]) string {
 	const free = "(q.id, q.rev) NOT IN (SELECT id, rev FROM held)"
 	return `WITH held AS MATERIALIZED (SELECT m.id, m.rev FROM ` + p.Dialect.Marks + `),
 claimed AS MATERIALIZED (SELECT q.tbl, q.entity, q.due FROM evenkeel_parked AS q WHERE q.grp = $2 AND q.due <= $3 AND ` + free + ` ORDER BY q.due LIMIT $4),
-keys AS MATERIALIZED (SELECT tbl, entity, min(due) AS since FROM claimed GROUP BY tbl, entity)
-SELECT ` + Names(fields) + ` FROM (SELECT r.*, k.since FROM keys AS k ` +
+keys AS MATERIALIZED (SELECT tbl, entity, row_number() OVER (ORDER BY min(due), tbl, entity) AS turn FROM claimed GROUP BY tbl, entity)
+SELECT ` + Names(fields) + ` FROM (SELECT r.*, k.turn FROM keys AS k ` +
 		p.Dialect.EachFirst("evenkeel_parked", "q.grp = $2 AND q.tbl = k.tbl AND q.entity = k.entity ORDER BY (q.due <= $3 AND "+free+") DESC, q.place, q.id LIMIT $5") + `) AS q
-ORDER BY since, tbl, entity, (due <= $3 AND ` + free + `) DESC, place, id LIMIT $6`
+ORDER BY turn, (due <= $3 AND ` + free + `) DESC, place, id LIMIT $6`
 }
 
 // Due is store.Store's. What a sweeper holds is one row, rewritten by each call: to change the
