@@ -51,7 +51,7 @@ func (o *model) orphansStatement(table, key string) {
 	const i8, i8s, txt, txts = pgtype.Int8OID, pgtype.Int8ArrayOID, pgtype.TextOID, pgtype.TextArrayOID
 	keys, verdicts := wires[o.keyWire()], tables.Verdicts()
 	params := []uint32{txt, txt, i8, keys.array, i8s, txts, i8s, txts, txts, txts, i8s}
-	own := []column{{"orphan", "int8[]", 7}, {"entity", "text[]", 8}, {"source", "text[]", 9}, {"event_id", "text[]", 10}, {"cmp_event", "int8[]", 11}}
+	own := []column{{"orphan", "int8[]"}, {"entity", "text[]"}, {"source", "text[]"}, {"event_id", "text[]"}, {"cmp_event", "int8[]"}}
 	values := make([]string, len(verdicts))
 	for i := range verdicts {
 		f := &verdicts[i]
@@ -69,7 +69,7 @@ AND NOT EXISTS (SELECT 1 FROM evenkeel_dead_letters l WHERE l.grp = $1 AND l.tbl
 RETURNING u.n),
 judged AS (INSERT INTO evenkeel_verdicts (at, grp, %s) SELECT $3, $1, %s FROM %s WHERE (v.orphan IN (SELECT n FROM gone)) IS TRUE)
 SELECT n FROM gone`, table, few(4, keys.name), few(5, "int8[]"), few(6, "text[]"), key, o.key.cast, tables.Blocks("l."),
-		tables.Names(verdicts), strings.Join(values, ", "), rowsOf("v", own)), params, nil)
+		tables.Names(verdicts), strings.Join(values, ", "), rowsOf("v", own, 7)), params, nil)
 }
 
 // ownsVerdict reports whether the verdict on each orphan has a value of its own.

@@ -119,33 +119,30 @@ func arrays[T any](fields []tables.Field[T]) []uint32 {
 	return oids
 }
 
-// column is one of rowsOf's: an array parameter under a name.
-type column struct {
-	name, array string
-	param       int
-}
+// column is one of rowsOf's: what an array parameter is called, and its type.
+type column struct{ name, array string }
 
-// columns are those of fields, of which $first is the first array.
-func columns[T any](fields []tables.Field[T], first int) []column {
+// columns are those of fields.
+func columns[T any](fields []tables.Field[T]) []column {
 	cs := make([]column, len(fields))
 	for i := range fields {
-		cs[i] = column{fields[i].Name, wires[fieldWire(fields[i].Kind)].name, first + i}
+		cs[i] = column{fields[i].Name, wires[fieldWire(fields[i].Kind)].name}
 	}
 	return cs
 }
 
-// rowsOf is a table of rows, under the name as, from arrays of their columns. The first array
-// has an element for each row. Another one may have a single element that stands for all
-// (array.column): the server keeps a copy of each array, row by row, while it takes the rows
-// apart, and most columns of a batch are the same in all of its rows.
-func rowsOf(as string, cs []column) string {
+// rowsOf is a table of rows, under the name as, from the arrays $first and on of their columns.
+// The first array has an element for each row. Another one may have a single element that stands
+// for all (array.column): the server keeps a copy of each array, row by row, while it takes the
+// rows apart, and most columns of a batch are the same in all of its rows.
+func rowsOf(as string, cs []column, first int) string {
 	var values, arrays, names []string
 	for i, c := range cs {
 		value := "e." + c.name
 		if i > 0 {
-			value = fmt.Sprintf("coalesce(e.%[1]s, CASE WHEN cardinality($%[2]d::%[3]s) = 1 THEN ($%[2]d::%[3]s)[1] END) AS %[1]s", c.name, c.param, c.array)
+			value = fmt.Sprintf("coalesce(e.%[1]s, CASE WHEN cardinality($%[2]d::%[3]s) = 1 THEN ($%[2]d::%[3]s)[1] END) AS %[1]s", c.name, first+i, c.array)
 		}
-		values, arrays, names = append(values, value), append(arrays, few(c.param, c.array)), append(names, c.name)
+		values, arrays, names = append(values, value), append(arrays, few(first+i, c.array)), append(names, c.name)
 	}
 	return fmt.Sprintf("(SELECT %s FROM unnest(%s) AS e(%s)) AS %s", strings.Join(values, ", "), strings.Join(arrays, ", "), strings.Join(names, ", "), as)
 }
@@ -158,7 +155,7 @@ func insertAll[T any](table string, fields []tables.Field[T], first int, more, v
 	for i := range fields {
 		selects = append(selects, "u."+fields[i].Name)
 	}
-	return fmt.Sprintf("INSERT INTO %s (%s) SELECT %s FROM %s", table, strings.Join(names, ", "), strings.Join(selects, ", "), rowsOf("u", columns(fields, first)))
+	return fmt.Sprintf("INSERT INTO %s (%s) SELECT %s FROM %s", table, strings.Join(names, ", "), strings.Join(selects, ", "), rowsOf("u", columns(fields), first))
 }
 
 // updateAll updates the rows that are found by the first keys fields, the last of which
@@ -172,5 +169,5 @@ func updateAll[T any](table string, fields []tables.Field[T], keys, first int) s
 	for i := range keys {
 		where = append(where, "t."+fields[i].Name+" = u."+fields[i].Name)
 	}
-	return fmt.Sprintf("UPDATE %s AS t SET %s FROM %s WHERE %s", table, strings.Join(sets, ", "), rowsOf("u", columns(fields, first)), strings.Join(where, " AND "))
+	return fmt.Sprintf("UPDATE %s AS t SET %s FROM %s WHERE %s", table, strings.Join(sets, ", "), rowsOf("u", columns(fields), first), strings.Join(where, " AND "))
 }

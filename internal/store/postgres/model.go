@@ -123,7 +123,7 @@ func (o *model) insertStatement(table, key string) {
 	params := []uint32{pgtype.Int8OID, pgtype.Int8OID} // $1 how many rows, $2 now
 	add := func(name, cast string, w wire) {
 		params = append(params, wires[w].array)
-		c := column{fmt.Sprintf("c%d", len(params)), wires[w].name, len(params)}
+		c := column{fmt.Sprintf("c%d", len(params)), wires[w].name}
 		names, values, cs = append(names, tables.QuoteOne(name)), append(values, "u."+c.name+"::"+cast), append(cs, c)
 	}
 	for _, c := range o.inserted {
@@ -136,16 +136,16 @@ func (o *model) insertStatement(table, key string) {
 	// would be left out in silence, and taken for another lane's.
 	o.insert = newStatement(fmt.Sprintf("WITH w AS (INSERT INTO %s (%s, ek_rev, ek_born) SELECT %s, $2, $2 FROM %s ON CONFLICT (%s) DO NOTHING RETURNING 1) "+
 		"SELECT evenkeel_require((SELECT count(*) FROM w) = $1, '%s')",
-		table, strings.Join(names, ", "), strings.Join(values, ", "), rowsOf("u", cs), key, stateConflict), params, nil)
+		table, strings.Join(names, ", "), strings.Join(values, ", "), rowsOf("u", cs, 3), key, stateConflict), params, nil)
 }
 
 func (o *model) updateStatement(table, key string) {
 	var sets []string
-	cs := []column{{"k", wires[o.key.wire].name, 2}, {"rev", "int8[]", 3}}
+	cs := []column{{"k", wires[o.key.wire].name}, {"rev", "int8[]"}}
 	params := []uint32{pgtype.Int8OID, wires[o.key.wire].array, pgtype.Int8ArrayOID} // $1 how many rows, $2 keys, $3 revisions
 	add := func(name, cast string, w wire) {
 		params = append(params, wires[w].array)
-		c := column{fmt.Sprintf("c%d", len(params)), wires[w].name, len(params)}
+		c := column{fmt.Sprintf("c%d", len(params)), wires[w].name}
 		sets, cs = append(sets, tables.QuoteOne(name)+" = u."+c.name+"::"+cast), append(cs, c)
 	}
 	for _, c := range o.written {
@@ -156,7 +156,7 @@ func (o *model) updateStatement(table, key string) {
 	}
 	o.update = newStatement(fmt.Sprintf("WITH w AS (UPDATE %s AS t SET %s, ek_rev = t.ek_rev + 1 FROM %s WHERE t.%s = u.k::%s AND t.ek_rev = u.rev RETURNING 1) "+
 		"SELECT evenkeel_require((SELECT count(*) FROM w) = $1, '%s')",
-		table, strings.Join(sets, ", "), rowsOf("u", cs), key, o.key.cast, stateConflict), params, nil)
+		table, strings.Join(sets, ", "), rowsOf("u", cs, 2), key, o.key.cast, stateConflict), params, nil)
 }
 
 // keyWire is how keys that come as canonical text are asked for.

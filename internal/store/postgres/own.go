@@ -105,7 +105,7 @@ ids AS (INSERT INTO evenkeel_ids (grp, scope, entity, id, value, at, held)
     SELECT $2, v.scope, v.entity, v.id, v.value, v.at, v.held FROM v WHERE NOT v.known ON CONFLICT (grp, scope, entity, id) DO NOTHING RETURNING 1),
 held AS (UPDATE evenkeel_ids t SET held = v.held
     FROM v WHERE v.known AND t.grp = v.grp AND t.scope = v.scope AND t.entity = v.entity AND t.id = v.id RETURNING 1)`,
-			rowsOf("u", columns(tables.Memos(), 4)), rowsOf("v", columns(tables.IDs(), 4+len(tables.Memos())))),
+			rowsOf("u", columns(tables.Memos()), 4), rowsOf("v", columns(tables.IDs()), 4+len(tables.Memos()))),
 		holds:  "(SELECT count(*) FROM memos) + (SELECT count(*) FROM moved) + (SELECT count(*) FROM ids) + (SELECT count(*) FROM held) = $1",
 		params: slices.Concat([]uint32{pgtype.Int8OID, pgtype.TextOID, pgtype.Int8OID}, arrays(tables.Memos()), arrays(tables.IDs())),
 	}
@@ -127,7 +127,7 @@ parked AS (%s)`, few(2, "text[]"), few(3, "int8[]"), updateAll("evenkeel_parked"
 func lettersPiece() piece {
 	const i8, i8s, txts = pgtype.Int8OID, pgtype.Int8ArrayOID, pgtype.TextArrayOID
 	fields := tables.Letters()
-	source := rowsOf("u", append([]column{{"swept", "bool[]", 1}}, columns(fields, 2)...))
+	source := rowsOf("u", append([]column{{"swept", "bool[]"}}, columns(fields)...), 1)
 	names := tables.Names(fields)
 	after := 2 + len(fields)
 	return piece{

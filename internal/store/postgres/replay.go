@@ -18,7 +18,7 @@ func resolveStatement() *statement {
 	return newStatement(fmt.Sprintf(`WITH r AS (UPDATE evenkeel_dead_letters l SET %s FROM %s WHERE l.id = u.id AND l.state = 'replaying'
 RETURNING l.id, l.grp, l.rev, l.outcome, u.why), a AS (%s RETURNING 1)
 SELECT evenkeel_require((SELECT count(*) FROM a) = $1, '%s')`,
-		set, rowsOf("u", columns(fields, 3)), tables.ResolveEntry("$2", "why", "r"), stateConflict),
+		set, rowsOf("u", columns(fields), 3), tables.ResolveEntry("$2", "why", "r"), stateConflict),
 		slices.Concat([]uint32{pgtype.Int8OID, pgtype.Int8OID}, arrays(fields)), nil)
 }
 
