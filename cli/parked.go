@@ -99,7 +99,11 @@ func (a *app) parked(c *cobra.Command, f framework.ParkedFilter) error {
 	}
 	total, err := framework.CountParked(c.Context(), db, f)
 	if err == nil && total > int64(len(events)) {
-		fmt.Fprintf(c.ErrOrStderr(), "the first %d of %d events; --limit shows more\n", len(events), total)
+		more := ""
+		if total == framework.MaxParkedCount {
+			more = " or more"
+		}
+		fmt.Fprintf(c.ErrOrStderr(), "the first %d of %d%s events; --limit shows more\n", len(events), total, more)
 	}
 	return err
 }

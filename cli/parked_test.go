@@ -12,6 +12,7 @@ import (
 
 	"gorm.io/gorm"
 
+	"github.com/evenkeel-go/evenkeel/framework"
 	"github.com/evenkeel-go/evenkeel/internal/lettertest"
 	"github.com/evenkeel-go/evenkeel/internal/store"
 )
@@ -124,5 +125,25 @@ func TestCausesAreThoseOfTheStore(t *testing.T) {
 	}
 	if words := causeWords(); !slices.Equal(words, stored) {
 		t.Errorf("--cause takes %q, and the store has %q", words, stored)
+	}
+}
+
+// TestParkedCountsToAnEnd: a look must not take the longer the more there is.
+func TestParkedCountsToAnEnd(t *testing.T) {
+	t.Parallel()
+	dsn, db := migrated(t)
+	park(t, db, "a", "order-17", "retry", "", 1, lettertest.At(0), 3, "declined")
+	var columns []string
+	if err := db.Raw("SELECT name FROM pragma_table_info('evenkeel_parked') WHERE name <> 'id'").Scan(&columns).Error; err != nil {
+		t.Fatal(err)
+	}
+	names := strings.Join(columns, ", ")
+	err := db.Exec("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?) INSERT INTO evenkeel_parked (id, "+names+") SELECT 'more ' || n.i, "+names+" FROM n CROSS JOIN evenkeel_parked WHERE id = 'a'", framework.MaxParkedCount+5).Error
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := world{env: map[string]string{dsnVariable: dsn}}.run(t, "parked", "-n", "1")
+	if r.errOut != "the first 1 of 100000 or more events; --limit shows more\n" {
+		t.Errorf("%+v", r)
 	}
 }

@@ -101,10 +101,14 @@ func readParked(tx *gorm.DB, rest string, args ...any) (events []ParkedEvent, er
 	return events, rows.Err()
 }
 
-// CountParked returns how many parked events f chooses, whatever its limit.
+// MaxParkedCount is where CountParked ends.
+const MaxParkedCount = 100_000
+
+// CountParked returns how many parked events f chooses, whatever its limit; MaxParkedCount means
+// so many or more, since a look must not take the longer the more there is.
 func CountParked(ctx context.Context, db *gorm.DB, f ParkedFilter) (n int64, err error) {
 	where, args := f.where()
-	if err := db.WithContext(ctx).Raw("SELECT count(*) FROM evenkeel_parked"+where, args...).Row().Scan(&n); err != nil {
+	if err := db.WithContext(ctx).Raw("SELECT count(*) FROM (SELECT 1 FROM evenkeel_parked"+where+" LIMIT ?) AS p", append(args, MaxParkedCount)...).Row().Scan(&n); err != nil {
 		return 0, fmt.Errorf("count parked events: %w", err)
 	}
 	return n, nil

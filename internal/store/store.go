@@ -128,10 +128,6 @@ type Store interface {
 	// each portion the scope's horizon moves to the newest id that it drops, never back
 	// (R8): an id that is not found has a horizon beyond it.
 	Forget(ctx context.Context, group, scope string, upTo int64, portion int) (int64, error)
-	// Counts returns how many events are parked by cause, letters open by reason, and
-	// placeholders by model, for the group. Where a table has no index for its placeholders
-	// it is read whole: ask seldom.
-	Counts(ctx context.Context, group string, models []*handlers.Model) (*Counts, error)
 	// Now is the database's clock, for telling a skewed one.
 	Now(ctx context.Context) (time.Time, error)
 }
@@ -389,11 +385,4 @@ type Verdict struct {
 	Source      string
 	EventID     string
 	Verdict     guards.Verdict
-}
-
-// Counts is a look at what waits.
-type Counts struct {
-	Parked       map[Cause]int64
-	Letters      map[guards.Reason]int64
-	Placeholders map[string]int64 // by table
 }

@@ -7,8 +7,6 @@ import (
 	"time"
 
 	"github.com/evenkeel-go/evenkeel/dlq"
-	"github.com/evenkeel-go/evenkeel/guards"
-	"github.com/evenkeel-go/evenkeel/handlers"
 	"github.com/evenkeel-go/evenkeel/internal/ledger"
 	"github.com/evenkeel-go/evenkeel/internal/store"
 	"github.com/evenkeel-go/evenkeel/internal/store/tables"
@@ -328,40 +326,6 @@ func (s *Store) Mark(ctx context.Context, marks []store.Mark) error {
 		}
 		return nil
 	})
-}
-
-// Counts is store.Store's.
-func (s *Store) Counts(ctx context.Context, group string, models []*handlers.Model) (*store.Counts, error) {
-	c := &store.Counts{Parked: make(map[store.Cause]int64), Letters: make(map[guards.Reason]int64), Placeholders: make(map[string]int64)}
-	err := s.transaction(ctx, func(*tx) error {
-		for _, p := range s.parked {
-			if p.Group == group {
-				c.Parked[p.Cause]++
-			}
-		}
-		for _, l := range s.letters {
-			if l.Group == group && l.State == dlq.Open {
-				c.Letters[l.Verdict.Reason]++
-			}
-		}
-		for _, m := range models {
-			t, err := s.table(m)
-			if err != nil {
-				return err
-			}
-			c.Placeholders[m.Table] = 0
-			for _, r := range t.rows {
-				if r.guarded.EkState == guards.Placeholder {
-					c.Placeholders[m.Table]++
-				}
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	return c, nil
 }
 
 // LastDue is when the last parked row is due; ok is false when nothing is parked.

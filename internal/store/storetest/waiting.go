@@ -61,7 +61,6 @@ func parkedCases() []testCase {
 		{"absent keys are looked at again", absent},
 		{"parking and making a row exclude each other", parkOrMake},
 		{"waking makes what misses its row, or stands behind, due", wake},
-		{"counts", counts},
 	}
 }
 
@@ -209,28 +208,6 @@ func parkOrMake(b *bench) {
 		require.NotEqual(t, parks[i] == nil, makes[i] == nil, "%v, %v", parks[i], makes[i])
 		require.ErrorIs(t, errors.Join(parks[i], makes[i]), store.ErrConflict)
 	}
-}
-
-func counts(b *bench) {
-	t := b.t
-	placeholder := b.order(t, &Order{ID: "a"}, 1)
-	placeholder.State = guards.Placeholder
-	behind := b.parked("q", "a", 2)
-	behind.Cause = store.CauseBehind
-	resolved := b.letter("resolved")
-	resolved.State = "resolved"
-	require.NoError(t, b.commit(t, &store.Batch{
-		Insert: []*store.Row{placeholder, b.order(t, &Order{ID: "b"}, 1)},
-		Park:   []*store.Parked{b.parked("p", "a", 1), behind}, Letters: []*dlq.Letter{b.letter("l"), resolved},
-	}))
-	c, err := b.s.Counts(t.Context(), group, b.models)
-	require.NoError(t, err)
-	require.Len(t, c.Parked, 2)
-	require.Equal(t, int64(1), c.Parked[store.CauseRetry])
-	require.Equal(t, int64(1), c.Parked[store.CauseBehind])
-	require.Len(t, c.Letters, 1)
-	require.Equal(t, int64(1), c.Letters[guards.Late])
-	require.Equal(t, map[string]int64{"orders": 1, "a_lines": 0, "everythings": 0}, c.Placeholders)
 }
 
 func letterCases() []testCase {

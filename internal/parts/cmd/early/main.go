@@ -45,7 +45,7 @@ func main() {
 
 func command(ctx context.Context, args []string) (err error) {
 	flags := flag.NewFlagSet("early", flag.ContinueOnError)
-	r := &run{out: os.Stdout, count: true, first: firstPoint}
+	r := &run{out: os.Stdout, first: firstPoint}
 	mode := string(placeholders)
 	dsn := flags.String("dsn", os.Getenv(testutil.PostgresEnv), "postgres://… or file:…; default: what "+testutil.PostgresEnv+" says, else SQLite in a temporary file")
 	flags.IntVar(&r.n, "n", 200_000, "how many early events")

@@ -42,12 +42,7 @@ func (r *run) probe(ctx context.Context, p *Point) (err error) {
 	if p.Due, err = measure.Best(func() error { return r.due(ctx) }); err != nil {
 		return err
 	}
-	if r.count {
-		p.Count, err = measure.Best(func() error {
-			_, err := r.waiting(ctx)
-			return err
-		})
-	}
+	p.Count, err = measure.Best(func() error { return r.count(ctx) })
 	return err
 }
 
@@ -89,10 +84,22 @@ func (r *run) due(ctx context.Context) error {
 	return err
 }
 
-// waiting is how many wait.
+// count counts what waits as evenkeel parked and the placeholders' metric do, which both have an
+// end.
+func (r *run) count(ctx context.Context) (err error) {
+	if r.mode == gaps {
+		_, err = framework.CountParked(ctx, r.db, framework.ParkedFilter{Group: group})
+		return err
+	}
+	_, _, err = r.store.CountAged(ctx, store.AgedQuery{Table: r.table, State: guards.Placeholder, Before: now(), Limit: framework.MaxParkedCount})
+	return err
+}
+
+// waiting is how many wait, all of which it reads.
 func (r *run) waiting(ctx context.Context) (n int64, err error) {
 	if r.mode == gaps {
-		return framework.CountParked(ctx, r.db, framework.ParkedFilter{Group: group})
+		err = r.db.WithContext(ctx).Table("evenkeel_parked").Where("grp = ?", group).Count(&n).Error
+		return n, err
 	}
 	err = r.db.WithContext(ctx).Model(&Early{}).Scopes(guards.Placeholders).Count(&n).Error
 	return n, err

@@ -42,7 +42,6 @@ type run struct {
 	brokers       string
 	db            *gorm.DB
 	out           io.Writer
-	count         bool          // count what waits: it reads all of it
 	first         int           // where the first point is
 	interval      time.Duration // of the sweeper; 0 is the framework's default
 
