@@ -51,7 +51,7 @@ func New(db *gorm.DB) (*Store, error) {
 		LockKey:     "SELECT pg_advisory_xact_lock($1)",
 		ForUpdate:   " FOR UPDATE",
 		SkipLocked:  " FOR UPDATE SKIP LOCKED",
-		ByIndex:     "SELECT set_config(name, 'off', true) FROM unnest('{enable_sort,enable_seqscan,enable_hashjoin,enable_mergejoin,jit}'::text[]) AS u(name)",
+		ByIndex:     "SELECT set_config(name, 'off', true) FROM unnest('{enable_sort,enable_seqscan,enable_bitmapscan,enable_hashjoin,enable_mergejoin,jit}'::text[]) AS u(name)",
 		EachFirst:   eachFirst,
 		RowID:       "ctid",
 		Now:         "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint",
